@@ -1,0 +1,1 @@
+"""The agent: keeps one host's WireGuard interface as the server wants it."""

@@ -1,0 +1,1 @@
+"""What the agent's ports are made of on Linux."""

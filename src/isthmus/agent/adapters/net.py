@@ -1,0 +1,196 @@
+"""Links, addresses, routes, rules and nftables by ip(8) and nft(8): observed as JSON, changed in batches."""
+
+import asyncio
+import ipaddress
+import json
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+from isthmus.agent import rules
+from isthmus.agent.adapters import sysctl, tools
+from isthmus.agent.adapters.wg_userspace import forget_socket
+from isthmus.agent.errors import ToolFailed
+from isthmus.agent.observed import HostState, Link, Route, Rule
+from isthmus.agent.routing import FAMILIES, PROTOCOL
+from isthmus.agent.steps import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    LinkStep,
+    LinkUp,
+    MarkInterface,
+    RemoveAddress,
+    RemoveInterface,
+    RemoveRoute,
+    RemoveRule,
+    SetMtu,
+)
+from isthmus.domain.addresses import Endpoint, Family, IPNetwork, host_network
+
+RESOLVE_SECONDS = 5.0
+_MAIN = "254"
+
+
+class LinuxNet:
+    """The network namespace of this process."""
+
+    async def observe(self, interface: str) -> HostState:
+        async with asyncio.TaskGroup() as group:
+            link = group.create_task(_link(interface))
+            routes = [group.create_task(_own_routes(family, interface)) for family in FAMILIES]
+            foreign = [group.create_task(_foreign_routes(family, interface)) for family in FAMILIES]
+            policy = [group.create_task(_own_rules(family)) for family in FAMILIES]
+            table = group.create_task(_table(interface))
+        chains, digest = table.result()
+        return HostState(
+            link=link.result(),
+            routes=frozenset().union(*(task.result() for task in routes)),
+            foreign_routes={**foreign[0].result(), **foreign[1].result()},
+            rules=frozenset().union(*(task.result() for task in policy)),
+            chains=chains,
+            digest=digest,
+            forwards=frozenset(family for family in FAMILIES if sysctl.forwards(family)),
+        )
+
+    async def apply(self, interface: str, steps: Sequence[LinkStep]) -> None:
+        batch = "".join(f"{_command(interface, step)}\n" for step in steps)
+        await tools.run(["ip", "-batch", "-"], batch)
+        if any(isinstance(step, RemoveInterface) for step in steps):
+            forget_socket(interface)
+
+    async def load(self, script: str) -> None:
+        await tools.run(["nft", "-f", "-"], script)
+
+    async def resolve(self, endpoint: Endpoint) -> Endpoint | None:
+        """IPv4 is tried first where a name has both: its NATs and firewalls are the ones that were tested."""
+        try:
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                answers = await asyncio.get_running_loop().getaddrinfo(
+                    endpoint.host, endpoint.port, type=socket.SOCK_DGRAM
+                )
+        except (OSError, TimeoutError):
+            return None
+        found = sorted({ipaddress.ip_address(answer[4][0]) for answer in answers}, key=lambda ip: (ip.version, int(ip)))
+        return Endpoint(str(found[0]), endpoint.port) if found else None
+
+
+def _command(interface: str, step: LinkStep) -> str:
+    match step:
+        case MarkInterface(alias):
+            return f"link set dev {interface} alias {alias}"
+        case RemoveInterface():
+            return f"link delete dev {interface}"
+        case AddAddress(address):
+            return f"address add {host_network(address)} dev {interface}"
+        case RemoveAddress(address):
+            return f"address delete {host_network(address)} dev {interface}"
+        case SetMtu(mtu):
+            return f"link set dev {interface} mtu {mtu}"
+        case LinkUp():
+            return f"link set dev {interface} up"
+        case AddRoute(route):
+            return f"route add {_route(route)} dev {interface} proto {PROTOCOL}"
+        case RemoveRoute(route):
+            return f"route delete {_route(route)} dev {interface} proto {PROTOCOL}"
+        case AddRule(rule):
+            return f"-{rule.family} rule add {_rule(rule)}"
+        case RemoveRule(rule):
+            return f"-{rule.family} rule delete {_rule(rule)}"
+
+
+def _route(route: Route) -> str:
+    return str(route.destination) if route.table is None else f"{route.destination} table {route.table}"
+
+
+def _rule(rule: Rule) -> str:
+    words = [f"priority {rule.priority}"]
+    if rule.unless_mark is not None:
+        words.append(f"not fwmark {rule.unless_mark:#x}")
+    words.append(f"table {rule.table or _MAIN} protocol {PROTOCOL}")
+    if rule.suppress_up_to is not None:
+        words.append(f"suppress_prefixlength {rule.suppress_up_to}")
+    return " ".join(words)
+
+
+async def _ip(*arguments: str) -> list[dict[str, Any]]:
+    output = await tools.run(["ip", "-json", "-N", *arguments])
+    # ip prints an empty object where a name was not found, and nothing for an empty list.
+    return [item for item in json.loads(output or "[]") if item]
+
+
+async def _link(interface: str) -> Link | None:
+    status, output, complaint = await tools.attempt(
+        ["ip", "-json", "-details", "address", "show", "dev", interface]
+    )
+    if status != 0:
+        if "does not exist" in complaint:
+            return None
+        raise ToolFailed(f"ip address show dev {interface}: {complaint}")
+    item = next(item for item in json.loads(output) if item)
+    addresses = (info for info in item["addr_info"] if info["scope"] != "link")
+    return Link(
+        kind=item.get("linkinfo", {}).get("info_kind", ""),
+        mtu=item["mtu"],
+        is_up="UP" in item["flags"],
+        alias=item.get("ifalias", ""),
+        addresses=frozenset(ipaddress.ip_address(info["local"]) for info in addresses),
+    )
+
+
+async def _own_routes(family: Family, interface: str) -> set[Route]:
+    items = await _ip(f"-{family}", "route", "show", "table", "all", "proto", str(PROTOCOL))
+    return {
+        Route(_destination(item["dst"], family), None if (table := item.get("table", _MAIN)) == _MAIN else int(table))
+        for item in items
+        if item.get("dev") == interface
+    }
+
+
+async def _foreign_routes(family: Family, interface: str) -> dict[IPNetwork, str]:
+    items = await _ip(f"-{family}", "route", "show", "table", "main")
+    return {
+        _destination(item["dst"], family): item.get("dev", "another way")
+        for item in items
+        if item.get("dev") != interface and item["dst"] != "default"
+    }
+
+
+def _destination(text: str, family: Family) -> IPNetwork:
+    if text == "default":
+        text = "0.0.0.0/0" if family == 4 else "::/0"
+    return ipaddress.ip_network(text)
+
+
+async def _own_rules(family: Family) -> set[Rule]:
+    items = await _ip(f"-{family}", "rule", "show")
+    return {_as_rule(item, family) for item in items if item.get("protocol") == str(PROTOCOL)}
+
+
+def _as_rule(item: dict[str, Any], family: Family) -> Rule:
+    return Rule(
+        family=family,
+        priority=item["priority"],
+        table=None if item["table"] == _MAIN else int(item["table"]),
+        unless_mark=int(item["fwmark"], 16) if "not" in item and "fwmark" in item else None,
+        suppress_up_to=item.get("suppress_prefixlen"),
+    )
+
+
+async def _table(interface: str) -> tuple[frozenset[str], str | None]:
+    """Our table's chains, and the digest of this interface's rules. A host without nft has neither."""
+    try:
+        status, output, complaint = await tools.attempt(
+            ["nft", "--json", "--terse", "list", "table", *rules.TABLE.split()]
+        )
+    except ToolFailed:
+        return frozenset(), None
+    if status != 0:
+        if "No such file" in complaint:
+            return frozenset(), None
+        raise ToolFailed(f"nft list table {rules.TABLE}: {complaint}")
+    items = json.loads(output)["nftables"]
+    chains = frozenset(item["chain"]["name"] for item in items if "chain" in item)
+    own = rules.chain(interface, "digest")
+    digests = [item["rule"].get("comment") for item in items if item.get("rule", {}).get("chain") == own]
+    return chains, digests[0] if digests else None

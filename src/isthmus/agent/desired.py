@@ -1,0 +1,104 @@
+"""A config as the server wrote it becomes typed values; whatever is not one is refused before anything is touched."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
+from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_network
+from isthmus.domain.errors import InvalidValue
+from isthmus.protocol import agent as wire
+from isthmus.wireguard.keys import InvalidKey, PublicKey
+
+LOWEST_MTU, HIGHEST_MTU = 1280, 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One WireGuard peer; `keepalive` in seconds, 0 is off."""
+
+    name: str
+    public_key: PublicKey
+    allowed_ips: frozenset[IPNetwork]
+    endpoint: Endpoint | None = None
+    keepalive: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What this host does for others; see `isthmus.protocol.agent.Forwarding`."""
+
+    between_peers: bool = False
+    isolated: tuple[IPAddress, ...] = ()
+    encapsulated: tuple[IPAddress, ...] = ()
+    offered: tuple[IPNetwork, ...] = ()
+
+    @property
+    def is_needed(self) -> bool:
+        return self != Forwarding()
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The interface that shall be. `mtu` in bytes; `listen_port` None lets the host choose."""
+
+    addresses: frozenset[IPAddress]
+    mtu: int
+    listen_port: int | None
+    neighbours: Mapping[PublicKey, Neighbour]
+    routes: tuple[IPNetwork, ...]
+    forwarding: Forwarding
+
+
+def read(config: wire.Config) -> Desired:
+    """Raises `UnsupportedConfig` for a required feature that is unknown here, `InvalidConfig` for any bad value."""
+    unknown = tuple(feature for feature in config.requires if feature not in wire.FEATURES)
+    if unknown:
+        raise UnsupportedConfig(unknown)
+    if not LOWEST_MTU <= config.mtu <= HIGHEST_MTU:
+        raise InvalidConfig(f"mtu {config.mtu} is outside {LOWEST_MTU} to {HIGHEST_MTU}")
+    if config.listen_port is not None and not 0 < config.listen_port <= 65_535:
+        raise InvalidConfig(f"listen_port {config.listen_port} is outside 1 to 65535")
+    try:
+        neighbours = [_neighbour(neighbour) for neighbour in config.neighbours]
+        desired = Desired(
+            addresses=frozenset(parse_address(text, "/addresses") for text in config.addresses),
+            mtu=config.mtu,
+            listen_port=config.listen_port,
+            neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
+            routes=collapse([_network(text) for text in config.routes]),
+            forwarding=_forwarding(config.forwarding),
+        )
+    except (InvalidValue, InvalidKey) as error:
+        raise InvalidConfig(str(error)) from None
+    if len(desired.neighbours) < len(neighbours):
+        raise InvalidConfig("two neighbours have the same public key")
+    return desired
+
+
+# Between two configs most neighbours are equal, and of a large one parsing is the larger part of the work.
+@lru_cache(maxsize=16_384)
+def _neighbour(neighbour: wire.Neighbour) -> Neighbour:
+    keepalive = neighbour.keepalive or 0
+    if not 0 <= keepalive <= 65_535:
+        raise InvalidConfig(f"keepalive {keepalive} is outside 0 to 65535")
+    return Neighbour(
+        name=neighbour.name,
+        public_key=PublicKey.parse(neighbour.public_key),
+        allowed_ips=frozenset(map(_network, neighbour.allowed_ips)),
+        endpoint=None if neighbour.endpoint is None else Endpoint.parse(neighbour.endpoint),
+        keepalive=keepalive,
+    )
+
+
+def _network(text: str) -> IPNetwork:
+    return parse_network(text, "/routes")
+
+
+def _forwarding(forwarding: wire.Forwarding) -> Forwarding:
+    return Forwarding(
+        between_peers=forwarding.between_peers,
+        isolated=tuple(parse_address(text, "/forwarding/isolated") for text in forwarding.isolated),
+        encapsulated=tuple(parse_address(text, "/forwarding/encapsulated") for text in forwarding.encapsulated),
+        offered=collapse([parse_network(text, "/forwarding/offered") for text in forwarding.offered]),
+    )

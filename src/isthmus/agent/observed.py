@@ -1,0 +1,54 @@
+"""What the host is at one moment, as far as the agent may ever change it."""
+
+from dataclasses import dataclass, field
+
+from isthmus.domain.addresses import Family, IPAddress, IPNetwork
+from isthmus.wireguard.state import InterfaceState
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An interface: `kind` as ip(8) calls it (wireguard, tun, …), `mtu` in bytes, `alias` the free text on it."""
+
+    kind: str
+    mtu: int
+    is_up: bool
+    alias: str = ""
+    addresses: frozenset[IPAddress] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A prefix that leads into our interface, in the main table (None) or one of our own."""
+
+    destination: IPNetwork
+    table: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A policy rule: look into `table` (None is main), for packets that do not carry `unless_mark`."""
+
+    family: Family
+    priority: int
+    table: int | None = None
+    unless_mark: int | None = None
+    suppress_up_to: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HostState:
+    """`routes` and `rules` are those that agents made; `foreign_routes` names the device of each other main route.
+
+    `chains` are those in our nft table, `digest` identifies our interface's rules there. `forwards` are the
+    families for which the host forwards.
+    """
+
+    link: Link | None = None
+    wireguard: InterfaceState | None = None
+    routes: frozenset[Route] = frozenset()
+    foreign_routes: dict[IPNetwork, str] = field(default_factory=dict)
+    rules: frozenset[Rule] = frozenset()
+    chains: frozenset[str] = frozenset()
+    digest: str | None = None
+    forwards: frozenset[Family] = frozenset()

@@ -1,0 +1,207 @@
+"""The planner: from what shall be and what is to the steps between them. Pure; a host that is right gets no step."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from isthmus.agent import rules
+from isthmus.agent.desired import Desired, Neighbour
+from isthmus.agent.observed import HostState, Link, Route
+from isthmus.agent.routing import FAMILIES, Routing, is_ours, routing_for, slot_of
+from isthmus.agent.steps import (
+    AddAddress,
+    AddRoute,
+    AddRule,
+    ConfigureWireGuard,
+    CreateInterface,
+    DropRules,
+    EnableForwarding,
+    LinkUp,
+    LoadRules,
+    MarkInterface,
+    RemoveAddress,
+    RemoveInterface,
+    RemoveRoute,
+    RemoveRule,
+    RestoreForwarding,
+    SetMtu,
+    Step,
+)
+from isthmus.domain.addresses import Endpoint, IPAddress, sort_key
+from isthmus.wireguard.change import InterfaceChange, PeerChange
+from isthmus.wireguard.keys import PrivateKey, PublicKey
+from isthmus.wireguard.state import InterfaceState, PeerState
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a config is to be made true. `alias` is our mark on the interface.
+
+    `resolved` has the address of each endpoint that could be found out; `last` are the neighbours of the config that
+    was applied before; `has_undo` tells that forwarding was changed by us and can be put back.
+    """
+
+    interface: str
+    alias: str
+    private_key: PrivateKey
+    resolved: Mapping[Endpoint, Endpoint] = field(default_factory=dict)
+    last: Mapping[PublicKey, Neighbour] = field(default_factory=dict)
+    has_undo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`remarks` are sentences about what the config asks for and the host cannot have."""
+
+    steps: tuple[Step, ...]
+    remarks: tuple[str, ...] = ()
+
+
+def plan(desired: Desired, host: HostState, target: Target) -> Plan:
+    """The steps that make `desired` true, in an order that never leads WireGuard's own packets into the tunnel."""
+    routing = routing_for(target.interface, desired.routes, _endpoints(desired, target))
+    taken = {
+        route: host.foreign_routes[route.destination]
+        for route in routing.routes
+        if route.table is None and route.destination in host.foreign_routes
+    }
+    remarks = [f"the host has its own route to {route.destination} by {device}" for route, device in taken.items()]
+    remarks += [
+        f"no address was found for {neighbour.endpoint}, the endpoint of {neighbour.name}"
+        for neighbour in desired.neighbours.values()
+        if neighbour.endpoint is not None and neighbour.endpoint not in target.resolved
+    ]
+    wanted = Routing(routing.routes - taken.keys(), routing.rules, routing.mark)
+    steps = [
+        *_rule_removals(wanted, host, target.interface),
+        *_interface(desired, host, target),
+        *_wireguard(desired, host.wireguard, target, wanted.mark),
+        *_link(desired, host.link),
+        *_forwarding(desired, host, target, wanted.mark),
+        *_routes(wanted, host, target.interface),
+        *(AddRule(rule) for rule in sorted(wanted.rules - host.rules, key=lambda rule: (rule.family, rule.priority))),
+    ]
+    return Plan(tuple(steps), tuple(sorted(remarks)))
+
+
+def teardown(host: HostState, target: Target) -> Plan:
+    """The steps that leave nothing of ours on the host."""
+    steps: list[Step] = list(_rule_removals(Routing(), host, target.interface))
+    if rules.chains(target.interface) & host.chains:
+        steps.append(DropRules(rules.drop_script(target.interface, host.chains)))
+    # Routes in the interface go with it.
+    if host.link is not None:
+        steps.append(RemoveInterface(target.interface))
+    if target.has_undo and not host.chains - rules.chains(target.interface):
+        steps.append(RestoreForwarding())
+    return Plan(tuple(steps))
+
+
+def _endpoints(desired: Desired, target: Target) -> Iterator[IPAddress]:
+    for neighbour in desired.neighbours.values():
+        found = target.resolved.get(neighbour.endpoint) if neighbour.endpoint else None
+        if found is not None:
+            yield found.address
+
+
+def _rule_removals(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
+    ours = {rule for rule in host.rules if is_ours(rule, interface)}
+    # The rule that leads away from the main table goes first.
+    for rule in sorted(ours - wanted.rules, key=lambda rule: (rule.family, -rule.priority)):
+        yield RemoveRule(rule)
+
+
+def _interface(desired: Desired, host: HostState, target: Target) -> Iterator[Step]:
+    if host.link is None:
+        yield CreateInterface(target.interface)
+    if host.link is None or host.link.alias != target.alias:
+        yield MarkInterface(target.alias)
+
+
+def _wireguard(desired: Desired, state: InterfaceState | None, target: Target, mark: int) -> Iterator[Step]:
+    state = state or InterfaceState(public_key=None, listen_port=0, fwmark=0, peers={})
+    key_differs = state.public_key != target.private_key.public()
+    port_differs = desired.listen_port is not None and desired.listen_port != state.listen_port
+    gone = [PeerChange(key, remove=True) for key in sorted(state.peers.keys() - desired.neighbours.keys())]
+    change = InterfaceChange(
+        private_key=target.private_key if key_differs else None,
+        listen_port=desired.listen_port if port_differs else None,
+        fwmark=mark if mark != state.fwmark else None,
+        peers=(*gone, *_peer_changes(desired, state, target)),
+    )
+    if not change.is_empty:
+        yield ConfigureWireGuard(change)
+
+
+def _peer_changes(desired: Desired, state: InterfaceState, target: Target) -> Iterator[PeerChange]:
+    for key, neighbour in sorted(desired.neighbours.items()):
+        present = state.peers.get(key, PeerState(key))
+        change = PeerChange(
+            key,
+            endpoint=_endpoint(neighbour, state.peers.get(key), target),
+            allowed_ips=(
+                tuple(sorted(neighbour.allowed_ips, key=sort_key))
+                if neighbour.allowed_ips != present.allowed_ips
+                else None
+            ),
+            keepalive=neighbour.keepalive if neighbour.keepalive != present.keepalive else None,
+        )
+        if key not in state.peers or change != PeerChange(key):
+            yield change
+
+
+def _endpoint(neighbour: Neighbour, present: PeerState | None, target: Target) -> Endpoint | None:
+    """The endpoint to tell WireGuard, or None: what a peer roamed to is overwritten by a new decision only."""
+    if neighbour.endpoint is None:
+        return None
+    last = target.last.get(neighbour.public_key)
+    decided = last is not None and last.endpoint == neighbour.endpoint
+    if present is not None and present.endpoint is not None and decided:
+        return None
+    found = target.resolved.get(neighbour.endpoint)
+    return None if present is not None and present.endpoint == found else found
+
+
+def _link(desired: Desired, link: Link | None) -> Iterator[Step]:
+    link = link or Link(kind="", mtu=0, is_up=False)
+    for address in sorted(link.addresses - desired.addresses, key=_order):
+        yield RemoveAddress(address)
+    if link.mtu != desired.mtu:
+        yield SetMtu(desired.mtu)
+    for address in sorted(desired.addresses - link.addresses, key=_order):
+        yield AddAddress(address)
+    if not link.is_up:
+        yield LinkUp()
+
+
+def _forwarding(desired: Desired, host: HostState, target: Target, mark: int) -> Iterator[Step]:
+    forwarding, interface = desired.forwarding, target.interface
+    if rules.is_needed(forwarding, mark):
+        if host.digest != rules.digest(interface, forwarding, mark):
+            yield LoadRules(rules.load_script(interface, forwarding, mark))
+    elif rules.chains(interface) & host.chains:
+        yield DropRules(rules.drop_script(interface, host.chains))
+    # Only after the rules are loaded, so that nothing is forwarded that they would stop.
+    if forwarding.is_needed:
+        yield from (EnableForwarding(family) for family in FAMILIES if family not in host.forwards)
+    elif target.has_undo and not host.chains - rules.chains(interface):
+        yield RestoreForwarding()
+
+
+def _routes(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
+    # A route that the interface's end would take along is not there to be removed.
+    present = host.routes if host.link is not None else frozenset()
+    own = {route for route in present if route.table in (None, slot_of(interface).table)}
+    for route in sorted(own - wanted.routes, key=_route_order):
+        yield RemoveRoute(route)
+    # A link that comes up anew has lost its routes.
+    kept = own if host.link is not None and host.link.is_up else set()
+    for route in sorted(wanted.routes - kept, key=_route_order):
+        yield AddRoute(route)
+
+
+def _order(address: IPAddress) -> tuple[int, int]:
+    return address.version, int(address)
+
+
+def _route_order(route: Route) -> tuple[int, int, int]:
+    return sort_key(route.destination)

@@ -1,0 +1,89 @@
+"""What the agent needs of its surroundings."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol
+
+from isthmus.agent.observed import HostState
+from isthmus.agent.steps import LinkStep
+from isthmus.domain.addresses import Endpoint, Family
+from isthmus.protocol.agent import (
+    Ack,
+    ConfigAnswer,
+    EnrollAnswer,
+    EnrollRequest,
+    FromAgent,
+    FromServer,
+    Heartbeat,
+    Refused,
+)
+from isthmus.wireguard.change import InterfaceChange
+from isthmus.wireguard.state import InterfaceState
+
+Kind = Literal["kernel", "userspace"]
+
+
+class WireGuard(Protocol):
+    """One implementation of WireGuard. Failures raise `ToolFailed`."""
+
+    kind: Kind
+    reads_in_process: bool
+    """Whether `state` starts no program, so that it may be called often."""
+
+    async def create(self, interface: str) -> None: ...
+
+    async def state(self, interface: str) -> InterfaceState: ...
+
+    async def change(self, interface: str, change: InterfaceChange) -> None: ...
+
+
+class Net(Protocol):
+    """Links, addresses, routes, rules and packet filter of the host."""
+
+    async def observe(self, interface: str) -> HostState:
+        """Everything but `wireguard`."""
+        ...
+
+    async def apply(self, interface: str, steps: Sequence[LinkStep]) -> None: ...
+
+    async def load(self, script: str) -> None:
+        """Carry out one nft transaction as a whole or not at all."""
+        ...
+
+    async def resolve(self, endpoint: Endpoint) -> Endpoint | None:
+        """The same endpoint with an address for its host name, None where there is none."""
+        ...
+
+
+class Sysctls(Protocol):
+    """The host's forwarding settings, which take effect at once and change further settings in passing."""
+
+    def before_forwarding(self, family: Family) -> dict[str, str]:
+        """Present values of all that `enable_forwarding` may change."""
+        ...
+
+    def enable_forwarding(self, family: Family) -> None: ...
+
+    def restore(self, values: dict[str, str]) -> None: ...
+
+
+class Stream(Protocol):
+    """An open stream. Both raise `Unreachable` once it is closed, `SessionEnded` if the server says so."""
+
+    async def receive(self) -> FromServer: ...
+
+    async def send(self, message: FromAgent) -> None: ...
+
+
+class ControlPlane(Protocol):
+    """The server. Calls raise `Unreachable` or `SessionEnded`."""
+
+    def stream(self, revision: int) -> AbstractAsyncContextManager[Stream]: ...
+
+    async def fetch(self, revision: int) -> ConfigAnswer: ...
+
+    async def report(self, heartbeat: Heartbeat) -> Ack | Refused: ...
+
+
+class Enrollment(Protocol):
+    async def enroll(self, request: EnrollRequest) -> EnrollAnswer: ...

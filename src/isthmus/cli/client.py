@@ -1,0 +1,137 @@
+"""The REST API over HTTP: one call, one answer; refusals and silence become failures."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+
+from isthmus.cli.errors import Failure, Refused, Unreachable
+from isthmus.cli.progress import waiting
+from isthmus.cli.targets import Target
+
+PREFIX = "/api/v1"
+TIMEOUT = httpx2.Timeout(30, connect=5)
+PAGE = 500
+MAX_PAGES = 10_000
+
+Query = Mapping[str, str | int | bool | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """`body` is the decoded JSON, None for an empty answer."""
+
+    body: Any
+    etag: str | None
+
+
+class Client:
+    """Talks to one server. Raises `Refused` when it says no and `Unreachable` when it does not answer."""
+
+    def __init__(self, target: Target) -> None:
+        self.target = target
+        transport = httpx2.HTTPTransport(uds=str(target.socket)) if target.socket else None
+        headers = {"Accept": "application/json"}
+        if target.token:
+            headers["Authorization"] = f"Bearer {target.token}"
+        # Proxies of the environment are for the network, never for the socket.
+        self._http = httpx2.Client(
+            base_url=target.url,
+            headers=headers,
+            timeout=TIMEOUT,
+            transport=transport,
+            trust_env=transport is None,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, query: Query | None = None) -> Any:
+        return self.call("GET", path, query=query).body
+
+    def read(self, path: str) -> Answer:
+        """An object together with its ETag, which an update of it has to name."""
+        return self.call("GET", path)
+
+    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        return self.call("POST", path, body=body).body
+
+    def patch(self, path: str, body: Mapping[str, Any], etag: str | None) -> Any:
+        return self.call("PATCH", path, body=body, etag=etag).body
+
+    def delete(self, path: str, query: Query | None = None) -> None:
+        self.call("DELETE", path, query=query)
+
+    def items(self, path: str, query: Query | None = None) -> list[Any]:
+        """All rows of a list, page after page."""
+        return list(self._rows(path, dict(query or {})))
+
+    def _rows(self, path: str, query: dict[str, Any]) -> Iterator[Any]:
+        after = None
+        for _ in range(MAX_PAGES):
+            page = self.get(path, query | {"limit": PAGE, "after": after})
+            yield from page["items"]
+            after = page.get("next")
+            if after is None:
+                return
+        raise Failure(f"{path} has more than {PAGE * MAX_PAGES} rows", "narrow the list down with its options")
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Mapping[str, Any] | None = None,
+        etag: str | None = None,
+    ) -> Answer:
+        asked = {name: value for name, value in (query or {}).items() if value is not None}
+        headers = {"If-Match": etag} if etag else {}
+        try:
+            with waiting(f"waiting for {self.target}"):
+                response = self._http.request(method, PREFIX + path, params=asked, json=body, headers=headers)
+        except (httpx2.TransportError, httpx2.InvalidURL) as error:
+            raise unreachable(self.target, error) from error
+        return self._understand(response)
+
+    def _understand(self, response: httpx2.Response) -> Answer:
+        if response.status_code == httpx2.codes.NO_CONTENT:
+            return Answer(None, None)
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        if response.is_success and body is not None:
+            return Answer(body, response.headers.get("etag"))
+        if response.is_client_error or response.is_server_error:
+            if isinstance(body, dict):
+                raise Refused(body)
+            # Gateways speak for a server that they cannot reach, and do so in HTML.
+            if response.status_code not in {502, 503, 504}:
+                raise Refused.with_status(response.status_code, response.headers.get("x-request-id"))
+        hint = "name the URL of the server itself, without a path"
+        raise Unreachable(f"what answers at {self.target} is no Isthmus server ({response.status_code})", hint)
+
+
+def unreachable(target: Target, error: Exception) -> Unreachable:
+    """Why nobody answered, and how to get somebody to."""
+    if target.socket is None:
+        hint = "check the URL, the network in between and that the server runs"
+        return Unreachable(f"{target} does not answer: {_reason(error)}", hint)
+    if isinstance(error.__cause__, PermissionError) or "Permission denied" in str(error):
+        return Unreachable(f"you may not open {target}", "run the command as root, or sign in with isthmus login")
+    hint = "start one with `isthmus server` (`make run` in a checkout), or name another with --server URL"
+    return Unreachable(f"no server answers at {target}", hint)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, httpx2.TimeoutException):
+        return "no answer in time"
+    return str(error) or type(error).__name__

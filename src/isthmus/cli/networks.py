@@ -1,0 +1,175 @@
+"""`isthmus network`: create, list, show, update and delete networks, and their addresses."""
+
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from isthmus.cli import options
+from isthmus.cli.ask import confirm
+from isthmus.cli.command import LIST, command, noun
+from isthmus.cli.lookup import network_path
+from isthmus.cli.options import without_none
+from isthmus.cli.session import Session
+from isthmus.cli.text import Column, fields, minute, table
+
+app = noun("Networks: their CIDRs, settings and addresses.")
+
+Name = Annotated[str, typer.Argument(metavar="NETWORK", help="Name or id of the network.")]
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="An address inside the network.")]
+
+
+@command(app, "create", "isthmus network create office --cidr 10.20.0.0/24")
+def create(
+    session: Session,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A DNS label, for example office.")],
+    cidr: Annotated[str | None, options.CIDR] = None,
+    cidr_v6: Annotated[str | None, typer.Option(metavar="CIDR", help="A /64 of this backend's own range.")] = None,
+    domain: Annotated[str | None, options.DOMAIN] = None,
+    mtu: Annotated[int | None, options.MTU] = None,
+    listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
+    keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+) -> None:
+    """Create a network. An IPv6 /64 comes with it."""
+    given = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
+    given |= {"listen_port": listen_port, "keepalive": keepalive}
+    session.show(session.api.post("/networks", without_none(given)), details)
+
+
+@command(app, "list", "isthmus network list --watch", options=LIST)
+def list_all(session: Session) -> None:
+    """List all networks."""
+    networks = session.api.items("/networks")
+    session.show({"items": networks, "next": None}, lambda page: overview(page["items"], session.width))
+
+
+@command(app, "show", "isthmus network show office")
+def show(session: Session, name: Name) -> None:
+    """Show one network: its CIDRs, settings and capacity."""
+    session.show(session.api.get(network_path(session.api, name)), details)
+
+
+@command(app, "update", "isthmus network update office --mtu 1380")
+def update(
+    session: Session,
+    name: Name,
+    new_name: Annotated[str | None, typer.Option("--name", help="New name.")] = None,
+    cidr: Annotated[str | None, typer.Option(metavar="CIDR", help="New IPv4 range: renumbers every peer.")] = None,
+    domain: Annotated[str | None, options.DOMAIN] = None,
+    mtu: Annotated[int | None, options.MTU] = None,
+    listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
+    keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Renumber static peers too; lists who needs a config.")
+    ] = False,
+) -> None:
+    """Change a network. What is not given stays as it is."""
+    given = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
+    given |= {"listen_port": listen_port, "keepalive": keepalive, "force": True if force else None}
+    path = network_path(session.api, name)
+    etag = session.api.read(path).etag
+    session.show(session.api.patch(path, without_none(given), etag), after_update)
+
+
+@command(app, "delete", "isthmus network delete office")
+def delete(
+    session: Session,
+    name: Name,
+    force: Annotated[bool, typer.Option("--force", help="Delete its peers too.")] = False,
+    yes: Annotated[bool, options.YES] = False,
+) -> None:
+    """Delete a network; one that has peers only with --force."""
+    path = network_path(session.api, name)
+    confirm(f"Delete network {name}{' and all its peers' if force else ''}?", yes=yes)
+    session.api.delete(path, {"force": "true" if force else None})
+    session.show({"deleted": path.rpartition("/")[2]}, lambda _: f"network {name} is deleted")
+
+
+@command(app, "capacity", "isthmus network capacity office")
+def capacity(session: Session, name: Name) -> None:
+    """Show how many addresses a network has, by what became of them."""
+    session.show(session.api.get(f"{network_path(session.api, name)}/capacity"), capacities)
+
+
+@command(app, "suggest", "isthmus network suggest --peers 500")
+def suggest(
+    session: Session,
+    peers: Annotated[int, typer.Option(help="How many peers are expected.")],
+    pool: Annotated[str | None, typer.Option(metavar="CIDR", help="Where to look for a free range.")] = None,
+) -> None:
+    """Suggest a free CIDR for a number of peers."""
+    answer = session.api.get("/network-suggestion", {"peers": peers, "pool": pool})
+    session.show(answer, lambda found: str(found["cidr_v4"]))
+
+
+@command(app, "reservations", "isthmus network reservations office", options=LIST)
+def reservations(session: Session, name: Name) -> None:
+    """List the addresses that no peer is given."""
+    rows = session.api.items(f"{network_path(session.api, name)}/reservations")
+    session.show({"items": rows, "next": None}, lambda page: reserved(page["items"], session.width))
+
+
+@command(app, "reserve", "isthmus network reserve office 10.20.0.5 --note printer")
+def reserve(
+    session: Session,
+    name: Name,
+    address: Address,
+    note: Annotated[str | None, typer.Option(help="What it is kept for.")] = None,
+) -> None:
+    """Keep an address from being given to a peer."""
+    path = f"{network_path(session.api, name)}/reservations"
+    answer = session.api.post(path, without_none({"address": address, "note": note}))
+    session.show(answer, lambda _: f"{address} is reserved in {name}")
+
+
+@command(app, "unreserve", "isthmus network unreserve office 10.20.0.5")
+def unreserve(session: Session, name: Name, address: Address) -> None:
+    """Give a reserved address back."""
+    session.api.delete(f"{network_path(session.api, name)}/reservations/{quote(address, safe='')}")
+    session.show({"deleted": address}, lambda _: f"{address} is free again in {name}")
+
+
+def details(network: dict[str, Any]) -> str:
+    shown = ("id", "name", "cidr_v4", "cidr_v6", "domain", "mtu", "listen_port", "keepalive", "revision")
+    pairs: list[tuple[str, object]] = [(name, network.get(name)) for name in shown]
+    pairs.append(("created", minute(network.get("created_at"))))
+    return f"{fields(pairs)}\n\n{capacities(network['capacity'])}"
+
+
+def capacities(capacity: dict[str, Any]) -> str:
+    names = ("total", "used", "reserved", "held", "free")
+    rows = [(f"IP{family}", *(_short(counts[name]) for name in names)) for family, counts in capacity.items() if counts]
+    return table([Column("ADDRESSES"), *(Column(name.upper()) for name in names)], rows)
+
+
+def _short(count: int) -> str:
+    """A /64 has more addresses than anybody wants to read."""
+    return str(count) if count < 10**9 else f"{count:.1e}"
+
+
+def overview(networks: list[dict[str, Any]], width: int | None) -> str:
+    if not networks:
+        return "no networks yet: isthmus network create office --cidr 10.20.0.0/24"
+    columns = [Column("NAME"), Column("CIDR V4"), Column("CIDR V6"), Column("USED"), Column("FREE")]
+    rows = []
+    for network in networks:
+        counts = network["capacity"]["v4"] or network["capacity"]["v6"]
+        row = (network["name"], network["cidr_v4"], network["cidr_v6"], counts["used"], _short(counts["free"]))
+        rows.append(row)
+    return table(columns, rows, width)
+
+
+def reserved(rows: list[dict[str, Any]], width: int | None) -> str:
+    if not rows:
+        return "no addresses are reserved"
+    return table(
+        [Column("ADDRESS"), Column("NOTE", may_shrink=True)], [(r["address"], r.get("note")) for r in rows], width
+    )
+
+
+def after_update(network: dict[str, Any]) -> str:
+    text = details(network)
+    if peers := network.get("reissue"):
+        commands = "\n".join(f"  isthmus peer regenerate {peer['name']} --network {network['name']}" for peer in peers)
+        text += f"\n\nThese static peers need a new config:\n{commands}"
+    return text

@@ -1,0 +1,52 @@
+"""Options that several commands share, and how their text is read."""
+
+from collections.abc import Mapping
+
+import typer
+
+from isthmus.cli.errors import Misuse
+from isthmus.cli.text import parse_duration
+
+
+def read_duration(text: str) -> int:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+LIFETIME = typer.Option(parser=read_duration, metavar="DURATION", help="How long it is valid, for example 12h or 30d.")
+YES = typer.Option("--yes", "-y", help="Do not ask.")
+
+PEER = typer.Argument(metavar="PEER", help="Name or id of the peer.")
+OF_NETWORK = typer.Option(metavar="NETWORK", help="Its network, if several have a peer of that name.")
+ENDPOINT = typer.Option(metavar="HOST:PORT", help="Where it is reached by UDP.")
+ALLOWED_IPS = typer.Option(metavar="CIDR", help="A subnet behind it; may be given more than once.")
+OWNER = typer.Option(help="Whose it is.")
+LABEL = typer.Option(metavar="KEY=VALUE", help="A label; may be given more than once.")
+
+OUTPUT = typer.Option(metavar="FILE", help="Write the config to FILE, mode 0600, instead of standard output.")
+REPLACE = typer.Option("--force", help="Replace FILE if it exists.")
+QR = typer.Option("--qr", help="Draw the QR code even where no terminal is.")
+
+CIDR = typer.Option("--cidr", metavar="CIDR", help="IPv4 range of the network.")
+DOMAIN = typer.Option(help="DNS domain of its peers.")
+MTU = typer.Option(help="MTU of the tunnels, in bytes.")
+LISTEN_PORT = typer.Option(help="UDP port of the jump peers.")
+KEEPALIVE = typer.Option(help="Seconds between keepalives, 0 for none.")
+
+
+def without_none(body: Mapping[str, object]) -> dict[str, object]:
+    """What was given on the command line; the server knows the defaults of the rest."""
+    return {name: value for name, value in body.items() if value is not None}
+
+
+def with_labels(present: dict[str, str], texts: list[str]) -> dict[str, str]:
+    """`present` changed by texts of the form `key=value`; `key=` takes that label away."""
+    labels = dict(present)
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise Misuse(f"{text!r} is not a label", "write KEY=VALUE, for example site=berlin")
+        labels[key] = value
+    return {key: value for key, value in labels.items() if value}

@@ -1,0 +1,114 @@
+"""Peers as text for people. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from isthmus.cli.text import NOTHING, Column, age, fields, minute, size, table
+
+Peer = dict[str, Any]
+
+COLUMNS = (
+    Column("NAME"),
+    Column("KIND"),
+    Column("ADDRESS"),
+    Column("ENDPOINT", may_shrink=True),
+    Column("HANDSHAKE"),
+    Column("REV"),
+    Column("STATE"),
+)
+
+
+def overview(peers: list[Peer], now: datetime, width: int | None) -> str:
+    """One line for each peer. Networks are named only if there are several."""
+    if not peers:
+        return "no peers: isthmus peer create laptop --network office"
+    networks = {peer["network"]["name"] for peer in peers}
+    rows = [_row(peer, now) for peer in peers]
+    if len(networks) == 1:
+        return table(COLUMNS, rows, width)
+    named = [(peer["network"]["name"], *row) for peer, row in zip(peers, rows, strict=True)]
+    return table((Column("NETWORK"), *COLUMNS), named, width)
+
+
+def _row(peer: Peer, now: datetime) -> tuple[object, ...]:
+    handshake = age(_status(peer).get("latest_handshake"), now)
+    return (
+        peer["name"],
+        peer["kind"],
+        peer["addresses"][0] if peer["addresses"] else None,
+        endpoint_of(peer),
+        handshake,
+        revision_of(peer),
+        state_of(peer),
+    )
+
+
+def endpoint_of(peer: Peer) -> str | None:
+    """Where the peer is reached: as declared, else as its jump peer sees it."""
+    found = peer.get("endpoint") or _status(peer).get("endpoint")
+    return str(found) if found else None
+
+
+def revision_of(peer: Peer) -> str:
+    """`applied/desired`; static peers report nothing."""
+    if peer["kind"] == "static":
+        return NOTHING
+    applied = _status(peer).get("applied_revision")
+    return f"{NOTHING if applied is None else applied}/{peer['desired_revision']}"
+
+
+def state_of(peer: Peer) -> str:
+    """The one word that matters most: what is broken before what is missing before what is fine."""
+    status = _status(peer)
+    if status.get("applied_error"):
+        return "failed"
+    enrollment = (peer.get("enrollment") or {}).get("state")
+    if enrollment in {"pending", "expired"}:
+        return str(enrollment)
+    if peer["kind"] == "static":
+        return "static"
+    return "online" if status.get("connected") else "offline"
+
+
+def _status(peer: Peer) -> dict[str, Any]:
+    return peer.get("status") or {}
+
+
+def summary(peer: Peer) -> str:
+    addresses = " and ".join(peer["addresses"])
+    return f"{peer['kind']} peer {peer['name']} of network {peer['network']['name']}: {addresses}, id {peer['id']}"
+
+
+def details(peer: Peer, now: datetime) -> str:
+    status, enrollment = _status(peer), peer.get("enrollment") or {}
+    settings = ("public_key", "isolated", "full_encapsulation", "additional_allowed_ips", "owner", "labels")
+    pairs: list[tuple[str, object]] = [
+        ("id", peer["id"]),
+        ("name", peer["name"]),
+        ("network", peer["network"]["name"]),
+        ("kind", peer["kind"]),
+        ("state", state_of(peer)),
+        ("addresses", peer["addresses"]),
+        ("endpoint", peer.get("endpoint")),
+        *((name, peer.get(name)) for name in settings),
+        ("created", minute(peer.get("created_at"))),
+    ]
+    if enrollment.get("state") in {"pending", "expired"}:
+        pairs.append(("enrollment token", f"{enrollment.get('prefix')}…, until {minute(enrollment.get('expires_at'))}"))
+    if status:
+        pairs += _status_pairs(peer, status, now)
+    return fields(pairs)
+
+
+def _status_pairs(peer: Peer, status: dict[str, Any], now: datetime) -> list[tuple[str, object]]:
+    return [
+        ("host", status.get("hostname")),
+        ("agent", status.get("agent_version")),
+        ("last seen", age(status.get("last_seen"), now)),
+        ("seen at", status.get("endpoint")),
+        ("last handshake", age(status.get("latest_handshake"), now)),
+        ("revision", revision_of(peer)),
+        ("error", status.get("applied_error")),
+        ("received", size(status.get("rx") or 0)),
+        ("sent", size(status.get("tx") or 0)),
+    ]

@@ -1,0 +1,142 @@
+"""Refusals: what a rule says no with. I/O that broke is not a refusal and raises something else."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+from uuid import UUID
+
+
+@dataclass(eq=False)
+class Refusal(Exception):
+    """A rule said no. `code` is frozen API; `str()` is a sentence; `mend` tells what to do about it."""
+
+    code: ClassVar[str]
+    mend: ClassVar[str | None] = None
+
+    def details(self) -> dict[str, Any]:
+        """The refusal's own fields, for the members of a problem document that machines read."""
+        return asdict(self)
+
+
+@dataclass(eq=False)
+class InvalidValue(Refusal):
+    """A value that a field cannot take. `field` is a JSON pointer into the request, such as `/cidr_v4`."""
+
+    code = "validation_failed"
+    field: str
+    problem: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.field.removeprefix('/')}: {self.problem}"
+
+
+@dataclass(eq=False)
+class NotFound(Refusal):
+    code = "not_found"
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"there is no {self.kind} {self.name}"
+
+
+@dataclass(eq=False)
+class NetworkExhausted(Refusal):
+    code = "network_exhausted"
+    mend = "the network is full: delete peers, free reservations, or give the network a larger CIDR"
+    cidr: str
+
+    def __str__(self) -> str:
+        return f"no free address is left in {self.cidr}"
+
+
+@dataclass(eq=False)
+class TransitionNotAllowed(Refusal):
+    """A change that the present state of its subject does not allow."""
+
+    code = "transition_not_allowed"
+    subject: str
+    problem: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.problem}"
+
+
+@dataclass(eq=False)
+class PreconditionFailed(Refusal):
+    """The caller changed a version of the object that is no longer the present one."""
+
+    code = "precondition_failed"
+    mend = "read the object again and repeat the change on its present ETag"
+    expected: int
+    actual: int
+
+    def __str__(self) -> str:
+        return f"the object is at version {self.actual}, the change was made for version {self.expected}"
+
+
+@dataclass(eq=False)
+class ConfigAlreadyShown(Refusal):
+    code = "config_already_shown"
+    mend = "regenerate the config, which makes a new key pair and ends the old one"
+    peer: str
+
+    def __str__(self) -> str:
+        return f"the config of {self.peer} was shown when it was made and is not kept"
+
+
+@dataclass(eq=False)
+class EnrollmentTokenInvalid(Refusal):
+    """One answer for unknown, expired, used and revoked tokens: whoever guesses learns nothing."""
+
+    code = "enrollment_token_invalid"
+    mend = "ask for a new token: isthmus peer token NAME"
+
+    def __str__(self) -> str:
+        return "the enrollment token is not valid"
+
+
+@dataclass(eq=False)
+class Unauthenticated(Refusal):
+    code = "unauthenticated"
+    mend = "sign in, or send a valid token as 'Authorization: Bearer …'"
+    reason: str = "no valid credentials"
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class Forbidden(Refusal):
+    code = "forbidden"
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class ReplayDetected(Refusal):
+    code = "replay_detected"
+    mend = "fetch the config, which brings a fresh nonce, and report with that one"
+
+    def __str__(self) -> str:
+        return "the report does not carry the nonce of the last acknowledgement"
+
+
+@dataclass(eq=False)
+class RateLimited(Refusal):
+    code = "rate_limited"
+    retry_after: int
+
+    def __str__(self) -> str:
+        return f"too many attempts: try again in {self.retry_after} s"
+
+
+def network_not_found(name: UUID | str) -> NotFound:
+    return NotFound("network", str(name))
+
+
+def peer_not_found(name: UUID | str) -> NotFound:
+    return NotFound("peer", str(name))

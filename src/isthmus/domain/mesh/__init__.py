@@ -1,0 +1,1 @@
+"""Rules of one organisation's mesh: networks, addresses, peers, enrollment and tunnels."""

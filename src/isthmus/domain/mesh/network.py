@@ -1,0 +1,144 @@
+"""A network: one overlay with its CIDRs, its settings and its revision."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network
+from typing import Self
+
+from isthmus.domain.addresses import (
+    IPNetwork,
+    is_hostless,
+    overlap,
+    parse_domain,
+    parse_label,
+    parse_network,
+)
+from isthmus.domain.errors import InvalidValue
+from isthmus.domain.ids import NetworkId
+
+# IPv6 asks for 1280 bytes at least (RFC 8200, 5).
+MTU_DEFAULT, MTU_LOWEST, MTU_HIGHEST = 1420, 1280, 9000
+PORT_DEFAULT = 51_820
+KEEPALIVE_DEFAULT = 25
+V4_WIDEST, V4_NARROWEST = 8, 30
+V6_PREFIX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """`mtu` in bytes, `keepalive` in seconds (0 = off).
+
+    `revision` counts the changes of the network and its peers. `jump_revision` is the last one that changed what
+    jump peers are told, `shared_revision` the last that changed what everyone is told: one peer's news costs
+    nothing to those whom it does not concern. `version` counts changes of the network's own fields (its ETag).
+    """
+
+    id: NetworkId
+    name: str
+    cidr_v4: IPv4Network | None
+    cidr_v6: IPv6Network
+    domain: str
+    created_at: datetime
+    mtu: int = MTU_DEFAULT
+    listen_port: int = PORT_DEFAULT
+    keepalive: int = KEEPALIVE_DEFAULT
+    revision: int = 0
+    jump_revision: int = 0
+    shared_revision: int = 0
+    version: int = 1
+
+    @property
+    def cidrs(self) -> tuple[IPNetwork, ...]:
+        return (self.cidr_v6,) if self.cidr_v4 is None else (self.cidr_v4, self.cidr_v6)
+
+    def advanced(self, *, jumps: bool, shared: bool) -> Self:
+        """This network one revision later; `jumps` and `shared` say whom the change concerns."""
+        revision = self.revision + 1
+        return replace(
+            self,
+            revision=revision,
+            jump_revision=revision if jumps or shared else self.jump_revision,
+            shared_revision=revision if shared else self.shared_revision,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The fields of a network that are checked one by one."""
+
+    mtu: int = MTU_DEFAULT
+    listen_port: int = PORT_DEFAULT
+    keepalive: int = KEEPALIVE_DEFAULT
+
+    def __post_init__(self) -> None:
+        check_between("/mtu", self.mtu, MTU_LOWEST, MTU_HIGHEST)
+        check_between("/listen_port", self.listen_port, 1, 65_535)
+        check_between("/keepalive", self.keepalive, 0, 65_535)
+
+
+def check_between(field: str, value: int, lowest: int, highest: int) -> None:
+    if not lowest <= value <= highest:
+        raise InvalidValue(field, f"is not between {lowest} and {highest}")
+
+
+def parse_name(text: str) -> str:
+    return parse_label(text, "/name")
+
+
+def parse_network_domain(text: str | None, name: str, suffix: str) -> str:
+    return parse_domain(f"{name}.{suffix}" if text is None else text, "/domain")
+
+
+def parse_cidr_v4(text: str, field: str = "/cidr_v4") -> IPv4Network:
+    """An IPv4 CIDR that hosts can live in: unicast, between /8 and /30."""
+    cidr = parse_network(text, field)
+    if not isinstance(cidr, IPv4Network):
+        raise InvalidValue(
+            field,
+            "is not IPv4",
+            "every network has an IPv6 /64 by itself; give the IPv4 CIDR here",
+        )
+    if not V4_WIDEST <= cidr.prefixlen <= V4_NARROWEST:
+        raise InvalidValue(field, f"is not between /{V4_WIDEST} and /{V4_NARROWEST}")
+    if is_hostless(cidr):
+        raise InvalidValue(field, "is not a range that hosts may use", "for example 10.20.0.0/24")
+    return cidr
+
+
+def parse_cidr_v6(text: str, ula: IPv6Network, field: str = "/cidr_v6") -> IPv6Network:
+    """A /64 of the backend's own ULA /48."""
+    cidr = parse_network(text, field)
+    if not isinstance(cidr, IPv6Network) or cidr.prefixlen != V6_PREFIX or not cidr.subnet_of(ula):
+        raise InvalidValue(
+            field,
+            f"is not a /64 of this backend's own {ula}",
+            "leave it out to get the next free one",
+        )
+    return cidr
+
+
+def ula_prefix(random_bits: int) -> IPv6Network:
+    """The backend's /48 from its 40 random bits (RFC 4193, 3.2)."""
+    return IPv6Network(((0xFD << 120) | ((random_bits & ((1 << 40) - 1)) << 80), 48))
+
+
+def next_free_v6(ula: IPv6Network, taken: Iterable[IPv6Network]) -> IPv6Network:
+    """The lowest /64 of `ula` that no network has; the first one stays free for the backend itself."""
+    used = set(taken)
+    for index in range(1, 1 << (V6_PREFIX - ula.prefixlen)):
+        candidate = IPv6Network((int(ula.network_address) | index << (128 - V6_PREFIX), V6_PREFIX))
+        if candidate not in used:
+            return candidate
+    raise InvalidValue("/cidr_v6", f"has no free /64 left in {ula}", "delete a network first")
+
+
+def check_disjoint(field: str, cidr: IPNetwork, owner: str, others: Iterable[tuple[str, IPNetwork]]) -> None:
+    """Refuse `cidr` when it overlaps one of `others`, pairs of a name for messages and a range."""
+    for name, other in others:
+        if overlap(cidr, other):
+            raise InvalidValue(
+                field,
+                f"{cidr} of {owner} overlaps {other} of {name}",
+                "choose a range that is free",
+            )

@@ -1,0 +1,176 @@
+"""What one peer's WireGuard interface shall be. Equal state gives equal results, in one documented order."""
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from enum import StrEnum
+
+from isthmus.domain.addresses import (
+    DEFAULT_ROUTES,
+    Endpoint,
+    IPAddress,
+    IPNetwork,
+    collapse,
+    host_network,
+    sort_key,
+)
+from isthmus.domain.ids import PeerId, PublicKey
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Peer
+
+
+class Role(StrEnum):
+    """Why a peer stands in another's config."""
+
+    PRIMARY = "primary"
+    STANDBY = "standby"
+    MEMBER = "member"
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """One WireGuard peer of an interface. `keepalive` in seconds, None = off."""
+
+    name: str
+    public_key: PublicKey
+    allowed_ips: tuple[IPNetwork, ...]
+    role: Role
+    endpoint: Endpoint | None = None
+    keepalive: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarding:
+    """What a host does for others: `isolated` may not be forwarded to or from inside the tunnel, the traffic of
+    `encapsulated` leaves for the world under the host's own address, `offered` are the ranges behind the host."""
+
+    between_peers: bool = False
+    isolated: tuple[IPAddress, ...] = ()
+    encapsulated: tuple[IPAddress, ...] = ()
+    offered: tuple[IPNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """`listen_port` None lets the host choose; `routes` are the prefixes that lead into the interface."""
+
+    addresses: tuple[IPAddress, ...]
+    mtu: int
+    listen_port: int | None
+    neighbours: tuple[Neighbour, ...]
+    routes: tuple[IPNetwork, ...]
+    forwarding: Forwarding
+
+
+def tunnel_for(
+    network: Network,
+    peers: Iterable[Peer],
+    me: Peer,
+    blocked: Set[PeerId] = frozenset(),
+) -> Tunnel:
+    """The interface of `me` among `peers` of `network`, `blocked` ones left out everywhere.
+
+    A blocked peer gets no neighbours at all.
+    """
+    others = sorted(
+        (peer for peer in peers if peer.public_key is not None and peer.id not in blocked and peer.id != me.id),
+        key=lambda peer: peer.id,
+    )
+    if me.id in blocked:
+        others = []
+    return _jump_tunnel(network, others, me) if me.is_jump else _regular_tunnel(network, others, me)
+
+
+def as_member(peer: Peer) -> Neighbour:
+    """How a jump peer lists `peer`: by its own addresses and the ranges behind it."""
+    allowed = (*map(host_network, peer.addresses), *peer.offers)
+    return Neighbour(
+        peer.name,
+        _key(peer),
+        allowed,
+        Role.MEMBER,
+        peer.endpoint if peer.is_jump else None,
+    )
+
+
+def offered_by(peers: Iterable[Peer]) -> list[IPNetwork]:
+    """All ranges behind `peers`, sorted."""
+    return sorted((offer for peer in peers for offer in peer.offers), key=sort_key)
+
+
+def jump_forwarding(others: Iterable[Peer], me: Peer) -> Forwarding:
+    """What jump peer `me` does for `others`."""
+    peers = list(others)
+    return Forwarding(
+        between_peers=True,
+        isolated=tuple(address for peer in peers if peer.isolated for address in peer.addresses),
+        encapsulated=tuple(address for peer in peers if peer.full_encapsulation for address in peer.addresses),
+        offered=me.offers,
+    )
+
+
+def jump_routes(network: Network, others: Iterable[Peer]) -> tuple[IPNetwork, ...]:
+    return collapse([*network.cidrs, *offered_by(others)])
+
+
+def listen_port(network: Network, me: Peer) -> int | None:
+    """A jump peer listens where its endpoint says; everyone else on any port, so two networks fit on one host."""
+    return (me.endpoint.port if me.endpoint else network.listen_port) if me.is_jump else None
+
+
+def _jump_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
+    return Tunnel(
+        addresses=me.addresses,
+        mtu=network.mtu,
+        listen_port=listen_port(network, me),
+        neighbours=tuple(map(as_member, others)),
+        routes=jump_routes(network, others),
+        forwarding=jump_forwarding(others, me),
+    )
+
+
+def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
+    jumps = [peer for peer in others if peer.is_jump]
+    neighbours = []
+    for position, jump in enumerate(jumps):
+        allowed = tuple(map(host_network, jump.addresses))
+        if position == 0:
+            allowed = _through_primary(network, others, me, allowed)
+        role = Role.STANDBY if position else Role.PRIMARY
+        neighbours.append(
+            Neighbour(
+                jump.name,
+                _key(jump),
+                allowed,
+                role,
+                jump.endpoint,
+                network.keepalive or None,
+            ),
+        )
+    return Tunnel(
+        addresses=me.addresses,
+        mtu=network.mtu,
+        listen_port=None,
+        neighbours=tuple(neighbours),
+        routes=collapse([prefix for neighbour in neighbours for prefix in neighbour.allowed_ips]),
+        forwarding=Forwarding(offered=me.offers),
+    )
+
+
+def _through_primary(
+    network: Network,
+    others: Iterable[Peer],
+    me: Peer,
+    own_addresses: tuple[IPNetwork, ...],
+) -> tuple[IPNetwork, ...]:
+    """What a regular peer sends to its primary jump peer."""
+    if me.full_encapsulation:
+        return DEFAULT_ROUTES
+    if me.isolated:
+        return own_addresses
+    return (*network.cidrs, *offered_by(others))
+
+
+def _key(peer: Peer) -> PublicKey:
+    if peer.public_key is None:
+        raise ValueError(f"{peer.name} has no key yet and stands in no config")
+    return peer.public_key

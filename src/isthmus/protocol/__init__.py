@@ -1,0 +1,1 @@
+"""Messages that cross from one process to another."""

@@ -1,0 +1,184 @@
+"""What an agent and its server say to each other. JSON; unknown fields are ignored, unknown `requires` refused.
+
+Enrollment and the plain HTTPS calls carry one message as a body; on the stream each text frame is one message,
+told apart by its `type`. Times are Unix seconds, durations seconds, sizes bytes.
+"""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+VERSION = 1
+FEATURES = frozenset({"full-encapsulation", "forwarding"})
+"""What this version of the agent can do. A config that `requires` more is refused, never applied in part."""
+
+HEARTBEAT_SECONDS = 15
+HEARTBEAT_JITTER = 0.2
+MAX_MESSAGE = 64 * 1024  # from an agent; 1,000 changed peers need about 150 bytes each, sent over several beats
+MAX_REPORTS = 256
+
+Text = Annotated[str, Meta(max_length=255)]
+Token = Annotated[str, Meta(min_length=1, max_length=128)]
+Key = Annotated[str, Meta(min_length=44, max_length=44)]
+Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+UnixTime = Annotated[int, Meta(ge=0, le=253_402_300_799)]  # to the end of the year 9999
+
+
+class EnrollRequest(Struct, frozen=True):
+    """POST /api/v1/agent/enroll"""
+
+    token: Token
+    public_key: Key
+    hostname: Text
+    machine_id: Text
+    agent_version: Text
+    protocol: int = VERSION
+
+
+class EnrolledPeer(Struct, frozen=True):
+    id: str
+    name: str
+    kind: str
+
+
+class EnrolledNetwork(Struct, frozen=True):
+    id: str
+    name: str
+
+
+class EnrollAnswer(Struct, frozen=True):
+    peer: EnrolledPeer
+    network: EnrolledNetwork
+    session_token: str
+    server_time: int
+
+
+class Neighbour(Struct, frozen=True, omit_defaults=True):
+    """One WireGuard peer. `role`: primary (the way to all others), standby, or member (as a jump peer sees it)."""
+
+    name: str
+    public_key: str
+    allowed_ips: tuple[str, ...]
+    role: str = "member"
+    endpoint: str | None = None
+    keepalive: int | None = None
+
+
+class Forwarding(Struct, frozen=True, omit_defaults=True):
+    """What the host does for others; see `isthmus.domain.mesh.tunnel.Forwarding`."""
+
+    between_peers: bool = False
+    isolated: tuple[str, ...] = ()
+    encapsulated: tuple[str, ...] = ()
+    offered: tuple[str, ...] = ()
+
+
+class Config(Struct, frozen=True):
+    """One peer's whole interface: `addresses` without prefix, `routes` that lead into the tunnel."""
+
+    network: str
+    name: str
+    addresses: tuple[str, ...]
+    mtu: int
+    listen_port: int | None
+    neighbours: tuple[Neighbour, ...]
+    routes: tuple[str, ...]
+    forwarding: Forwarding = field(default_factory=Forwarding)
+    requires: tuple[str, ...] = ()
+
+
+class Hello(Struct, frozen=True, tag="hello"):
+    """First message of a stream. `nonce` belongs into the next heartbeat."""
+
+    nonce: str
+    server_time: int
+    heartbeat: int = HEARTBEAT_SECONDS
+    protocol: int = VERSION
+
+
+class Snapshot(Struct, frozen=True, tag="snapshot"):
+    """The whole config at `revision`; it replaces whatever the agent has."""
+
+    revision: int
+    config: Config
+
+
+class Unchanged(Struct, frozen=True, tag="unchanged"):
+    """The agent's revision is the present one."""
+
+    revision: int
+
+
+class Ack(Struct, frozen=True, tag="ack"):
+    """A heartbeat counted. `nonce` belongs into the next one."""
+
+    nonce: str
+    server_time: int
+
+
+class Refused(Struct, frozen=True, tag="refused"):
+    """A message did not count. `code` is a problem code; with `nonce` the agent reports again."""
+
+    code: str
+    detail: str
+    nonce: str | None = None
+
+
+class PeerReport(Struct, frozen=True, omit_defaults=True):
+    """What the interface shows of one neighbour; only neighbours that changed are reported."""
+
+    public_key: Key
+    endpoint: Annotated[str, Meta(max_length=262)] | None = None
+    latest_handshake: UnixTime = 0
+    rx: Count = 0
+    tx: Count = 0
+
+
+class Heartbeat(Struct, frozen=True, tag="heartbeat"):
+    nonce: Annotated[str, Meta(max_length=64)]
+    hostname: Text
+    machine_id: Text
+    boot_id: Text
+    agent_version: Text
+    host_uptime: Count
+    agent_uptime: Count
+    revision: Count
+    peers: Annotated[tuple[PeerReport, ...], Meta(max_length=MAX_REPORTS)] = ()
+
+
+class Applied(Struct, frozen=True, tag="applied"):
+    """The agent made `revision` true on its host, or says in `error` why it could not."""
+
+    revision: Count
+    took_ms: Count
+    error: Annotated[str, Meta(max_length=500)] | None = None
+
+
+class Resync(Struct, frozen=True, tag="resync"):
+    """The agent asks for a snapshot."""
+
+
+FromServer = Hello | Snapshot | Unchanged | Ack | Refused
+FromAgent = Heartbeat | Applied | Resync
+
+encode = msgspec.json.Encoder().encode
+decode_from_server = msgspec.json.Decoder(FromServer).decode
+decode_from_agent = msgspec.json.Decoder(FromAgent).decode
+
+
+class ConfigAnswer(Struct, frozen=True):
+    """GET /api/v1/agent/config?revision=N. `config` is None when N is the present revision."""
+
+    revision: int
+    nonce: str
+    server_time: int
+    config: Config | None = None
+
+
+# How the server closes a stream (RFC 6455 leaves 4000–4999 to applications).
+CLOSE_SESSION_ENDED = 4401
+CLOSE_TOO_SLOW = 4408
+CLOSE_REPLACED = 4409
+CLOSE_MALFORMED = 4400
+CLOSE_GOING_AWAY = 1012

@@ -1,0 +1,1 @@
+"""The backend's server: API, agent plane and store."""

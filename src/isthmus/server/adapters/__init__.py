@@ -1,0 +1,1 @@
+"""What the server's ports are made of: HTTP, database, clock."""

@@ -1,0 +1,85 @@
+"""Who may call what, on one screen. The server does not start with a route that is not listed here."""
+
+from collections.abc import Iterable
+from enum import Enum
+
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+API = "/api/v1"
+
+
+class Need(Enum):
+    """What a caller must bring. A scope does not imply another one."""
+
+    NOTHING = None
+    AGENT = "a session of an enrolled agent"
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+    LOCAL = "a connection over the server's own socket"
+
+
+# fmt: off
+ACCESS: dict[tuple[str, str], Need] = {
+    ("GET",    f"{API}/openapi.json"):                        Need.NOTHING,
+    ("GET",    f"{API}/health/live"):                         Need.NOTHING,
+    ("GET",    f"{API}/health/ready"):                        Need.NOTHING,
+    ("POST",   f"{API}/auth/login"):                          Need.NOTHING,
+    ("POST",   f"{API}/auth/logout"):                         Need.READ,
+    ("GET",    f"{API}/auth/me"):                             Need.READ,
+    ("PUT",    f"{API}/auth/password"):                       Need.ADMIN,
+    ("POST",   f"{API}/auth/password/reset"):                 Need.LOCAL,
+    ("GET",    f"{API}/tokens"):                              Need.ADMIN,
+    ("POST",   f"{API}/tokens"):                              Need.ADMIN,
+    ("DELETE", f"{API}/tokens/{{token_id}}"):                 Need.ADMIN,
+    ("GET",    f"{API}/networks"):                            Need.READ,
+    ("POST",   f"{API}/networks"):                            Need.WRITE,
+    ("GET",    f"{API}/networks/{{network_id}}"):             Need.READ,
+    ("PATCH",  f"{API}/networks/{{network_id}}"):             Need.WRITE,
+    ("DELETE", f"{API}/networks/{{network_id}}"):             Need.WRITE,
+    ("GET",    f"{API}/networks/{{network_id}}/capacity"):    Need.READ,
+    ("GET",    f"{API}/network-suggestion"):                  Need.READ,
+    ("GET",    f"{API}/networks/{{network_id}}/reservations"):               Need.READ,
+    ("POST",   f"{API}/networks/{{network_id}}/reservations"):               Need.WRITE,
+    ("DELETE", f"{API}/networks/{{network_id}}/reservations/{{address}}"):   Need.WRITE,
+    ("POST",   f"{API}/networks/{{network_id}}/peers"):       Need.WRITE,
+    ("GET",    f"{API}/peers"):                               Need.READ,
+    ("GET",    f"{API}/peers/{{peer_id}}"):                   Need.READ,
+    ("PATCH",  f"{API}/peers/{{peer_id}}"):                   Need.WRITE,
+    ("DELETE", f"{API}/peers/{{peer_id}}"):                   Need.WRITE,
+    ("POST",   f"{API}/peers/{{peer_id}}/enrollment-token"):  Need.WRITE,
+    ("GET",    f"{API}/peers/{{peer_id}}/config"):            Need.WRITE,
+    ("POST",   f"{API}/peers/{{peer_id}}/config/regenerate"): Need.WRITE,
+    ("GET",    f"{API}/audit"):                               Need.ADMIN,
+    ("POST",   f"{API}/agent/enroll"):                        Need.NOTHING,
+    ("GET",    f"{API}/agent/config"):                        Need.AGENT,
+    ("POST",   f"{API}/agent/heartbeat"):                     Need.AGENT,
+    ("POST",   f"{API}/agent/applied"):                       Need.AGENT,
+    ("WS",     f"{API}/agent/stream"):                        Need.AGENT,
+}
+# fmt: on
+
+
+class UnlistedRoute(RuntimeError):
+    """The routes of the application and the access table differ."""
+
+
+def listed(routes: Iterable[BaseRoute]) -> set[tuple[str, str]]:
+    """Every (method, path) that `routes` answer; the HEAD that comes with a GET does not count."""
+    found: set[tuple[str, str]] = set()
+    for route in routes:
+        if isinstance(route, WebSocketRoute):
+            found.add(("WS", route.path))
+        elif isinstance(route, Route):
+            found |= {(method, route.path) for method in (route.methods or ()) if method != "HEAD"}
+        else:
+            raise UnlistedRoute(f"{route!r} is a kind of route that the access table cannot list")
+    return found
+
+
+def check_complete(routes: Iterable[BaseRoute]) -> None:
+    """Refuse to start when a route lacks its row, or a row its route."""
+    found = listed(routes)
+    missing, stale = found - ACCESS.keys(), ACCESS.keys() - found
+    if missing or stale:
+        raise UnlistedRoute(f"access table: no row for {sorted(missing)}, no route for {sorted(stale)}")

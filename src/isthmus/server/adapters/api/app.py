@@ -1,0 +1,71 @@
+"""The application: routes, their documentation, and the check that each one stands in the access table."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI
+
+from isthmus import __version__
+from isthmus.server.adapters.agents.plane import AgentPlane
+from isthmus.server.adapters.agents.streams import StreamHub
+from isthmus.server.adapters.api.access import ACCESS, API, Need, check_complete
+from isthmus.server.adapters.api.deps import Services, authorize
+from isthmus.server.adapters.api.errors import HANDLERS
+from isthmus.server.adapters.api.routes import accounts, networks, operations, peers
+from isthmus.server.adapters.api.views import Problem
+
+SCHEME = "bearer"
+TITLE = "Isthmus"
+
+
+def build_app(services: Services, hub: StreamHub) -> FastAPI:
+    """All routes of one server. Raises `UnlistedRoute` when the access table and the routes differ."""
+    app = FastAPI(
+        title=TITLE,
+        version=__version__,
+        summary="Networks and peers of one backend",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        exception_handlers=HANDLERS,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.services = services
+    api = APIRouter(prefix=API, dependencies=[Depends(authorize)], responses=PROBLEMS)
+    for module in (accounts, networks, peers, operations):
+        api.include_router(module.router)
+    app.include_router(api)
+    app.router.routes.extend(AgentPlane(services, hub).routes())
+    check_complete(app.routes)
+    describe_security(app)
+    return app
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "Refused; `code` says by which rule.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    },
+    "5XX": {
+        "description": "Failed inside the server; the request can be sent again when `retryable` is true.",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    },
+}
+
+
+def describe_security(app: FastAPI) -> None:
+    """Put into the OpenAPI document what FastAPI cannot know: problems as the only errors, and who needs a token."""
+    document = app.openapi()
+    schemas = document["components"]["schemas"]
+    problem = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(problem.pop("$defs"))
+    schemas["Problem"] = problem
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    document["components"]["securitySchemes"] = {SCHEME: {"type": "http", "scheme": "bearer"}}
+    for path, operations_of_path in document["paths"].items():
+        for method, operation in operations_of_path.items():
+            operation["responses"].pop("422", None)
+            if ACCESS[method.upper(), path] is not Need.NOTHING:
+                operation["security"] = [{SCHEME: []}]
+    app.openapi_schema = document

@@ -1,0 +1,102 @@
+"""What routes ask for: the use cases, the caller, the version that an update was made for."""
+
+from dataclasses import dataclass, replace
+from typing import Annotated, cast
+from uuid import UUID
+
+from fastapi import Depends, Header, Query, Request
+
+from isthmus.domain.errors import Forbidden, InvalidValue, Unauthenticated
+from isthmus.server.adapters.api.access import ACCESS, Need
+from isthmus.server.application import secrets
+from isthmus.server.application.accounts import AccountService
+from isthmus.server.application.agents import AgentService
+from isthmus.server.application.caller import Caller
+from isthmus.server.application.denials import DenialService
+from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.peers import PeerService
+from isthmus.server.ports import Presence, Store
+from isthmus.server.records import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything behind the routes, made once at start."""
+
+    store: Store
+    networks: NetworkService
+    peers: PeerService
+    enrollment: EnrollmentService
+    accounts: AccountService
+    agents: AgentService
+    denials: DenialService
+    presence: Presence
+
+
+def services(request: Request) -> Services:
+    return cast("Services", request.app.state.services)
+
+
+def bearer_of(header: str | None) -> str | None:
+    scheme, _, token = (header or "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def authorize(
+    request: Request, authorization: Annotated[str | None, Header(include_in_schema=False)] = None
+) -> None:
+    """Check the access table for the route at hand; runs before every route of the API."""
+    need = ACCESS[request.method if request.method != "HEAD" else "GET", request.scope["route"].path]
+    caller: Caller = request.state.caller
+    if caller.actor == "local":
+        return
+    if need is Need.NOTHING:
+        return
+    if need is Need.LOCAL:
+        raise Forbidden("this call is answered on the server's own socket only")
+    token = bearer_of(authorization)
+    if token is None:
+        raise Unauthenticated("no bearer token was sent")
+    if token.startswith(secrets.SESSION):
+        peer_id = await services(request).agents.authenticate(token)
+        request.state.caller = replace(caller, actor=f"agent:{peer_id}")
+        raise Forbidden("an agent's session is for the calls under /api/v1/agent, and for its own peer only")
+    user, api_token = await services(request).accounts.authenticate(token)
+    request.state.caller = Caller(
+        f"user:{user.name}", caller.request_id, caller.source, api_token.scopes, user.id, api_token.id
+    )
+    if need.value not in api_token.scopes:
+        raise Forbidden(f"the token lacks the scope {need.value}")
+
+
+def caller_of(request: Request) -> Caller:
+    return cast("Caller", request.state.caller)
+
+
+def version_of(if_match: Annotated[str | None, Header(examples=['"3"'])] = None) -> int | None:
+    """The version in `If-Match`; None where the caller does not care."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    text = if_match.strip()
+    digits = text[1:-1]
+    if len(text) < 3 or text[0] != '"' or text[-1] != '"' or not (digits.isascii() and digits.isdigit()):
+        raise InvalidValue("/If-Match", "is not an ETag of this API", "send the ETag that the object was read with")
+    return int(digits[:18])
+
+
+def page_of(
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[UUID | None, Query(description="the `next` of the page before")] = None,
+) -> Page:
+    return Page(limit, after)
+
+
+Calls = Annotated[Services, Depends(services)]
+By = Annotated[Caller, Depends(caller_of)]
+Version = Annotated[int | None, Depends(version_of)]
+Paging = Annotated[Page, Depends(page_of)]
+
+
+def etag(version: int) -> dict[str, str]:
+    return {"ETag": f'"{version}"'}

@@ -1,0 +1,91 @@
+"""What happens to every request before a route sees it: an id, a bound on its size, and who is asking."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from uuid import uuid4
+
+from isthmus.server.adapters.api.errors import problem
+from isthmus.server.application.caller import ALL_SCOPES, Caller
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MAX_BODY = 256 * 1024
+SECURITY_HEADERS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+]
+
+
+class BodyTooLarge(Exception):
+    """The body grew over the bound while it was read."""
+
+
+class Edge:
+    """Wraps an application for one listener. `local` marks the server's own socket, where file permissions have
+    already said who may connect."""
+
+    def __init__(self, app: App, *, local: bool = False) -> None:
+        self._app = app
+        self._local = local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        request_id = str(uuid4())
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id
+        state["caller"] = self._caller(scope, request_id)
+        if scope["type"] == "websocket":
+            await self._app(scope, receive, send)
+            return
+        await self._bounded(scope, receive, _stamped(send, request_id), request_id)
+
+    def _caller(self, scope: Scope, request_id: str) -> Caller:
+        if self._local:
+            return Caller("local", request_id, scopes=ALL_SCOPES)
+        client = scope.get("client")
+        return Caller("anyone", request_id, client[0] if client else None)
+
+    async def _bounded(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        """Refuse bodies over the bound, announced or not, before anybody buffers them."""
+        refuse = problem("body_too_large", f"the body is larger than {MAX_BODY} bytes", request_id)
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if announced.isdigit() and int(announced[:12]) > MAX_BODY:
+            await refuse(scope, receive, send)
+            return
+        seen, started = 0, False
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > MAX_BODY:
+                raise BodyTooLarge
+            return message
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, counted, watched)
+        except BodyTooLarge:
+            if not started:
+                await refuse(scope, receive, send)
+
+
+def _stamped(send: Send, request_id: str) -> Send:
+    async def stamped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            own = [(b"x-request-id", request_id.encode()), *SECURITY_HEADERS]
+            message["headers"] = [*message.get("headers", []), *own]
+        await send(message)
+
+    return stamped

@@ -1,0 +1,161 @@
+"""The one place that makes refusals HTTP: problem documents (RFC 9457)."""
+
+import json
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from isthmus.domain import errors
+from isthmus.domain.errors import InvalidValue, RateLimited, Refusal
+from isthmus.server.ports import Conflict, StoreUnavailable
+
+log = structlog.get_logger()
+
+STATUS: dict[str, int] = {
+    "validation_failed": 422,
+    "not_found": 404,
+    "network_exhausted": 409,
+    "transition_not_allowed": 409,
+    "precondition_failed": 412,
+    "version_conflict": 409,
+    "config_already_shown": 410,
+    "enrollment_token_invalid": 401,
+    "unauthenticated": 401,
+    "forbidden": 403,
+    "replay_detected": 409,
+    "rate_limited": 429,
+    "json_invalid": 400,
+    "malformed_request": 400,
+    "route_not_found": 404,
+    "method_not_allowed": 405,
+    "body_too_large": 413,
+    "unsupported_media_type": 415,
+    "upstream_unavailable": 503,
+    "overloaded": 503,
+    "internal": 500,
+}
+OF_HTTP = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
+RETRYABLE = frozenset({"rate_limited", "upstream_unavailable", "overloaded", "version_conflict", "replay_detected"})
+MAX_ERRORS = 16
+MAX_TEXT = 300
+
+
+def request_id_of(scope: Any) -> str:
+    return str(scope.get("state", {}).get("request_id", ""))
+
+
+def problem(code: str, detail: str, request_id: str, **members: Any) -> Response:
+    """A problem document; `members` that are None are left out."""
+    status = STATUS[code]
+    body = {
+        "type": f"urn:isthmus:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "instance": f"urn:uuid:{request_id}",
+        "code": code,
+        "stage": "component",
+        "retryable": code in RETRYABLE,
+        "request_id": request_id,
+        **{name: value for name, value in members.items() if value is not None},
+    }
+    headers = {"Cache-Control": "no-store"}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    if "retry_after" in members:
+        headers["Retry-After"] = str(members["retry_after"])
+    return Response(json.dumps(body), status, headers, "application/problem+json")
+
+
+def of_refusal(refusal: Refusal, request_id: str) -> Response:
+    members: dict[str, Any] = {"hint": refusal.mend}
+    if isinstance(refusal, InvalidValue):
+        item = {"pointer": refusal.field, "detail": refusal.problem, "hint": refusal.hint}
+        members = {"hint": refusal.hint, "errors": [{key: text for key, text in item.items() if text is not None}]}
+    elif isinstance(refusal, errors.TransitionNotAllowed):
+        members["hint"] = refusal.hint
+    elif isinstance(refusal, RateLimited):
+        members["retry_after"] = refusal.retry_after
+    return problem(refusal.code, str(refusal), request_id, **members)
+
+
+def of_failure(failure: Exception, request_id: str) -> Response:
+    """What broke, without a word of how: the log holds the rest under the request's id."""
+    if isinstance(failure, StoreUnavailable):
+        log.error("store unavailable", request_id=request_id, error=str(failure))
+        return problem("upstream_unavailable", "the database does not answer; nothing was changed", request_id)
+    if isinstance(failure, Conflict):
+        detail = "somebody else changed the same thing at the same moment; nothing was changed"
+        return problem("version_conflict", detail, request_id, hint="read the object again and repeat the change")
+    log.error("internal error", request_id=request_id, exc_info=failure)
+    return problem("internal", "something broke inside the server; its log tells what, by the request id", request_id)
+
+
+def of_validation(found: Sequence[Any], request_id: str) -> Response:
+    """FastAPI's findings about a request, as JSON pointers into the body, the path, the query or the headers."""
+    if any(item["type"] == "json_invalid" for item in found):
+        return problem("json_invalid", "the body is not JSON", request_id)
+    listed = [{"pointer": _pointer(item["loc"]), "detail": str(item["msg"])[:MAX_TEXT]} for item in found[:MAX_ERRORS]]
+    detail = "; ".join(f"{item['pointer'].removeprefix('/')}: {item['detail']}" for item in listed)[:MAX_TEXT]
+    return problem("validation_failed", detail, request_id, errors=listed)
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    where = location[1:] if location and location[0] in {"body", "query", "path", "header"} else location
+    parts = (str(part)[:MAX_TEXT].replace("~", "~0").replace("/", "~1") for part in where)
+    return "/" + "/".join(parts)
+
+
+async def on_refusal(request: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    response = of_refusal(refusal, request_id_of(request.scope))
+    await deny(request, refusal.code)
+    return response
+
+
+async def on_validation(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    await deny(request, "validation_failed")
+    return of_validation(error.errors(), request_id_of(request.scope))
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """Starlette's own answers, such as for a path that nobody serves."""
+    assert isinstance(error, HTTPException)
+    code = OF_HTTP.get(error.status_code, "malformed_request" if error.status_code < 500 else "internal")
+    response = problem(code, str(error.detail)[:MAX_TEXT], request_id_of(request.scope))
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def on_failure(request: Request, error: Exception) -> Response:
+    return of_failure(error, request_id_of(request.scope))
+
+
+async def deny(request: Request, code: str) -> None:
+    """Put a refusal into the audit log, if it is one that an auditor asks for: not a mistyped read."""
+    if request.method in {"GET", "HEAD"} and code in {"not_found", "validation_failed"}:
+        return
+    state = request.state
+    route = request.scope.get("route")
+    action = f"{request.method} {getattr(route, 'path', request.url.path)}"
+    try:
+        await request.app.state.services.denials.record(state.caller, action, request.url.path[:200], code)
+    except StoreUnavailable as failure:
+        log.error("a denial could not be recorded", request_id=request_id_of(request.scope), error=str(failure))
+
+
+HANDLERS: dict[int | type[Exception], Any] = {
+    Refusal: on_refusal,
+    RequestValidationError: on_validation,
+    HTTPException: on_http,
+    StoreUnavailable: on_failure,
+    Conflict: on_failure,
+    Exception: on_failure,
+}

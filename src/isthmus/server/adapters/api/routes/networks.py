@@ -1,0 +1,137 @@
+"""Networks, their capacity and their reservations."""
+
+from ipaddress import IPv4Network
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from isthmus.domain.addresses import parse_address, parse_network
+from isthmus.domain.errors import InvalidValue
+from isthmus.domain.ids import NetworkId
+from isthmus.domain.mesh.network import Settings
+from isthmus.domain.mesh.peer import parse_text
+from isthmus.server.adapters.api.deps import By, Calls, Paging, Version, etag
+from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.views import (
+    CapacitiesView,
+    Listing,
+    NetworkBody,
+    NetworkPatch,
+    NetworkUpdatedView,
+    NetworkView,
+    PeerName,
+    ReservationBody,
+    ReservationView,
+    SuggestionView,
+)
+from isthmus.server.application.networks import SUGGESTION_POOL, Draft, Sized, Update
+
+router = APIRouter(tags=["networks"])
+NameFilter = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
+
+
+@router.get("/networks", operation_id="listNetworks")
+async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> Listing[NetworkView]:
+    """Networks in the order in which they were made."""
+    return listing([_view(sized) for sized in await calls.networks.page(page, name)], page)
+
+
+@router.post("/networks", operation_id="createNetwork", status_code=201)
+async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
+    """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
+    settings = Settings(body.mtu, body.listen_port, body.keepalive)
+    sized = await calls.networks.create(by, Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings))
+    return _shown(sized, response)
+
+
+@router.get("/networks/{network_id}", operation_id="getNetwork")
+async def get_network(network_id: UUID, calls: Calls, response: Response) -> NetworkView:
+    """One network."""
+    return _shown(await calls.networks.get(NetworkId(network_id)), response)
+
+
+@router.patch("/networks/{network_id}", operation_id="updateNetwork")
+async def update_network(
+    network_id: UUID, body: NetworkPatch, calls: Calls, by: By, version: Version, response: Response
+) -> NetworkUpdatedView:
+    """Change a network. Another `cidr_v4` renumbers all peers in one step."""
+    update = Update(**{name: getattr(body, name) for name in body.model_fields_set})
+    updated = await calls.networks.update(by, NetworkId(network_id), update, version)
+    response.headers.update(etag(updated.network.network.version))
+    reissue = [PeerName(id=peer.id, name=peer.name) for peer in updated.reissue]
+    return NetworkUpdatedView(**_fields(updated.network), reissue=reissue)
+
+
+@router.delete("/networks/{network_id}", operation_id="deleteNetwork", status_code=204)
+async def delete_network(network_id: UUID, calls: Calls, by: By, version: Version, force: bool = False) -> None:
+    """Delete a network; with `force` its peers too."""
+    await calls.networks.delete(by, NetworkId(network_id), version, force=force)
+
+
+@router.get("/networks/{network_id}/capacity", operation_id="getCapacity")
+async def get_capacity(network_id: UUID, calls: Calls) -> CapacitiesView:
+    """How many addresses there are, and what became of them."""
+    return CapacitiesView.of((await calls.networks.get(NetworkId(network_id))).capacity)
+
+
+@router.get("/network-suggestion", operation_id="suggestNetwork")
+async def suggest(
+    calls: Calls,
+    peers: Annotated[int, Query(ge=1, le=16_777_214)],
+    pool: Annotated[str | None, Query(max_length=18, examples=["10.0.0.0/8"])] = None,
+) -> SuggestionView:
+    """A free CIDR with room for so many peers."""
+    parsed = SUGGESTION_POOL if pool is None else parse_network(pool, "/pool")
+    if not isinstance(parsed, IPv4Network):
+        raise InvalidValue("/pool", "is not IPv4", "IPv6 ranges need no planning: every network has its own /64")
+    prefix, cidr = await calls.networks.suggest(peers, parsed)
+    return SuggestionView(prefix=prefix, cidr_v4=None if cidr is None else str(cidr))
+
+
+@router.get("/networks/{network_id}/reservations", operation_id="listReservations")
+async def list_reservations(network_id: UUID, calls: Calls) -> Listing[ReservationView]:
+    """Addresses that no peer gets."""
+    holdings = await calls.networks.reservations(NetworkId(network_id))
+    return Listing(items=[ReservationView(address=str(item.address), note=item.note) for item in holdings])
+
+
+@router.post("/networks/{network_id}/reservations", operation_id="reserveAddress", status_code=201)
+async def reserve(network_id: UUID, body: ReservationBody, calls: Calls, by: By) -> ReservationView:
+    """Keep an address from being handed out."""
+    note = None if body.note is None else parse_text(body.note, "/note")
+    address = parse_address(body.address, "/address")
+    holding = await calls.networks.reserve(by, NetworkId(network_id), address, note)
+    return ReservationView(address=str(holding.address), note=holding.note)
+
+
+@router.delete("/networks/{network_id}/reservations/{address}", operation_id="unreserveAddress", status_code=204)
+async def unreserve(network_id: UUID, address: str, calls: Calls, by: By) -> None:
+    """Let a reserved address be handed out again."""
+    await calls.networks.unreserve(by, NetworkId(network_id), parse_address(address, "/address"))
+
+
+def _shown(sized: Sized, response: Response) -> NetworkView:
+    response.headers.update(etag(sized.network.version))
+    return _view(sized)
+
+
+def _view(sized: Sized) -> NetworkView:
+    return NetworkView(**_fields(sized))
+
+
+def _fields(sized: Sized) -> dict[str, Any]:
+    network = sized.network
+    return {
+        "id": network.id,
+        "name": network.name,
+        "cidr_v4": None if network.cidr_v4 is None else str(network.cidr_v4),
+        "cidr_v6": str(network.cidr_v6),
+        "domain": network.domain,
+        "mtu": network.mtu,
+        "listen_port": network.listen_port,
+        "keepalive": network.keepalive,
+        "revision": network.revision,
+        "created_at": network.created_at,
+        "capacity": CapacitiesView.of(sized.capacity),
+    }

@@ -1,0 +1,192 @@
+"""Peers, their enrollment tokens and the configs of static ones."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from isthmus.domain.addresses import Family, IPAddress, parse_address
+from isthmus.domain.ids import NetworkId, PeerId
+from isthmus.domain.mesh.enrollment import EnrollmentToken
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Kind, Peer, desired_revision
+from isthmus.server.adapters.api.deps import By, Calls, Paging, Services, Version, etag
+from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.views import (
+    ConfigView,
+    CreatedView,
+    EnrollmentView,
+    IssuedView,
+    Listing,
+    PeerBody,
+    PeerName,
+    PeerPatch,
+    PeerView,
+    StatusView,
+    TokenLifetimeBody,
+)
+from isthmus.server.application.addressing import Wanted
+from isthmus.server.application.peers import Draft, Update
+from isthmus.server.records import PeerFilter, PeerStatus
+
+router = APIRouter(tags=["peers"])
+Label = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
+Row = tuple[Peer, Network, EnrollmentToken | None]
+
+
+@router.get("/peers", operation_id="listPeers")
+async def list_peers(
+    calls: Calls,
+    page: Paging,
+    network: UUID | None = None,
+    kind: Kind | None = None,
+    name: Label = None,
+    search: Label = None,
+    enrolled: bool | None = None,
+) -> Listing[PeerView]:
+    """Peers of all networks or of one, in the order in which they were made."""
+    where = PeerFilter(None if network is None else NetworkId(network), kind, name, search, enrolled)
+    return listing(await _views(calls, await calls.peers.page(page, where)), page)
+
+
+@router.post("/networks/{network_id}/peers", operation_id="createPeer", status_code=201)
+async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, response: Response) -> CreatedView:
+    """Make a peer. The enrollment token or the config in the answer is shown this once."""
+    response.headers["Cache-Control"] = "no-store"
+    created = await calls.peers.create(by, NetworkId(network_id), _draft(body))
+    response.headers.update(etag(created.peer.version))
+    token = created.token
+    pending = EnrollmentView(state="not_needed")
+    issued = None
+    if token is not None:
+        pending = EnrollmentView(state="pending", prefix=token.prefix, expires_at=token.expires_at)
+        issued = IssuedView(token=token.text, expires_at=token.expires_at)
+    config = created.config
+    return CreatedView(
+        peer=_view(created.peer, created.network, pending, PeerStatus(created.peer.id), connected=False),
+        enrollment=issued,
+        config=None if config is None else ConfigView(text=config.text, filename=config.filename),
+    )
+
+
+@router.get("/peers/{peer_id}", operation_id="getPeer")
+async def get_peer(peer_id: UUID, calls: Calls, response: Response) -> PeerView:
+    """One peer."""
+    row = await calls.peers.get(PeerId(peer_id))
+    response.headers.update(etag(row[0].version))
+    return (await _views(calls, [row]))[0]
+
+
+@router.patch("/peers/{peer_id}", operation_id="updatePeer")
+async def update_peer(
+    peer_id: UUID, body: PeerPatch, calls: Calls, by: By, version: Version, response: Response
+) -> PeerView:
+    """Change a peer; its network's hosts follow by themselves."""
+    update = Update(**{name: getattr(body, name) for name in body.model_fields_set})
+    await calls.peers.update(by, PeerId(peer_id), update, version)
+    return await get_peer(peer_id, calls, response)
+
+
+@router.delete("/peers/{peer_id}", operation_id="deletePeer", status_code=204)
+async def delete_peer(peer_id: UUID, calls: Calls, by: By, version: Version, force: bool = False) -> None:
+    """Delete a peer with its token and session. The last jump peer that others need takes `force`."""
+    await calls.peers.delete(by, PeerId(peer_id), version, force=force)
+
+
+@router.post("/peers/{peer_id}/enrollment-token", operation_id="newEnrollmentToken", status_code=201)
+async def new_token(
+    peer_id: UUID, calls: Calls, by: By, response: Response, body: TokenLifetimeBody | None = None
+) -> IssuedView:
+    """A fresh enrollment token, shown this once; the old one ends."""
+    response.headers["Cache-Control"] = "no-store"
+    lifetime = timedelta(seconds=(body or TokenLifetimeBody()).lifetime)
+    issued = await calls.peers.new_token(by, PeerId(peer_id), lifetime)
+    return IssuedView(token=issued.text, expires_at=issued.expires_at)
+
+
+@router.get("/peers/{peer_id}/config", operation_id="getStaticConfig")
+async def get_config(peer_id: UUID, calls: Calls, by: By, response: Response) -> ConfigView:
+    """A static peer's config as of now; 410 when it held a key that was shown once and is not kept."""
+    response.headers["Cache-Control"] = "no-store"
+    config = await calls.peers.config(by, PeerId(peer_id))
+    return ConfigView(text=config.text, filename=config.filename)
+
+
+@router.post("/peers/{peer_id}/config/regenerate", operation_id="regenerateStaticConfig")
+async def regenerate(peer_id: UUID, calls: Calls, by: By, response: Response) -> ConfigView:
+    """A new key pair for a static peer and its config, shown this once; the old key ends."""
+    response.headers["Cache-Control"] = "no-store"
+    config = await calls.peers.regenerate(by, PeerId(peer_id))
+    return ConfigView(text=config.text, filename=config.filename)
+
+
+def _draft(body: PeerBody) -> Draft:
+    return Draft(
+        name=body.name,
+        kind=body.kind,
+        endpoint=body.endpoint,
+        public_key=body.public_key,
+        keep_private_key=body.keep_private_key,
+        wanted=Wanted(_address(body.address_v4, "/address_v4", 4), _address(body.address_v6, "/address_v6", 6)),
+        isolated=body.isolated,
+        full_encapsulation=body.full_encapsulation,
+        additional_allowed_ips=body.additional_allowed_ips,
+        owner=body.owner,
+        labels=body.labels,
+        token_lifetime=timedelta(seconds=body.token_lifetime),
+    )
+
+
+def _address(text: str | None, field: str, version: Family) -> IPAddress | None:
+    return None if text is None else parse_address(text, field, version)
+
+
+async def _views(calls: Services, rows: Sequence[Row]) -> list[PeerView]:
+    statuses = await calls.agents.statuses([peer.id for peer, _, _ in rows])
+    return [
+        _view(peer, network, _enrollment(peer, token), statuses[peer.id], calls.presence.is_connected(peer.id))
+        for peer, network, token in rows
+    ]
+
+
+def _enrollment(peer: Peer, token: EnrollmentToken | None) -> EnrollmentView:
+    if not peer.kind.has_agent:
+        return EnrollmentView(state="not_needed")
+    if token is None or token.used_at is not None:
+        return EnrollmentView(state="enrolled" if peer.public_key else "expired")
+    over = datetime.now(UTC) >= token.expires_at
+    return EnrollmentView(state="expired" if over else "pending", prefix=token.prefix, expires_at=token.expires_at)
+
+
+def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: PeerStatus, connected: bool) -> PeerView:
+    return PeerView(
+        id=peer.id,
+        network=PeerName(id=network.id, name=network.name),
+        name=peer.name,
+        kind=peer.kind,
+        addresses=[str(address) for address in peer.addresses],
+        public_key=peer.public_key,
+        endpoint=None if peer.endpoint is None else str(peer.endpoint),
+        isolated=peer.isolated,
+        full_encapsulation=peer.full_encapsulation,
+        additional_allowed_ips=[str(offer) for offer in peer.additional_allowed_ips],
+        owner=peer.owner,
+        labels=dict(peer.labels),
+        created_at=peer.created_at,
+        enrollment=enrollment,
+        desired_revision=desired_revision(network, peer),
+        status=StatusView(
+            connected=connected,
+            last_seen=status.last_seen,
+            hostname=status.hostname,
+            agent_version=status.agent_version,
+            applied_revision=status.applied_revision,
+            applied_error=status.applied_error,
+            endpoint=status.endpoint,
+            latest_handshake=status.latest_handshake,
+            rx=status.rx,
+            tx=status.tx,
+        ),
+    )

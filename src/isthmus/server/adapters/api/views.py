@@ -1,0 +1,332 @@
+"""What the API takes and shows. Bodies are strict: no unknown field, no text where a number belongs."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Generic, Literal, TypeVar
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from isthmus.domain.mesh import ipam
+from isthmus.domain.mesh.peer import Kind
+
+T = TypeVar("T")
+
+Name = Annotated[str, Field(max_length=63, examples=["office"])]
+Cidr = Annotated[str, Field(max_length=49, examples=["10.20.0.0/24"])]
+AddressText = Annotated[str, Field(max_length=45, examples=["10.20.0.9"])]
+Seconds = Annotated[int, Field(ge=0, le=10**9)]
+Line = Annotated[str, Field(max_length=120)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class View(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Listing(View, Generic[T]):
+    """One page. `next` is the cursor of the following one, null on the last."""
+
+    items: Sequence[T]
+    next: str | None = None
+
+
+class ProblemItem(View):
+    pointer: str = Field(examples=["/cidr_v4"])
+    detail: str
+    hint: str | None = None
+
+
+class Problem(View):
+    """RFC 9457, with a frozen `code`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=["urn:isthmus:problem:validation_failed"])
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    stage: str
+    retryable: bool
+    request_id: str
+    hint: str | None = None
+    retry_after: int | None = None
+    errors: list[ProblemItem] | None = None
+
+
+# --- accounts
+
+
+class LoginBody(Body):
+    username: Annotated[str, Field(min_length=1, max_length=63, examples=["admin"])]
+    password: Annotated[str, Field(min_length=1, max_length=256, json_schema_extra={"format": "password"})]
+
+
+class UserView(View):
+    id: UUID
+    name: str
+
+
+class LoginView(View):
+    """`token` is shown this once; send it as `Authorization: Bearer …`."""
+
+    token: str
+    expires_at: datetime | None
+    user: UserView
+
+
+class MeView(View):
+    actor: str = Field(examples=["user:admin"])
+    scopes: list[str]
+    user: UserView | None
+
+
+class PasswordBody(Body):
+    current_password: Annotated[str, Field(max_length=256)]
+    new_password: Annotated[str, Field(max_length=256)]
+
+
+class PasswordResetBody(Body):
+    username: Annotated[str, Field(min_length=1, max_length=63, examples=["admin"])]
+
+
+class PasswordResetView(View):
+    password: str
+
+
+class TokenBody(Body):
+    name: Annotated[str, Field(min_length=1, max_length=120, examples=["ci"])]
+    scopes: Annotated[list[Literal["read", "write", "admin"]], Field(min_length=1, max_length=3)]
+    lifetime: Annotated[Seconds | None, Field(description="seconds, null = until deleted", examples=[86400])] = None
+
+
+class TokenView(View):
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewTokenView(TokenView):
+    """`token` is shown this once."""
+
+    token: str
+
+
+# --- networks
+
+
+class CapacityView(View):
+    total: int
+    used: int
+    reserved: int
+    held: int = Field(description="in quarantine after a peer was deleted")
+    free: int
+
+    @classmethod
+    def of(cls, capacity: Sequence[ipam.Capacity], version: int) -> "CapacityView | None":
+        for part in capacity:
+            if part.cidr.version == version:
+                return cls.model_validate(part, from_attributes=True)
+        return None
+
+
+class CapacitiesView(View):
+    v4: CapacityView | None
+    v6: CapacityView | None
+
+    @classmethod
+    def of(cls, capacity: Sequence[ipam.Capacity]) -> "CapacitiesView":
+        return cls(v4=CapacityView.of(capacity, 4), v6=CapacityView.of(capacity, 6))
+
+
+class NetworkBody(Body):
+    name: Name
+    cidr_v4: Cidr | None = None
+    cidr_v6: Annotated[Cidr | None, Field(description="a /64 of the backend's own /48; default: the next free")] = None
+    domain: Annotated[str | None, Field(max_length=253, examples=["office.internal"])] = None
+    mtu: Annotated[int, Field(ge=1280, le=9000)] = 1420
+    listen_port: Annotated[int, Field(ge=1, le=65535)] = 51820
+    keepalive: Annotated[int, Field(ge=0, le=65535, description="seconds, 0 = off")] = 25
+
+
+class NetworkPatch(Body):
+    """Fields that are left out stay as they are (their defaults here are never used)."""
+
+    name: Name = Field(default_factory=str)
+    cidr_v4: Cidr | None = Field(default_factory=lambda: None)
+    domain: str = Field(default_factory=str, max_length=253)
+    mtu: int = Field(default_factory=int, ge=1280, le=9000)
+    listen_port: int = Field(default_factory=int, ge=1, le=65535)
+    keepalive: int = Field(default_factory=int, ge=0, le=65535)
+    force: bool = Field(default=False, description="renumber although static peers need a new config")
+
+
+class NetworkView(View):
+    id: UUID
+    name: str
+    cidr_v4: str | None
+    cidr_v6: str
+    domain: str
+    mtu: int
+    listen_port: int
+    keepalive: int
+    revision: int
+    created_at: datetime
+    capacity: CapacitiesView
+
+
+class PeerName(View):
+    id: UUID
+    name: str
+
+
+class NetworkUpdatedView(NetworkView):
+    reissue: list[PeerName] = Field(description="static peers whose config must be handed out again")
+
+
+class SuggestionView(View):
+    prefix: int
+    cidr_v4: str | None = Field(description="the lowest free CIDR of that size, null when there is none")
+
+
+class ReservationBody(Body):
+    address: AddressText
+    note: Annotated[Line | None, Field(examples=["the printer"])] = None
+
+
+class ReservationView(View):
+    address: str
+    note: str | None
+
+
+# --- peers
+
+
+class PeerBody(Body):
+    """A jump peer needs `endpoint`; `public_key` and `keep_private_key` are for static peers."""
+
+    name: Name
+    kind: Annotated[Kind, Field(strict=False)] = Kind.DYNAMIC
+    endpoint: Annotated[str | None, Field(max_length=262, examples=["198.51.100.7:51820"])] = None
+    public_key: Annotated[str | None, Field(max_length=44)] = None
+    keep_private_key: bool = False
+    address_v4: AddressText | None = None
+    address_v6: AddressText | None = None
+    isolated: bool = False
+    full_encapsulation: bool = False
+    additional_allowed_ips: Annotated[list[Cidr], Field(max_length=64)] = []
+    owner: Line | None = None
+    labels: Annotated[dict[str, Line], Field(max_length=32)] = {}
+    token_lifetime: Annotated[Seconds, Field(description="seconds")] = 86400
+
+
+class PeerPatch(Body):
+    """Fields that are left out stay as they are (their defaults here are never used). The kind never changes."""
+
+    name: Name = Field(default_factory=str)
+    endpoint: str | None = Field(default_factory=lambda: None, max_length=262)
+    public_key: str = Field(default_factory=str, max_length=44)
+    isolated: bool = Field(default_factory=bool)
+    full_encapsulation: bool = Field(default_factory=bool)
+    additional_allowed_ips: list[Cidr] = Field(default_factory=list, max_length=64)
+    owner: Line | None = Field(default_factory=lambda: None)
+    labels: dict[str, Line] = Field(default_factory=dict, max_length=32)
+
+
+class EnrollmentView(View):
+    state: Literal["pending", "expired", "enrolled", "not_needed"]
+    prefix: str | None = None
+    expires_at: datetime | None = None
+
+
+class StatusView(View):
+    """What the host and the jump peers last reported."""
+
+    connected: bool
+    last_seen: datetime | None
+    hostname: str | None
+    agent_version: str | None
+    applied_revision: int | None
+    applied_error: str | None
+    endpoint: str | None
+    latest_handshake: datetime | None
+    rx: int
+    tx: int
+
+
+class PeerView(View):
+    id: UUID
+    network: PeerName
+    name: str
+    kind: Kind
+    addresses: list[str]
+    public_key: str | None
+    endpoint: str | None
+    isolated: bool
+    full_encapsulation: bool
+    additional_allowed_ips: list[str]
+    owner: str | None
+    labels: dict[str, str]
+    created_at: datetime
+    enrollment: EnrollmentView
+    desired_revision: int
+    status: StatusView
+
+
+class IssuedView(View):
+    """`token` is shown this once."""
+
+    token: str
+    expires_at: datetime
+
+
+class ConfigView(View):
+    """A wg-quick file and a name for it."""
+
+    text: str
+    filename: str
+
+
+class CreatedView(View):
+    """What is shown once: a token for the peer's agent, or the config of a static peer."""
+
+    peer: PeerView
+    enrollment: IssuedView | None
+    config: ConfigView | None
+
+
+class TokenLifetimeBody(Body):
+    lifetime: Annotated[Seconds, Field(description="seconds")] = 86400
+
+
+# --- audit and health
+
+
+class AuditView(View):
+    number: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    outcome: str
+    reason: str | None
+    request_id: str
+    facts: dict[str, object]
+
+
+class LiveView(View):
+    status: Literal["alive"]
+
+
+class ReadyView(View):
+    status: Literal["ready", "not_ready"]
+    parts: dict[str, str]

@@ -1,0 +1,63 @@
+"""Enrollment tokens and sessions in the database."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Row, bindparam, delete, insert, select, update
+
+from isthmus.domain.ids import Digest, PeerId
+from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
+from isthmus.server.adapters.db.statements import Statements, in_parts, upsert_into
+from isthmus.server.adapters.db.tables import enrollment_tokens, sessions
+
+TOKEN_LOCKED = select(enrollment_tokens).where(enrollment_tokens.c.digest == bindparam("digest")).with_for_update()
+TOKENS_OF = select(enrollment_tokens).where(
+    enrollment_tokens.c.peer_id.in_(bindparam("peer_ids", expanding=True))
+)
+SAVE_TOKEN = update(enrollment_tokens).where(enrollment_tokens.c.digest == bindparam("of_digest"))
+
+ADD_SESSION = insert(sessions)
+SESSION = select(sessions).where(sessions.c.digest == bindparam("digest"))
+END_SESSIONS = delete(sessions).where(sessions.c.peer_id == bindparam("peer_id"))
+
+
+class SqlEnrollments:
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    async def put(self, token: EnrollmentToken) -> None:
+        await self._statements.write(upsert_into(enrollment_tokens, self._statements.dialect), asdict(token))
+
+    async def lock(self, digest: Digest) -> EnrollmentToken | None:
+        row = await self._statements.row(TOKEN_LOCKED, {"digest": digest})
+        return None if row is None else token_of(row)
+
+    async def of_peers(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, EnrollmentToken]:
+        tokens = {}
+        for part in in_parts(peer_ids):
+            for row in await self._statements.rows(TOKENS_OF, {"peer_ids": part}):
+                tokens[PeerId(row.peer_id)] = token_of(row)
+        return tokens
+
+    async def save(self, token: EnrollmentToken) -> None:
+        await self._statements.write(SAVE_TOKEN, {**asdict(token), "of_digest": token.digest})
+
+
+class SqlSessions:
+    def __init__(self, statements: Statements) -> None:
+        self._statements = statements
+
+    async def add(self, session: Session) -> None:
+        await self._statements.write(ADD_SESSION, asdict(session))
+
+    async def with_digest(self, digest: Digest) -> Session | None:
+        row = await self._statements.row(SESSION, {"digest": digest})
+        return None if row is None else Session(**row._mapping)
+
+    async def end_of_peer(self, peer_id: PeerId) -> None:
+        await self._statements.write(END_SESSIONS, {"peer_id": peer_id})
+
+
+def token_of(row: Row[Any]) -> EnrollmentToken:
+    return EnrollmentToken(**row._mapping)

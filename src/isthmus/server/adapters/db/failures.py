@@ -1,0 +1,53 @@
+"""What an error of a driver means: a constraint that was hit, a database that is broken, or a mistake of ours."""
+
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
+
+from isthmus.server.adapters.db.tables import holdings, metadata
+from isthmus.server.ports import AddressTaken, Conflict, StoreUnavailable
+
+FOREIGN_KEY = "foreign key"  # all that SQLite tells of one
+ADDRESS_KEY = str(holdings.primary_key.name)
+# SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
+MISTAKES = ("22", "42")
+
+
+def _constraints_by_columns() -> dict[str, str]:
+    """The names of unique constraints under what SQLite says instead: `table.column, table.column`."""
+    names = {}
+    for table in metadata.tables.values():
+        for constraint in table.constraints:
+            columns = getattr(constraint, "columns", ())
+            said = ", ".join(f"{table.name}.{column.name}" for column in columns)
+            names[said] = str(constraint.name)
+    return names
+
+
+CONSTRAINTS_BY_COLUMNS = _constraints_by_columns()
+
+
+def meaning_of(error: Exception) -> Exception:
+    """What to raise for `error`: a `Conflict`, a `StoreUnavailable`, or `error` itself where the code is wrong."""
+    if isinstance(error, IntegrityError):
+        name = constraint_of(error)
+        return AddressTaken(name) if name == ADDRESS_KEY else Conflict(name)
+    if isinstance(error, ProgrammingError | DataError | NotSupportedError):
+        return error
+    if isinstance(error, DBAPIError):
+        if str(getattr(error.orig, "sqlstate", None) or "").startswith(MISTAKES):
+            return error
+        return StoreUnavailable(f"the database failed: {error.orig}")
+    if isinstance(error, OSError):
+        return StoreUnavailable(f"the database did not answer: {error or type(error).__name__}")
+    return error
+
+
+def constraint_of(error: IntegrityError) -> str:
+    """The name of the constraint: PostgreSQL tells it, SQLite tells the columns of a unique one."""
+    cause = error.orig.__cause__ if error.orig is not None else None
+    name = getattr(cause, "constraint_name", None)
+    if name is not None:
+        return str(name)
+    kind, _, said = str(error.orig).partition(" constraint failed: ")
+    if kind == "UNIQUE":
+        return CONSTRAINTS_BY_COLUMNS.get(said, said)
+    return said or FOREIGN_KEY

@@ -1,0 +1,101 @@
+"""PostgreSQL: asyncpg behind a bounded pool, row locks where a use case locks."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import URL
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.sql.base import Executable
+
+from isthmus.server.adapters.db.failures import meaning_of
+from isthmus.server.adapters.db.statements import Run, Statements, Values
+from isthmus.server.adapters.db.waiting import to_its_end
+
+MOST_CONNECTIONS = 10
+POOL_PATIENCE = 10  # seconds
+CONNECT_TIMEOUT = 5  # seconds
+COMMAND_TIMEOUT = 30  # seconds
+# What the server itself ends, should this process hang or lose its network. In milliseconds.
+SERVER_SETTINGS = {
+    "application_name": "isthmus",
+    "lock_timeout": "10000",
+    "statement_timeout": "30000",
+    "idle_in_transaction_session_timeout": "60000",
+}
+
+
+class Postgres:
+    """A database on a PostgreSQL server, which several servers may share."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    # Writers see what others have committed by the time of each statement: what they locked stays as it is, and
+    # nobody's transaction fails for having waited. Readers see one state.
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[Statements]:
+        async with connected(self._engine) as connection:
+            statements = Statements("postgresql", runner(connection), read_only=False)
+            try:
+                yield statements
+                statements.check()
+                await commit(connection)
+            finally:
+                statements.end()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Statements]:
+        async with connected(self._engine) as connection:
+            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            statements = Statements("postgresql", runner(connection), read_only=True)
+            try:
+                yield statements
+            finally:
+                statements.end()
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def engine_of(url: URL) -> AsyncEngine:
+    return create_async_engine(
+        url.set(drivername="postgresql+asyncpg"),
+        pool_size=MOST_CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=POOL_PATIENCE,
+        hide_parameters=True,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT,
+            "command_timeout": COMMAND_TIMEOUT,
+            "server_settings": SERVER_SETTINGS,
+        },
+    )
+
+
+@asynccontextmanager
+async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection of the pool; what was not committed is rolled back when it returns there."""
+    connection = engine.connect()
+    try:
+        await connection.start()
+    except (SQLAlchemyError, OSError) as error:
+        raise meaning_of(error) from error
+    async with connection:
+        yield connection
+
+
+async def commit(connection: AsyncConnection) -> None:
+    try:
+        await to_its_end(connection.commit())
+    except (SQLAlchemyError, OSError) as error:
+        raise meaning_of(error) from error
+
+
+def runner(connection: AsyncConnection) -> Run:
+    async def run(statement: Executable, values: Values | None) -> CursorResult[Any]:
+        return await connection.execute(statement, values)
+
+    return run

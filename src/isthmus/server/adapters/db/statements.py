@@ -1,0 +1,86 @@
+"""How collections run SQL: the statements of one transaction, whichever database is behind it."""
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
+
+from sqlalchemy import Insert, Row, Table, UpdateBase
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import CursorResult
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.base import Executable
+
+from isthmus.server.adapters.db.failures import meaning_of
+
+Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Run = Callable[[Executable, Values | None], Awaitable[CursorResult[Any]]]
+T = TypeVar("T")
+
+# SQLite and asyncpg both refuse more than 32,766 parameters in one statement.
+MOST_PARAMETERS = 10_000
+
+
+class Statements:
+    """Runs the statements of one transaction. After one that failed it runs no other, and nothing is committed:
+    so PostgreSQL has it, and a use case that passes on SQLite shall not fail there."""
+
+    def __init__(self, dialect: str, run: Run, *, read_only: bool) -> None:
+        self.dialect = dialect
+        self._run = run
+        self._read_only = read_only
+        self._failure: Exception | None = None
+        self._is_over = False
+
+    async def rows(self, statement: Executable, values: Values | None = None) -> Sequence[Row[Any]]:
+        """All rows that the statement returns. Raises `Conflict` or `StoreUnavailable`, as the other two do."""
+        return await self._do(statement, values, lambda result: result.all())
+
+    async def row(self, statement: Executable, values: Values | None = None) -> Row[Any] | None:
+        """The first row that the statement returns, None when there is none."""
+        return await self._do(statement, values, lambda result: result.first())
+
+    async def write(self, statement: Executable, values: Values | None = None) -> int:
+        """Run a statement that returns nothing, with a list of values once for each; returns how many rows it hit."""
+        return await self._do(statement, values, lambda result: result.rowcount)
+
+    async def _do(
+        self, statement: Executable, values: Values | None, taken: Callable[[CursorResult[Any]], T]
+    ) -> T:
+        if self._is_over:
+            raise RuntimeError("this transaction is over: use it only inside its block")
+        if self._read_only and isinstance(statement, UpdateBase):
+            raise RuntimeError("this transaction only reads: open one with Store.transaction() to write")
+        self.check()
+        try:
+            return taken(await self._run(statement, values))
+        except (SQLAlchemyError, OSError) as error:
+            self._failure = meaning_of(error)
+            if self._failure is error:
+                raise
+            raise self._failure from error
+
+    def check(self) -> None:
+        """Raise the failure that has already spoilt this transaction."""
+        if self._failure is not None:
+            raise self._failure
+
+    def end(self) -> None:
+        self._is_over = True
+
+
+@cache
+def upsert_into(table: Table, dialect: str) -> Insert:
+    """Insert a row, or give the row with its primary key these values; both databases spell it alike."""
+    key = table.primary_key.columns.keys()
+    if dialect == "postgresql":
+        insert = postgresql.insert(table)
+        new = {column.name: insert.excluded[column.name] for column in table.c if column.name not in key}
+        return insert.on_conflict_do_update(index_elements=key, set_=new)
+    other = sqlite.insert(table)
+    new = {column.name: other.excluded[column.name] for column in table.c if column.name not in key}
+    return other.on_conflict_do_update(index_elements=key, set_=new)
+
+
+def in_parts(items: Sequence[T], most: int = MOST_PARAMETERS) -> Iterator[Sequence[T]]:
+    """`items` in slices that fit into one statement."""
+    return (items[start : start + most] for start in range(0, len(items), most))

@@ -1,0 +1,241 @@
+"""Every table. Constraints carry the invariants, and their names are what `Conflict.constraint` says."""
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+)
+
+from isthmus.server.adapters.db.types import Address, Cidr, Moment
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def belongs_to(target: str) -> ForeignKey:
+    """A reference whose row goes when the row that it points to goes."""
+    return ForeignKey(target, ondelete="CASCADE")
+
+
+def required(name: str, kind: Any, *rest: Any) -> Column[Any]:
+    return Column(name, kind, *rest, nullable=False)
+
+
+def optional(name: str, kind: Any) -> Column[Any]:
+    return Column(name, kind, nullable=True)
+
+
+# One row, which the first migration puts in. `audited` is the number of the last audit row: a transaction that
+# raises it holds it until the commit, so numbers have neither gaps nor another order than the commits.
+backend = Table(
+    "backend",
+    metadata,
+    Column("id", SmallInteger, primary_key=True, autoincrement=False),
+    optional("ula", Cidr),
+    required("audited", BigInteger),
+    CheckConstraint("id = 1", name="single"),
+)
+
+networks = Table(
+    "networks",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    required("name", Text),
+    optional("cidr_v4", Cidr),
+    required("cidr_v6", Cidr),
+    required("domain", Text),
+    required("created_at", Moment),
+    required("mtu", Integer),
+    required("listen_port", Integer),
+    required("keepalive", Integer),
+    required("revision", BigInteger),
+    required("jump_revision", BigInteger),
+    required("shared_revision", BigInteger),
+    required("version", BigInteger),
+    UniqueConstraint("name"),
+    UniqueConstraint("cidr_v6"),
+)
+
+peers = Table(
+    "peers",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    required("network_id", Uuid, belongs_to("networks.id")),
+    required("name", Text),
+    required("kind", Text),
+    required("created_at", Moment),
+    optional("public_key", Text),
+    optional("endpoint_host", Text),
+    optional("endpoint_port", Integer),
+    required("isolated", Boolean),
+    required("full_encapsulation", Boolean),
+    optional("owner", Text),
+    required("labels", JSON),
+    required("server_made_key", Boolean),
+    required("revision", BigInteger),
+    required("version", BigInteger),
+    UniqueConstraint("network_id", "name"),
+    UniqueConstraint("public_key"),
+    CheckConstraint("(endpoint_host IS NULL) = (endpoint_port IS NULL)", name="endpoint"),
+    Index(None, "network_id", "id"),
+    Index(None, "network_id", "kind"),
+)
+
+# The ranges behind peers: within one network each has one way in.
+offers = Table(
+    "offers",
+    metadata,
+    required("network_id", Uuid, belongs_to("networks.id")),
+    required("cidr", Cidr),
+    required("peer_id", Uuid, belongs_to("peers.id")),
+    PrimaryKeyConstraint("network_id", "cidr"),
+    Index(None, "peer_id"),
+)
+
+# Addresses that are not free. No reference to peers: an address outlives its peer in quarantine, and it is held
+# before the peer's row is there.
+holdings = Table(
+    "holdings",
+    metadata,
+    required("network_id", Uuid, belongs_to("networks.id")),
+    required("address", Address),
+    required("family", SmallInteger),
+    required("held", Text),
+    optional("peer_id", Uuid),
+    optional("until", Moment),
+    optional("note", Text),
+    PrimaryKeyConstraint("network_id", "address"),
+    Index(None, "peer_id"),
+    Index(None, "network_id", "family", "held"),
+    Index(None, "network_id", "until"),
+)
+
+free_ranges = Table(
+    "free_ranges",
+    metadata,
+    required("network_id", Uuid, belongs_to("networks.id")),
+    required("family", SmallInteger),
+    required("first", Address),
+    required("last", Address),
+    PrimaryKeyConstraint("network_id", "family", "first"),
+)
+
+enrollment_tokens = Table(
+    "enrollment_tokens",
+    metadata,
+    Column("peer_id", Uuid, belongs_to("peers.id"), primary_key=True),
+    required("digest", LargeBinary),
+    required("prefix", Text),
+    required("created_at", Moment),
+    required("expires_at", Moment),
+    optional("used_at", Moment),
+    optional("used_by", Text),
+    UniqueConstraint("digest"),
+)
+
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    required("peer_id", Uuid, belongs_to("peers.id")),
+    required("digest", LargeBinary),
+    required("created_at", Moment),
+    UniqueConstraint("digest"),
+    Index(None, "peer_id"),
+)
+
+peer_statuses = Table(
+    "peer_statuses",
+    metadata,
+    Column("peer_id", Uuid, belongs_to("peers.id"), primary_key=True),
+    optional("last_seen", Moment),
+    optional("hostname", Text),
+    optional("agent_version", Text),
+    optional("applied_revision", BigInteger),
+    optional("applied_error", Text),
+    optional("endpoint", Text),
+    optional("latest_handshake", Moment),
+    required("rx", BigInteger),
+    required("tx", BigInteger),
+)
+
+kept_keys = Table(
+    "kept_keys",
+    metadata,
+    Column("peer_id", Uuid, belongs_to("peers.id"), primary_key=True),
+    required("sealed", LargeBinary),
+)
+
+revision_log = Table(
+    "revision_log",
+    metadata,
+    required("network_id", Uuid, belongs_to("networks.id")),
+    required("revision", BigInteger),
+    required("event", Text),
+    required("subject", Uuid),
+    required("audience", Text),
+    required("at", Moment),
+    PrimaryKeyConstraint("network_id", "revision"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    required("at", Moment),
+    required("actor", Text),
+    required("action", Text),
+    required("subject", Text),
+    required("outcome", Text),
+    required("request_id", Text),
+    optional("reason", Text),
+    required("facts", JSON),
+)
+
+users = Table(
+    "users",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    required("name", Text),
+    required("password_hash", Text),
+    required("created_at", Moment),
+    UniqueConstraint("name"),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    required("user_id", Uuid, belongs_to("users.id")),
+    required("name", Text),
+    required("digest", LargeBinary),
+    required("prefix", Text),
+    required("scopes", JSON),
+    required("created_at", Moment),
+    optional("expires_at", Moment),
+    optional("last_used_at", Moment),
+    UniqueConstraint("digest"),
+    Index(None, "user_id"),
+)

@@ -1,0 +1,145 @@
+"""Sockets that the server listens on, and uvicorn on each of them in one event loop."""
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from isthmus.domain.addresses import Endpoint
+from isthmus.server.adapters.api.edge import App, Edge
+
+BACKLOG = 2048
+STALLED_MS = 60_000
+DRAIN_SECONDS = 5
+KEEP_ALIVE_SECONDS = 75  # longer than a proxy's, or it would send requests into a closing connection
+
+
+class CannotListen(Exception):
+    """An address is busy or not ours; the text says what to do."""
+
+
+@dataclass(slots=True)
+class Listener:
+    """One bound socket. `local` is the server's own one, for callers whom the file system has let in."""
+
+    sock: socket.socket
+    name: str
+    tls: tuple[Path, Path] | None = None
+    local: bool = False
+
+    def close(self) -> None:
+        self.sock.close()
+        if self.local:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.name)
+
+
+def bind_tcp(endpoint: Endpoint) -> socket.socket:
+    family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by accepted connections: who takes no byte for a minute is cut off, and its buffer with it.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
+    try:
+        sock.bind((endpoint.host, endpoint.port))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            why = "is in use by another program: stop that one, or choose another address with --listen"
+        elif error.errno == errno.EACCES:
+            why = "needs more rights: choose a port above 1023 with --listen"
+        else:
+            why = f"cannot be listened on ({error.strerror}): choose another address with --listen"
+        raise CannotListen(f"{endpoint} {why}") from None
+    return sock
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """The server's own socket, for the owner of the process alone."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    _remove_stale(path)
+    mask = os.umask(0o177)
+    try:
+        sock.bind(str(path))
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        raise CannotListen(
+            f"the socket {path} cannot be made ({error.strerror or error}): set ISTHMUS_SOCKET"
+        ) from None
+    finally:
+        os.umask(mask)
+    return sock
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove the socket of a server that was killed; one that answers belongs to a running server."""
+    if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(2)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise CannotListen(f"a server is already running with the socket {path}: stop it, or use another --data-dir")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: several of them share the loop and stop together."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+async def serve(app: App, listeners: list[Listener], stop: asyncio.Event, before_stop: Callable[[], None]) -> None:
+    """Answer on all listeners until `stop`, then let running requests end."""
+    servers = [_server(app, listener) for listener in listeners]
+    tasks = [
+        asyncio.create_task(server.serve(sockets=[listener.sock]))
+        for server, listener in zip(servers, listeners, strict=True)
+    ]
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+    before_stop()
+    for server in servers:
+        server.should_exit = True
+    stopped.cancel()
+    await asyncio.gather(*tasks)
+
+
+def _server(app: App, listener: Listener) -> _Server:
+    certificate, key = listener.tls or (None, None)
+    return _Server(
+        uvicorn.Config(
+            Edge(app, local=listener.local),
+            loop="none",
+            http="httptools",
+            ws="websockets-sansio",
+            ws_max_size=64 * 1024,
+            ws_per_message_deflate=False,
+            ws_ping_interval=20,
+            ws_ping_timeout=20,
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            backlog=BACKLOG,
+            h11_max_incomplete_event_size=16 * 1024,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+        )
+    )

@@ -1,0 +1,148 @@
+"""Local accounts and API tokens: who may sign in, and with what."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from isthmus.domain.errors import Forbidden, InvalidValue, RateLimited, Unauthenticated
+from isthmus.domain.ids import ApiTokenId, UserId
+from isthmus.domain.mesh.peer import parse_text
+from isthmus.server.application import secrets
+from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.throttle import Throttle
+from isthmus.server.ports import Clock, Ids, Passwords, Store
+from isthmus.server.records import ApiToken, Page, User
+
+ADMIN = "admin"
+LOGIN_LIFETIME = timedelta(hours=12)
+SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
+FAILURES_PER_USER, WINDOW = 10, timedelta(minutes=5)
+LONGEST_TOKEN = timedelta(days=3650)
+TOUCH_EVERY = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An API token at the only moment when its text is known."""
+
+    token: ApiToken
+    text: str = field(repr=False)
+
+
+class AccountService:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, passwords: Passwords) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._passwords = passwords
+        self._failures = Throttle(FAILURES_PER_USER, WINDOW)
+
+    async def first_admin(self, caller: Caller) -> str | None:
+        """Make the administrator of an empty backend and return the password, once; None when there is one."""
+        now = self._clock.now()
+        password = secrets.new_password()
+        encoded = await self._passwords.hashed(password)
+        async with self._store.transaction() as tx:
+            if await tx.accounts.users():
+                return None
+            user = User(UserId(self._ids.new()), ADMIN, encoded, now)
+            await tx.accounts.add_user(user)
+            await tx.journal.audit([caller.did("user.create", user.id, now, name=ADMIN)])
+        return password
+
+    async def login(self, caller: Caller, name: str, password: str) -> tuple[User, Issued]:
+        """A token for 12 hours. Unknown names and wrong passwords get the same answer in the same time."""
+        now = self._clock.now()
+        wait = self._failures.wait(name, now)
+        if wait:
+            raise RateLimited(wait)
+        # Counted before the slow check, so that parallel guesses do not slip through while it runs.
+        self._failures.failed(name, now)
+        async with self._store.reading() as tx:
+            user = await tx.accounts.user_named(name)
+        if not await self._passwords.verify(password, None if user is None else user.password_hash) or user is None:
+            raise Unauthenticated("user name or password is wrong")
+        self._failures.forget(name)
+        signed_in = replace(caller, actor=f"user:{name}")
+        return user, await self._issue(signed_in, user.id, "login", ALL_SCOPES, LOGIN_LIFETIME)
+
+    async def change_password(self, caller: Caller, current: str, new: str) -> None:
+        """A new password ends all tokens of the user, the caller's own included."""
+        if not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
+            raise InvalidValue("/new_password", f"is not {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters long")
+        user = await self._own_user(caller)
+        if not await self._passwords.verify(current, user.password_hash):
+            raise InvalidValue("/current_password", "is wrong")
+        encoded = await self._passwords.hashed(new)
+        async with self._store.transaction() as tx:
+            await tx.accounts.save_user(replace(user, password_hash=encoded))
+            await tx.accounts.delete_tokens_of(user.id)
+            await tx.journal.audit([caller.did("user.password", user.id, self._clock.now())])
+
+    async def reset_password(self, caller: Caller, name: str) -> str:
+        """A new random password for who lost theirs, for callers on the server's own host."""
+        password = secrets.new_password()
+        encoded = await self._passwords.hashed(password)
+        async with self._store.transaction() as tx:
+            user = await tx.accounts.user_named(name)
+            if user is None:
+                raise InvalidValue("/username", f"there is no user {name!r}")
+            await tx.accounts.save_user(replace(user, password_hash=encoded))
+            await tx.accounts.delete_tokens_of(user.id)
+            await tx.journal.audit([caller.did("user.password", user.id, self._clock.now())])
+        return password
+
+    async def authenticate(self, text: str) -> tuple[User, ApiToken]:
+        """Whose token this is. Raises `Unauthenticated`."""
+        now = self._clock.now()
+        async with self._store.reading() as tx:
+            token = await tx.accounts.token_with_digest(secrets.digest_of(text))
+            user = None if token is None else await tx.accounts.user(token.user_id)
+        if token is None or user is None:
+            raise Unauthenticated("the token is not known")
+        if token.expires_at is not None and now >= token.expires_at:
+            raise Unauthenticated("the token has expired")
+        if token.last_used_at is None or now - token.last_used_at >= TOUCH_EVERY:
+            async with self._store.transaction() as tx:
+                await tx.accounts.touch_tokens({token.id: now})
+        return user, token
+
+    async def create_token(
+        self, caller: Caller, name: str, scopes: frozenset[str], lifetime: timedelta | None
+    ) -> Issued:
+        if not scopes or not scopes <= ALL_SCOPES:
+            raise InvalidValue("/scopes", f"is not a choice of {', '.join(sorted(ALL_SCOPES))}")
+        if not scopes <= caller.scopes:
+            raise Forbidden("a token cannot have scopes that its maker lacks")
+        if lifetime is not None and not timedelta(minutes=1) <= lifetime <= LONGEST_TOKEN:
+            raise InvalidValue("/lifetime", "is not between 60 and 315360000 seconds")
+        user = await self._own_user(caller)
+        return await self._issue(caller, user.id, parse_text(name, "/name"), scopes, lifetime)
+
+    async def tokens(self, page: Page) -> list[ApiToken]:
+        async with self._store.reading() as tx:
+            return await tx.accounts.tokens(page)
+
+    async def delete_token(self, caller: Caller, token_id: ApiTokenId) -> None:
+        async with self._store.transaction() as tx:
+            await tx.accounts.delete_token(token_id)
+            await tx.journal.audit([caller.did("token.delete", token_id, self._clock.now())])
+
+    async def _own_user(self, caller: Caller) -> User:
+        """The caller's account; who is on the server's own socket acts for the administrator."""
+        async with self._store.reading() as tx:
+            user = await (tx.accounts.user_named(ADMIN) if caller.user_id is None else tx.accounts.user(caller.user_id))
+        if user is None:
+            raise Unauthenticated("the account is gone")
+        return user
+
+    async def _issue(
+        self, caller: Caller, user_id: UserId, name: str, scopes: frozenset[str], lifetime: timedelta | None
+    ) -> Issued:
+        now = self._clock.now()
+        new = secrets.new_token(secrets.API)
+        expires_at: datetime | None = None if lifetime is None else now + lifetime
+        token = ApiToken(ApiTokenId(self._ids.new()), user_id, name, new.digest, new.prefix, scopes, now, expires_at)
+        async with self._store.transaction() as tx:
+            await tx.accounts.add_token(token)
+            await tx.journal.audit([caller.did("token.create", token.id, now, name=name, scopes=sorted(scopes))])
+        return Issued(token, new.text)

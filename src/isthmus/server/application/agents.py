@@ -1,0 +1,146 @@
+"""Agents' calls: who is asking, which config is theirs, and what their reports change."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from isthmus.domain.errors import NotFound, ReplayDetected, Unauthenticated
+from isthmus.domain.ids import PeerId, PublicKey
+from isthmus.domain.mesh.peer import Peer
+from isthmus.protocol import agent as wire
+from isthmus.server.application import secrets
+from isthmus.server.application.mesh import MeshMemory, NetworkMemory
+from isthmus.server.ports import Clock, Store
+from isthmus.server.records import Commit, PeerStatus
+
+
+class AgentService:
+    """Reports are collected in memory and written once a second by `flush`: losing one second of counters to a
+    crash costs nothing, for every agent reports again."""
+
+    def __init__(self, store: Store, clock: Clock, mesh: MeshMemory) -> None:
+        self._store = store
+        self._clock = clock
+        self._mesh = mesh
+        self._statuses: dict[PeerId, PeerStatus] = {}
+        self._dirty: set[PeerId] = set()
+        self._nonces: dict[PeerId, str] = {}
+
+    async def authenticate(self, session_token: str) -> PeerId:
+        """The peer of a session. Raises `Unauthenticated`, which an agent takes for the end of its session."""
+        async with self._store.reading() as tx:
+            session = await tx.sessions.with_digest(secrets.digest_of(session_token))
+        if session is None:
+            raise Unauthenticated(
+                "the session is over",
+            )
+        return session.peer_id
+
+    def unix_time(self) -> int:
+        return int(self._clock.now().timestamp())
+
+    def fresh_nonce(self, peer_id: PeerId) -> str:
+        """The nonce that the peer's next heartbeat must carry."""
+        nonce = self._nonces[peer_id] = secrets.new_nonce()
+        return nonce
+
+    async def desired(self, peer_id: PeerId) -> int:
+        """The revision that the peer's agent should have. Raises `Unauthenticated` when the peer is gone."""
+        memory, peer = await self._around(peer_id)
+        return memory.desired(peer)
+
+    async def config(self, peer_id: PeerId, has: int | None) -> tuple[int, wire.Config | None]:
+        """The revision that the peer should have, and its config unless it `has` that one."""
+        memory, peer = await self._around(peer_id)
+        desired = memory.desired(peer)
+        return desired, None if has == desired else memory.config(peer)
+
+    async def heartbeat(self, peer_id: PeerId, beat: wire.Heartbeat) -> str:
+        """Take a report over and return the next nonce. Raises `ReplayDetected`, with nothing changed.
+
+        Any nonce is taken while none was given out, which is so after a restart of the server.
+        """
+        expected = self._nonces.get(peer_id)
+        if expected is not None and beat.nonce != expected:
+            raise ReplayDetected
+        memory, peer = await self._around(peer_id)
+        now = self._clock.now()
+        status = await self._status(peer_id)
+        self._put(replace(status, last_seen=now, hostname=beat.hostname, agent_version=beat.agent_version))
+        if peer.is_jump:
+            await self._observe(memory, beat.peers)
+        return self.fresh_nonce(peer_id)
+
+    async def _observe(self, memory: NetworkMemory, reports: Iterable[wire.PeerReport]) -> None:
+        """What a jump peer sees of the peers of its own network; keys of others change nothing."""
+        for report in reports:
+            seen = memory.by_key.get(PublicKey(report.public_key))
+            if seen is None:
+                continue
+            handshake = report.latest_handshake
+            self._put(
+                replace(
+                    await self._status(seen),
+                    endpoint=report.endpoint,
+                    latest_handshake=_time(handshake) if handshake else None,
+                    # What the jump peer received, the peer sent.
+                    rx=report.tx,
+                    tx=report.rx,
+                )
+            )
+
+    async def applied(self, peer_id: PeerId, report: wire.Applied) -> None:
+        status = await self._status(peer_id)
+        revision = status.applied_revision if report.error else report.revision
+        now = self._clock.now()
+        self._put(replace(status, last_seen=now, applied_revision=revision, applied_error=report.error))
+
+    async def statuses(self, peer_ids: Iterable[PeerId]) -> dict[PeerId, PeerStatus]:
+        """What is known of these peers, the reports of the last second included."""
+        wanted = list(peer_ids)
+        absent = [peer_id for peer_id in wanted if peer_id not in self._statuses]
+        if absent:
+            async with self._store.reading() as tx:
+                stored = await tx.statuses.of_peers(absent)
+            for peer_id in absent:
+                self._statuses.setdefault(peer_id, stored.get(peer_id, PeerStatus(peer_id)))
+        return {peer_id: self._statuses[peer_id] for peer_id in wanted}
+
+    async def flush(self) -> None:
+        """Write what has changed since the last flush, in one statement."""
+        if not self._dirty:
+            return
+        batch = [self._statuses[peer_id] for peer_id in self._dirty if peer_id in self._statuses]
+        self._dirty.clear()
+        try:
+            async with self._store.transaction() as tx:
+                await tx.statuses.save(batch)
+        except BaseException:
+            self._dirty.update(status.peer_id for status in batch)
+            raise
+
+    def changed(self, commit: Commit) -> None:
+        """Forget what belongs to sessions that are over."""
+        for peer_id in commit.ended:
+            self._nonces.pop(peer_id, None)
+        for peer_id in commit.removed:
+            self._statuses.pop(peer_id, None)
+            self._dirty.discard(peer_id)
+
+    async def _around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
+        try:
+            return await self._mesh.around(peer_id)
+        except NotFound:
+            raise Unauthenticated("the peer of this session was deleted") from None
+
+    async def _status(self, peer_id: PeerId) -> PeerStatus:
+        known = self._statuses.get(peer_id)
+        return known if known is not None else (await self.statuses([peer_id]))[peer_id]
+
+    def _put(self, status: PeerStatus) -> None:
+        self._statuses[status.peer_id] = status
+        self._dirty.add(status.peer_id)
+
+
+def _time(seconds: int) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,45 @@
+"""Denials go to the audit log too: those of known callers always, those of strangers up to a bound, with counts."""
+
+from datetime import datetime, timedelta
+
+from isthmus.server.application.caller import Caller
+from isthmus.server.ports import Clock, Store
+from isthmus.server.records import AuditEntry, Outcome
+
+STRANGERS_PER_WINDOW = 1_000
+WINDOW = timedelta(minutes=1)
+
+
+class DenialService:
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+        self._window_start: datetime | None = None
+        self._strangers = 0
+
+    async def record(self, caller: Caller, action: str, subject: str, code: str) -> None:
+        """One row for one denial. Strangers above the bound are counted and summed up in one row a minute."""
+        now = self._clock.now()
+        entries = self._summary(now)
+        if caller.actor == "anyone":
+            self._strangers += 1
+        if caller.actor != "anyone" or self._strangers <= STRANGERS_PER_WINDOW:
+            facts = {} if caller.source is None else {"source": caller.source}
+            entries.append(
+                AuditEntry(now, caller.actor, action, subject, Outcome.DENIED, caller.request_id, code, facts)
+            )
+        if entries:
+            async with self._store.transaction() as tx:
+                await tx.journal.audit(entries)
+
+    def _summary(self, now: datetime) -> list[AuditEntry]:
+        """Start a new window when the old one is over; what it left out becomes one row."""
+        start = self._window_start
+        if start is not None and now < start + WINDOW:
+            return []
+        left_out = self._strangers - STRANGERS_PER_WINDOW
+        self._window_start, self._strangers = now, 0
+        if start is None or left_out <= 0:
+            return []
+        facts = {"left_out": left_out, "since": start.isoformat()}
+        return [AuditEntry(now, "anyone", "any", "any", Outcome.DENIED, "", "sampled", facts)]

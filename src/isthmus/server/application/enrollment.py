@@ -1,0 +1,84 @@
+"""Enrollment: a one-time token and a public key become a session."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from isthmus.domain.errors import EnrollmentTokenInvalid, RateLimited
+from isthmus.domain.ids import PeerId, SessionId
+from isthmus.domain.mesh.enrollment import Session
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Peer, audience_of
+from isthmus.server.application import secrets
+from isthmus.server.application.caller import Caller
+from isthmus.server.application.peers import advance, check_key_is_free
+from isthmus.server.application.static_config import parse_public_key
+from isthmus.server.application.throttle import Throttle
+from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
+from isthmus.server.records import Commit
+
+# Far above what a site behind one address enrolls by mistake, far below what guessing 256 bits would need.
+FAILURES_PER_SOURCE = 300
+WINDOW = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    peer: Peer
+    network: Network
+    session_token: str = field(repr=False)
+    at: datetime
+
+
+class EnrollmentService:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, listeners: Listeners) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._listeners = listeners
+        self._failures = Throttle(FAILURES_PER_SOURCE, WINDOW)
+
+    async def enroll(self, caller: Caller, token: str, public_key: str, hostname: str) -> Enrolled:
+        """Spend `token` for `public_key`. A good token works even while its source is throttled for bad ones."""
+        now = self._clock.now()
+        source = caller.source or "local"
+        try:
+            return await self._enroll(caller, token, public_key, hostname, now)
+        except EnrollmentTokenInvalid:
+            wait = self._failures.wait(source, now)
+            self._failures.failed(source, now)
+            if wait:
+                raise RateLimited(wait) from None
+            raise
+
+    async def _enroll(self, caller: Caller, token: str, public_key: str, hostname: str, now: datetime) -> Enrolled:
+        key = parse_public_key(public_key)
+        async with self._store.transaction() as tx:
+            found = await tx.enrollments.lock(secrets.digest_of(token))
+            if found is None:
+                raise EnrollmentTokenInvalid
+            claimed = found.claimed(key, now)
+            before = await tx.peers.get(found.peer_id)
+            await check_key_is_free(tx, key, before.id)
+            network = await tx.networks.lock(before.network_id)
+            after = replace(before, public_key=key)
+            if after != before:
+                network = await advance(tx, network, before, after, "peer.enrolled", now)
+                after = replace(after, revision=network.revision)
+                await tx.peers.save(after)
+            await tx.enrollments.save(claimed)
+            session = await self._new_session(tx, after.id, now)
+            facts = {"hostname": hostname}
+            await tx.journal.audit(
+                [replace(caller, actor=f"agent:{after.id}").did("agent.enroll", after.id, now, **facts)]
+            )
+        self._listeners.changed(
+            Commit(network.id, network, (after,), audience=audience_of(before, after), ended=(after.id,))
+        )
+        return Enrolled(after, network, session.text, now)
+
+    async def _new_session(self, tx: Transaction, peer_id: PeerId, now: datetime) -> secrets.NewToken:
+        """A peer has one session: whoever enrolls anew ends the one before."""
+        token = secrets.new_token(secrets.SESSION)
+        await tx.sessions.end_of_peer(peer_id)
+        await tx.sessions.add(Session(SessionId(self._ids.new()), peer_id, token.digest, now))
+        return token

@@ -1,0 +1,119 @@
+"""The networks in memory: what agents are sent, without a query. It can be thrown away and is rebuilt on demand."""
+
+from dataclasses import dataclass, field
+
+from isthmus.domain.ids import NetworkId, PeerId, PublicKey
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Peer, desired_revision
+from isthmus.domain.mesh.tunnel import Tunnel, as_member, jump_forwarding, jump_routes, listen_port, tunnel_for
+from isthmus.protocol import agent as wire
+from isthmus.server.application import wire as to_wire
+from isthmus.server.ports import Store
+from isthmus.server.records import Commit
+
+
+@dataclass(slots=True)
+class NetworkMemory:
+    """One network: its peers, and how jump peers list each of them, already encoded."""
+
+    network: Network
+    peers: dict[PeerId, Peer] = field(default_factory=dict)
+    by_key: dict[PublicKey, PeerId] = field(default_factory=dict)
+    special: dict[PeerId, Peer] = field(default_factory=dict)
+    fragments: dict[PeerId, bytes] = field(default_factory=dict)
+
+    def put(self, peer: Peer) -> None:
+        """Add or replace a peer; what stood here of it before is forgotten."""
+        known = self.peers.get(peer.id)
+        if known is not None and known.public_key is not None and known.public_key != peer.public_key:
+            self.by_key.pop(known.public_key, None)
+        self.peers[peer.id] = peer
+        self.special.pop(peer.id, None)
+        self.fragments.pop(peer.id, None)
+        if peer.public_key is None:
+            return
+        self.by_key[peer.public_key] = peer.id
+        self.fragments[peer.id] = wire.encode(to_wire.neighbour(as_member(peer)))
+        # Those who stand in every regular peer's config: the others never do, so it costs the same in any network.
+        if peer.is_jump or peer.additional_allowed_ips:
+            self.special[peer.id] = peer
+
+    def drop(self, peer_id: PeerId) -> None:
+        peer = self.peers.pop(peer_id, None)
+        if peer is not None and peer.public_key is not None:
+            self.by_key.pop(peer.public_key, None)
+        self.special.pop(peer_id, None)
+        self.fragments.pop(peer_id, None)
+
+    def desired(self, peer: Peer) -> int:
+        return desired_revision(self.network, peer)
+
+    def config(self, peer: Peer) -> wire.Config:
+        """What the agent of `peer` shall make true."""
+        if not peer.is_jump:
+            return to_wire.config(self.network, peer, tunnel_for(self.network, self.special.values(), peer))
+        others = [self.peers[peer_id] for peer_id in sorted(self.fragments) if peer_id != peer.id]
+        frame = Tunnel(
+            addresses=peer.addresses,
+            mtu=self.network.mtu,
+            listen_port=listen_port(self.network, peer),
+            neighbours=(),
+            routes=jump_routes(self.network, others),
+            forwarding=jump_forwarding(others, peer),
+        )
+        return to_wire.config(self.network, peer, frame, [self.fragments[other.id] for other in others])
+
+
+class MeshMemory:
+    """All networks that an agent has asked for. A commit moves them on; a gap in the revisions drops them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._networks: dict[NetworkId, NetworkMemory] = {}
+        self._homes: dict[PeerId, NetworkId] = {}
+
+    def known(self, network_id: NetworkId) -> NetworkMemory | None:
+        return self._networks.get(network_id)
+
+    async def around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
+        """The network of a peer, and the peer. Raises `NotFound`."""
+        memory = self._networks.get(self._homes.get(peer_id, NetworkId(peer_id)))
+        if memory is None or peer_id not in memory.peers:
+            memory = await self._load(peer_id)
+        return memory, memory.peers[peer_id]
+
+    async def _load(self, peer_id: PeerId) -> NetworkMemory:
+        async with self._store.reading() as tx:
+            peer = await tx.peers.get(peer_id)
+            memory = NetworkMemory(await tx.networks.get(peer.network_id))
+            for other in await tx.peers.of_network(peer.network_id):
+                memory.put(other)
+        known = self._networks.get(peer.network_id)
+        if known is not None and known.network.revision >= memory.network.revision and peer_id in known.peers:
+            return known  # a commit or another load was faster
+        self._networks[peer.network_id] = memory
+        self._homes.update(dict.fromkeys(memory.peers, peer.network_id))
+        return memory
+
+    def changed(self, commit: Commit) -> None:
+        """Take a commit over. A network that is not in memory stays out of it until somebody asks."""
+        memory = self._networks.get(commit.network_id)
+        if memory is None:
+            return
+        if commit.network is None or commit.reload:
+            self._forget(commit.network_id)
+        elif commit.network.revision == memory.network.revision + 1:
+            memory.network = commit.network
+            for peer in commit.changed:
+                memory.put(peer)
+                self._homes[peer.id] = commit.network_id
+            for peer_id in commit.removed:
+                memory.drop(peer_id)
+                self._homes.pop(peer_id, None)
+        elif commit.network.revision > memory.network.revision:
+            self._forget(commit.network_id)
+
+    def _forget(self, network_id: NetworkId) -> None:
+        memory = self._networks.pop(network_id, None)
+        for peer_id in memory.peers if memory else ():
+            self._homes.pop(peer_id, None)

@@ -1,0 +1,304 @@
+"""Peers: create by kind, change, delete; enrollment tokens and the configs of static peers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from isthmus.domain.addresses import Endpoint, IPNetwork
+from isthmus.domain.errors import ConfigAlreadyShown, InvalidValue, TransitionNotAllowed
+from isthmus.domain.ids import NetworkId, PeerId, PublicKey
+from isthmus.domain.mesh import peer as rules
+from isthmus.domain.mesh.enrollment import LIFETIME, EnrollmentToken, check_lifetime
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Audience, Kind, Peer, audience_of
+from isthmus.server.application import addressing, secrets
+from isthmus.server.application.addressing import QUARANTINE, Wanted
+from isthmus.server.application.caller import Caller
+from isthmus.server.application.networks import check_version, named_fields
+from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
+from isthmus.server.application.static_config import StaticConfig, parse_public_key, rendered
+from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction, Vault
+from isthmus.server.records import Change, Commit, KeptKey, Page, PeerFilter
+from isthmus.wireguard.keys import PrivateKey
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an operator says of a new peer. `public_key` and `keep_private_key` are for static peers."""
+
+    name: str
+    kind: Kind = Kind.DYNAMIC
+    endpoint: str | None = None
+    public_key: str | None = None
+    keep_private_key: bool = False
+    wanted: Wanted = Wanted()
+    isolated: bool = False
+    full_encapsulation: bool = False
+    additional_allowed_ips: Sequence[str] = ()
+    owner: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    token_lifetime: timedelta = LIFETIME
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    name: Maybe[str] = UNSET
+    endpoint: Maybe[str | None] = UNSET
+    public_key: Maybe[str] = UNSET
+    isolated: Maybe[bool] = UNSET
+    full_encapsulation: Maybe[bool] = UNSET
+    additional_allowed_ips: Maybe[Sequence[str]] = UNSET
+    owner: Maybe[str | None] = UNSET
+    labels: Maybe[Mapping[str, str]] = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """An enrollment token at the only moment when its text is known."""
+
+    text: str = field(repr=False)
+    prefix: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new peer with what is shown once: a token for its agent, or the config of a static peer."""
+
+    peer: Peer
+    network: Network
+    token: Issued | None = None
+    config: StaticConfig | None = None
+
+
+class PeerService:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, listeners: Listeners, vault: Vault) -> None:
+        self._store = store
+        self._clock = clock
+        self._ids = ids
+        self._listeners = listeners
+        self._vault = vault
+
+    async def create(self, caller: Caller, network_id: NetworkId, draft: Draft) -> Created:
+        now = self._clock.now()
+        check_lifetime(draft.token_lifetime)
+        async with self._store.transaction() as tx:
+            before = await tx.networks.lock(network_id)
+            private = PrivateKey.generate() if draft.kind is Kind.STATIC and draft.public_key is None else None
+            peer = await self._drafted(tx, before, draft, private, now)
+            network = await advance(tx, before, None, peer, "peer.created", now)
+            peer = replace(peer, revision=network.revision)
+            await tx.peers.add(peer)
+            token = await self._issue(tx, peer.id, draft.token_lifetime, now) if peer.kind.has_agent else None
+            if private is not None and draft.keep_private_key:
+                await self._keep(tx, peer.id, private)
+            config = None if token else rendered(network, await tx.peers.of_network(network_id), peer, private)
+            await tx.journal.audit([caller.did("peer.create", peer.id, now, name=peer.name, kind=peer.kind.value)])
+        self._listeners.changed(Commit(network_id, network, changed=(peer,), audience=audience_of(None, peer)))
+        return Created(peer, network, token, config)
+
+    async def _drafted(
+        self, tx: Transaction, network: Network, draft: Draft, private: PrivateKey | None, now: datetime
+    ) -> Peer:
+        name = rules.parse_name(draft.name)
+        endpoint = None if draft.endpoint is None else Endpoint.parse(draft.endpoint)
+        given = None if draft.public_key is None else parse_public_key(draft.public_key)
+        rules.check_kind_has_what_it_needs(draft.kind, endpoint, given)
+        rules.check_flags(draft.kind, isolated=draft.isolated, full_encapsulation=draft.full_encapsulation)
+        if draft.keep_private_key and private is None:
+            raise InvalidValue("/keep_private_key", "is for static peers whose key the server makes")
+        await _check_name_is_free(tx, network.id, name)
+        if given is not None:
+            await check_key_is_free(tx, given)
+        offers = rules.parse_offers(draft.additional_allowed_ips, network)
+        await _check_offers(tx, network.id, None, offers)
+        peer_id = PeerId(self._ids.new())
+        return Peer(
+            id=peer_id,
+            network_id=network.id,
+            name=name,
+            kind=draft.kind,
+            addresses=await addressing.allocate(tx, network, peer_id, now, draft.wanted),
+            created_at=now,
+            public_key=given if private is None else PublicKey(str(private.public())),
+            endpoint=endpoint,
+            isolated=draft.isolated,
+            full_encapsulation=draft.full_encapsulation,
+            additional_allowed_ips=offers,
+            owner=None if draft.owner is None else rules.parse_text(draft.owner, "/owner"),
+            labels=rules.parse_labels(draft.labels),
+            server_made_key=private is not None,
+        )
+
+    async def get(self, peer_id: PeerId) -> tuple[Peer, Network, EnrollmentToken | None]:
+        async with self._store.reading() as tx:
+            peer = await tx.peers.get(peer_id)
+            tokens = await tx.enrollments.of_peers([peer_id])
+            return peer, await tx.networks.get(peer.network_id), tokens.get(peer_id)
+
+    async def page(self, page: Page, where: PeerFilter) -> list[tuple[Peer, Network, EnrollmentToken | None]]:
+        async with self._store.reading() as tx:
+            peers = await tx.peers.page(page, where)
+            networks = {network_id: await tx.networks.get(network_id) for network_id in {p.network_id for p in peers}}
+            waiting = [peer.id for peer in peers if peer.kind.has_agent]
+            tokens = await tx.enrollments.of_peers(waiting)
+            return [(peer, networks[peer.network_id], tokens.get(peer.id)) for peer in peers]
+
+    async def update(
+        self, caller: Caller, peer_id: PeerId, update: Update, version: int | None
+    ) -> tuple[Peer, Network]:
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            network = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
+            before = await tx.peers.get(peer_id)
+            check_version(before.version, version)
+            after = await self._updated(tx, network, before, update)
+            if after != before:
+                network = await advance(tx, network, before, after, "peer.changed", now)
+                after = replace(after, revision=network.revision, version=before.version + 1)
+                await tx.peers.save(after)
+            await tx.journal.audit([caller.did("peer.update", peer_id, now, fields=named_fields(update))])
+        if after != before:
+            self._listeners.changed(Commit(network.id, network, changed=(after,), audience=audience_of(before, after)))
+        return after, network
+
+    async def _updated(self, tx: Transaction, network: Network, before: Peer, update: Update) -> Peer:
+        after = before
+        if not isinstance(update.name, Unset) and update.name != before.name:
+            after = replace(after, name=rules.parse_name(update.name))
+            await _check_name_is_free(tx, network.id, after.name)
+        if not isinstance(update.endpoint, Unset):
+            after = replace(after, endpoint=None if update.endpoint is None else Endpoint.parse(update.endpoint))
+        if not isinstance(update.public_key, Unset):
+            after = replace(after, public_key=await _new_static_key(tx, before, update.public_key))
+        if not isinstance(update.additional_allowed_ips, Unset):
+            offers = rules.parse_offers(update.additional_allowed_ips, network)
+            await _check_offers(tx, network.id, before.id, offers)
+            after = replace(after, additional_allowed_ips=offers)
+        if not isinstance(update.owner, Unset):
+            after = replace(after, owner=None if update.owner is None else rules.parse_text(update.owner, "/owner"))
+        if not isinstance(update.labels, Unset):
+            after = replace(after, labels=rules.parse_labels(update.labels))
+        after = replace(
+            after,
+            isolated=chosen(update.isolated, before.isolated),
+            full_encapsulation=chosen(update.full_encapsulation, before.full_encapsulation),
+        )
+        rules.check_kind_has_what_it_needs(after.kind, after.endpoint, None)
+        rules.check_flags(after.kind, isolated=after.isolated, full_encapsulation=after.full_encapsulation)
+        return after
+
+    async def delete(self, caller: Caller, peer_id: PeerId, version: int | None, *, force: bool) -> None:
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            before = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
+            peer = await tx.peers.get(peer_id)
+            check_version(peer.version, version)
+            peers, jumps = await tx.peers.count(before.id), await tx.peers.count(before.id, Kind.JUMP)
+            rules.check_may_leave(peer, other_jumps=jumps - peer.is_jump, other_peers=peers - jumps, force=force)
+            network = await advance(tx, before, peer, None, "peer.deleted", now)
+            await addressing.quarantine(tx, network.id, peer.addresses, now + QUARANTINE)
+            await tx.peers.delete(peer_id)
+            await tx.journal.audit([caller.did("peer.delete", peer_id, now, name=peer.name)])
+        self._listeners.changed(
+            Commit(network.id, network, removed=(peer_id,), audience=audience_of(peer, None), ended=(peer_id,))
+        )
+
+    async def new_token(self, caller: Caller, peer_id: PeerId, lifetime: timedelta = LIFETIME) -> Issued:
+        """A fresh enrollment token; the old one ends, a running agent goes on until another enrolls."""
+        now = self._clock.now()
+        check_lifetime(lifetime)
+        async with self._store.transaction() as tx:
+            peer = await tx.peers.get(peer_id)
+            if not peer.kind.has_agent:
+                raise TransitionNotAllowed(peer.name, "is a static peer and has no agent", "regenerate its config")
+            issued = await self._issue(tx, peer_id, lifetime, now)
+            await tx.journal.audit([caller.did("peer.token", peer_id, now)])
+        return issued
+
+    async def config(self, caller: Caller, peer_id: PeerId) -> StaticConfig:
+        """A static peer's config as it is now; refused when the server made its key and did not keep it."""
+        async with self._store.reading() as tx:
+            peer = await _static(tx, peer_id)
+            kept = await tx.kept_keys.get(peer_id)
+            if kept is None and peer.server_made_key:
+                raise ConfigAlreadyShown(peer.name)
+            private = None if kept is None else PrivateKey(self._vault.open(kept.sealed, peer_id))
+            network = await tx.networks.get(peer.network_id)
+            return rendered(network, await tx.peers.of_network(network.id), peer, private)
+
+    async def regenerate(self, caller: Caller, peer_id: PeerId) -> StaticConfig:
+        """A new key pair for a static peer, and its config, shown this once; the old key is out of every config."""
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            network = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
+            before = await _static(tx, peer_id)
+            private = PrivateKey.generate()
+            after = replace(before, public_key=PublicKey(str(private.public())), server_made_key=True)
+            network = await advance(tx, network, before, after, "peer.rekeyed", now)
+            after = replace(after, revision=network.revision, version=before.version + 1)
+            await tx.peers.save(after)
+            if await tx.kept_keys.get(peer_id) is not None:
+                await self._keep(tx, peer_id, private)
+            config = rendered(network, await tx.peers.of_network(network.id), after, private)
+            await tx.journal.audit([caller.did("peer.regenerate", peer_id, now)])
+        self._listeners.changed(Commit(network.id, network, changed=(after,), audience=audience_of(before, after)))
+        return config
+
+    async def _issue(self, tx: Transaction, peer_id: PeerId, lifetime: timedelta, now: datetime) -> Issued:
+        token = secrets.new_token(secrets.ENROLLMENT)
+        expires_at = now + lifetime
+        await tx.enrollments.put(EnrollmentToken(peer_id, token.digest, token.prefix, now, expires_at))
+        return Issued(token.text, token.prefix, expires_at)
+
+    async def _keep(self, tx: Transaction, peer_id: PeerId, private: PrivateKey) -> None:
+        await tx.kept_keys.put(KeptKey(peer_id, self._vault.seal(bytes.fromhex(private.reveal_hex()), peer_id)))
+
+
+async def advance(
+    tx: Transaction, network: Network, before: Peer | None, after: Peer | None, event: str, now: datetime
+) -> Network:
+    """Write the network's next revision with the change of one peer, and return the network at that revision."""
+    subject = after or before
+    if subject is None:
+        raise ValueError("a change has a subject")
+    audience = audience_of(before, after)
+    network = network.advanced(jumps=audience is not Audience.NOBODY, shared=audience is Audience.EVERYONE)
+    await tx.networks.save(network)
+    await tx.journal.append(Change(network.id, network.revision, event, subject.id, audience, now))
+    return network
+
+
+async def check_key_is_free(tx: Transaction, key: PublicKey, owner: PeerId | None = None) -> None:
+    """One key, one peer: WireGuard knows a peer by nothing else."""
+    holder = await tx.peers.with_key(key)
+    if holder is not None and holder.id != owner:
+        raise InvalidValue("/public_key", "is the key of another peer", "make a new key pair: wg genkey | wg pubkey")
+
+
+async def _check_name_is_free(tx: Transaction, network_id: NetworkId, name: str) -> None:
+    if await tx.peers.with_name(network_id, name) is not None:
+        raise InvalidValue("/name", f"{name!r} is the name of another peer of this network")
+
+
+async def _check_offers(
+    tx: Transaction, network_id: NetworkId, own: PeerId | None, offers: Sequence[IPNetwork]
+) -> None:
+    if offers:
+        others = [(name, offer) for peer_id, name, offer in await tx.peers.offers(network_id) if peer_id != own]
+        rules.check_offers_are_free(offers, others)
+
+
+async def _new_static_key(tx: Transaction, before: Peer, text: str) -> PublicKey:
+    if before.kind is not Kind.STATIC:
+        raise InvalidValue("/public_key", "belongs to static peers", "an agent makes its own key when it enrolls")
+    key = parse_public_key(text)
+    await check_key_is_free(tx, key, before.id)
+    return key
+
+
+async def _static(tx: Transaction, peer_id: PeerId) -> Peer:
+    peer = await tx.peers.get(peer_id)
+    if peer.kind is not Kind.STATIC:
+        raise TransitionNotAllowed(peer.name, "is kept up to date by its agent and has no config to hand out")
+    return peer

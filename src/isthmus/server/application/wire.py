@@ -1,0 +1,59 @@
+"""Domain tunnels as the protocol's messages."""
+
+from collections.abc import Iterable
+from typing import cast
+
+import msgspec
+
+from isthmus.domain.addresses import DEFAULT_ROUTES
+from isthmus.domain.mesh import tunnel as rules
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Peer
+from isthmus.protocol import agent as wire
+
+
+def neighbour(of: rules.Neighbour) -> wire.Neighbour:
+    return wire.Neighbour(
+        name=of.name,
+        public_key=of.public_key,
+        allowed_ips=tuple(map(str, of.allowed_ips)),
+        role=of.role.value,
+        endpoint=None if of.endpoint is None else str(of.endpoint),
+        keepalive=of.keepalive,
+    )
+
+
+def config(network: Network, me: Peer, tunnel: rules.Tunnel, encoded: Iterable[bytes] | None = None) -> wire.Config:
+    """The message for `me`. `encoded` gives the neighbours already as JSON, in the tunnel's order."""
+    forwarding = tunnel.forwarding
+    return wire.Config(
+        network=network.name,
+        name=me.name,
+        addresses=tuple(map(str, tunnel.addresses)),
+        mtu=tunnel.mtu,
+        listen_port=tunnel.listen_port,
+        neighbours=tuple(map(neighbour, tunnel.neighbours)) if encoded is None else _joined(encoded),
+        routes=tuple(map(str, tunnel.routes)),
+        forwarding=wire.Forwarding(
+            between_peers=forwarding.between_peers,
+            isolated=tuple(map(str, forwarding.isolated)),
+            encapsulated=tuple(map(str, forwarding.encapsulated)),
+            offered=tuple(map(str, forwarding.offered)),
+        ),
+        requires=_requires(tunnel),
+    )
+
+
+def _requires(tunnel: rules.Tunnel) -> tuple[str, ...]:
+    """What an agent must be able to do to make the tunnel true: leaving it out would let packets go astray."""
+    needs = []
+    if tunnel.forwarding != rules.Forwarding():
+        needs.append("forwarding")
+    if any(route in DEFAULT_ROUTES for route in tunnel.routes):
+        needs.append("full-encapsulation")
+    return tuple(needs)
+
+
+def _joined(fragments: Iterable[bytes]) -> tuple[wire.Neighbour, ...]:
+    # The encoder copies Raw bytes as they are, and no one but the encoder sees this value.
+    return cast("tuple[wire.Neighbour, ...]", msgspec.Raw(b"[" + b",".join(fragments) + b"]"))

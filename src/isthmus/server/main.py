@@ -1,0 +1,198 @@
+"""Starting and stopping the server: settings, store, listeners, in this order, and each failure in one sentence."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from isthmus.domain.addresses import Endpoint
+from isthmus.domain.mesh.network import ula_prefix
+from isthmus.server.adapters.agents.streams import StreamHub
+from isthmus.server.adapters.api.app import build_app
+from isthmus.server.adapters.api.deps import Services
+from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
+from isthmus.server.adapters.db.store import open_store
+from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, serve
+from isthmus.server.adapters.logs import configure_logs
+from isthmus.server.adapters.passwords import Argon2Passwords
+from isthmus.server.adapters.vault import FileVault, VaultUnusable
+from isthmus.server.application.accounts import AccountService
+from isthmus.server.application.agents import AgentService
+from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.denials import DenialService
+from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.peers import PeerService
+from isthmus.server.ports import Store, StoreUnavailable
+from isthmus.server.records import Commit
+from isthmus.server.settings import Settings, SettingsRefused, load
+
+log = structlog.get_logger()
+
+FLUSH_SECONDS = 1.0
+
+
+def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
+    """Run until SIGINT or SIGTERM. Returns the exit code; what stops a start is one sentence on standard error."""
+    try:
+        settings = load(config, given or {}, os.environ)
+        configure_logs(settings.log_level)
+        prepare_folder(settings.data_dir)
+        asyncio.run(_run(settings))
+    except (SettingsRefused, StoreUnavailable, CannotListen, VaultUnusable, FolderUnusable) as reason:
+        print(f"isthmus server: {reason}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class FolderUnusable(Exception):
+    """The data folder cannot be made or written to."""
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make the data folder for this user alone."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        remedy = "choose another one with --data-dir or ISTHMUS_DATA_DIR"
+        raise FolderUnusable(f"the data folder {folder} cannot be written to ({error.strerror}): {remedy}") from None
+
+
+class Fanout:
+    """Tells everybody who listens of a commit, memory first, so that who is woken reads the new state."""
+
+    def __init__(self) -> None:
+        self.members: list[Any] = []
+
+    def changed(self, commit: Commit) -> None:
+        for member in self.members:
+            member.changed(commit)
+
+
+async def _run(settings: Settings) -> None:
+    with contextlib.ExitStack() as bound:
+        listeners = bind(settings, bound)
+        store = await open_store(settings.database)
+        try:
+            await serve_store(settings, store, listeners)
+        finally:
+            await store.close()
+
+
+def bind(settings: Settings, bound: contextlib.ExitStack) -> list[Listener]:
+    """All listeners, bound before anything else happens, so a busy port is told at once."""
+    tls = None
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        tls = (settings.tls_certificate, settings.tls_key)
+    listeners = [Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen, tls=tls)]
+    if settings.agent_listen is not None:
+        sock = bind_tcp(Endpoint.parse(settings.agent_listen))
+        listeners.append(Listener(sock, settings.agent_listen, tls=tls))
+    listeners.append(Listener(bind_unix(settings.local_socket), str(settings.local_socket), local=True))
+    for listener in listeners:
+        bound.callback(listener.close)
+    return listeners
+
+
+async def serve_store(settings: Settings, store: Store, listeners: list[Listener]) -> None:
+    services, hub = assemble(settings, store)
+    app = build_app(services, hub)
+    password = await first_start(store, services)
+    greet(settings, password)
+    stop = stop_event()
+    async with flushing(services.agents):
+        await serve(app, listeners, stop, hub.close_all)
+    log.info("stopped")
+
+
+def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
+    """Every use case with its ports."""
+    clock, ids, fanout = SystemClock(), TimeOrderedIds(), Fanout()
+    mesh = MeshMemory(store)
+    agents = AgentService(store, clock, mesh)
+    hub = StreamHub(agents, mesh)
+    fanout.members = [mesh, agents, hub]
+    vault = FileVault(settings.data_dir / "vault.key")
+    services = Services(
+        store=store,
+        networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
+        peers=PeerService(store, clock, ids, fanout, vault),
+        enrollment=EnrollmentService(store, clock, ids, fanout),
+        accounts=AccountService(store, clock, ids, Argon2Passwords()),
+        agents=agents,
+        denials=DenialService(store, clock),
+        presence=hub,
+    )
+    return services, hub
+
+
+async def first_start(store: Store, services: Services) -> str | None:
+    """Draw the backend's address range and make the administrator, once; returns the password to show."""
+    async with store.transaction() as tx:
+        if await tx.backend.ula() is None:
+            await tx.backend.set_ula(ula_prefix(secrets.randbits(40)))
+    return await services.accounts.first_admin(Caller("local", "start", scopes=ALL_SCOPES))
+
+
+@contextlib.asynccontextmanager
+async def flushing(agents: AgentService) -> AsyncIterator[None]:
+    """Write agents' reports once a second, and once more at the end."""
+
+    async def loop() -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            try:
+                await agents.flush()
+            except StoreUnavailable as error:
+                log.error("reports could not be stored and are kept in memory", error=str(error))
+
+    task = asyncio.create_task(loop())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await agents.flush()
+
+
+def stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+def greet(settings: Settings, password: str | None) -> None:
+    """What the person at the terminal needs next. The password is shown here once and kept as a hash only."""
+    scheme = "https" if settings.tls_certificate else "http"
+    command = Path(sys.argv[0])
+    name = os.path.relpath(command) if command.is_absolute() and not _on_path(command) else command.name
+    socket_hint = "" if settings.socket is None else f"ISTHMUS_SOCKET={settings.socket} "
+    lines = [f"Isthmus is running at {scheme}://{settings.listen}", f"Data is kept in {settings.data_dir}"]
+    if password is not None:
+        lines += ["", "The administrator, shown this once:", "  user      admin", f"  password  {password}"]
+    lines += [
+        "",
+        "Next, in another terminal on this machine:",
+        f"  {socket_hint}{name} network create office --cidr 10.20.0.0/24",
+        f"  {socket_hint}{name} peer create gw --network office --kind jump --endpoint 198.51.100.7:51820",
+        f"  {socket_hint}{name} peer create laptop --network office",
+        "",
+        "Ctrl-C stops the server; the data stays.",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _on_path(command: Path) -> bool:
+    return str(command.parent) in os.environ.get("PATH", "").split(os.pathsep)

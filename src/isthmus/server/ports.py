@@ -1,0 +1,248 @@
+"""What the server's use cases need of the world: a store of transactions, a clock, secrets, and who is told."""
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv6Network
+from typing import Protocol
+from uuid import UUID
+
+from isthmus.domain.addresses import Family, IPAddress, IPNetwork
+from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, PublicKey, UserId
+from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
+from isthmus.domain.mesh.ipam import Range
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Kind, Peer
+from isthmus.server.records import (
+    ApiToken,
+    AuditEntry,
+    AuditRow,
+    Change,
+    Commit,
+    Held,
+    Holding,
+    KeptKey,
+    Page,
+    PeerFilter,
+    PeerStatus,
+    User,
+)
+
+
+class StoreUnavailable(Exception):
+    """The database did not answer or refused a commit; nothing of the transaction has happened."""
+
+
+class Networks(Protocol):
+    async def get(self, network_id: NetworkId) -> Network:
+        """Raises `NotFound`."""
+
+    async def lock(self, network_id: NetworkId) -> Network:
+        """The same, and nobody else changes it until this transaction ends. Raises `NotFound`."""
+
+    async def lock_all(self) -> list[Network]:
+        """All networks in order of id; nobody adds or changes one until this transaction ends."""
+
+    async def page(self, page: Page, name: str | None = None) -> list[Network]: ...
+    async def all(self) -> list[Network]: ...
+    async def add(self, network: Network) -> None: ...
+    async def save(self, network: Network) -> None: ...
+    async def delete(self, network_id: NetworkId) -> None:
+        """Deletes the network and all that belongs to it, except audit rows."""
+
+
+class Peers(Protocol):
+    async def get(self, peer_id: PeerId) -> Peer:
+        """Raises `NotFound`."""
+
+    async def page(self, page: Page, where: PeerFilter) -> list[Peer]: ...
+    async def of_network(self, network_id: NetworkId) -> list[Peer]: ...
+    async def with_name(self, network_id: NetworkId, name: str) -> Peer | None: ...
+    async def with_key(self, public_key: PublicKey) -> Peer | None: ...
+    async def count(self, network_id: NetworkId, kind: Kind | None = None) -> int: ...
+    async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
+        """Every range that a peer of the network offers, with the peer's id and name."""
+
+    async def add(self, peer: Peer) -> None: ...
+    async def save(self, peer: Peer) -> None:
+        """Writes all fields, addresses excepted: those follow `Holdings`."""
+
+    async def delete(self, peer_id: PeerId) -> None:
+        """Deletes the peer with its tokens, sessions, status and kept key; its addresses stay held."""
+
+
+class Holdings(Protocol):
+    """Addresses that are held and the ranges that are free, of networks that are locked."""
+
+    async def lowest_free(self, network_id: NetworkId, family: Family) -> Range | None: ...
+    async def free_around(self, network_id: NetworkId, address: IPAddress) -> Range | None:
+        """The free range that contains `address`."""
+
+    async def free_beside(self, network_id: NetworkId, address: IPAddress) -> tuple[Range | None, Range | None]:
+        """The nearest free ranges below and above `address`."""
+
+    async def swap_free(self, network_id: NetworkId, old: Iterable[Range], new: Iterable[Range]) -> None: ...
+    async def reset_free(self, network_id: NetworkId, family: Family, ranges: Iterable[Range]) -> None: ...
+    async def hold(self, holding: Holding) -> None:
+        """Raises `AddressTaken` when the address is held already."""
+
+    async def change(self, holding: Holding) -> None: ...
+    async def drop(self, network_id: NetworkId, addresses: Iterable[IPAddress]) -> None: ...
+    async def get(self, network_id: NetworkId, address: IPAddress) -> Holding | None: ...
+    async def of_network(self, network_id: NetworkId, held: Held | None = None) -> list[Holding]: ...
+    async def expired(self, network_id: NetworkId, now: datetime) -> list[Holding]:
+        """Addresses whose quarantine is over."""
+
+    async def counts(self, network_id: NetworkId) -> dict[tuple[Family, Held], int]: ...
+
+
+class Enrollments(Protocol):
+    async def put(self, token: EnrollmentToken) -> None:
+        """Stores the peer's token; an older one of the same peer ends."""
+
+    async def lock(self, digest: Digest) -> EnrollmentToken | None:
+        """The token, which nobody else can claim until this transaction ends."""
+
+    async def of_peers(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, EnrollmentToken]: ...
+    async def save(self, token: EnrollmentToken) -> None: ...
+
+
+class Sessions(Protocol):
+    async def add(self, session: Session) -> None: ...
+    async def with_digest(self, digest: Digest) -> Session | None: ...
+    async def end_of_peer(self, peer_id: PeerId) -> None: ...
+
+
+class Statuses(Protocol):
+    async def save(self, statuses: Sequence[PeerStatus]) -> None:
+        """Upserts in one statement; rows of peers that are gone are left out silently."""
+
+    async def of_peers(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, PeerStatus]: ...
+
+
+class Accounts(Protocol):
+    async def user_named(self, name: str) -> User | None: ...
+    async def user(self, user_id: UserId) -> User | None: ...
+    async def users(self) -> list[User]: ...
+    async def add_user(self, user: User) -> None: ...
+    async def save_user(self, user: User) -> None: ...
+    async def token_with_digest(self, digest: Digest) -> ApiToken | None: ...
+    async def tokens(self, page: Page, user_id: UserId | None = None) -> list[ApiToken]: ...
+    async def add_token(self, token: ApiToken) -> None: ...
+    async def touch_tokens(self, used: dict[ApiTokenId, datetime]) -> None: ...
+    async def delete_token(self, token_id: ApiTokenId) -> None:
+        """Raises `NotFound`."""
+
+    async def delete_tokens_of(self, user_id: UserId) -> None: ...
+
+
+class Journal(Protocol):
+    """The revision log and the audit log, written in the transaction of what they tell."""
+
+    async def append(self, change: Change) -> None: ...
+    async def changes(self, network_id: NetworkId, after: int, limit: int = 100) -> list[Change]: ...
+    async def audit(self, entries: Iterable[AuditEntry]) -> None: ...
+    async def audit_page(self, limit: int, after: int | None = None) -> list[AuditRow]:
+        """Rows newest first; with `after`, those older than that number."""
+
+
+class KeptKeys(Protocol):
+    async def put(self, key: KeptKey) -> None: ...
+    async def get(self, peer_id: PeerId) -> KeptKey | None: ...
+    async def delete(self, peer_id: PeerId) -> None: ...
+
+
+class BackendFacts(Protocol):
+    async def ula(self) -> IPv6Network | None:
+        """The backend's /48, None before the first start."""
+
+    async def set_ula(self, ula: IPv6Network) -> None: ...
+
+
+class Transaction(Protocol):
+    """All or nothing. Reads see one state; `lock` methods make later writes safe from races."""
+
+    @property
+    def networks(self) -> Networks: ...
+    @property
+    def peers(self) -> Peers: ...
+    @property
+    def holdings(self) -> Holdings: ...
+    @property
+    def enrollments(self) -> Enrollments: ...
+    @property
+    def sessions(self) -> Sessions: ...
+    @property
+    def statuses(self) -> Statuses: ...
+    @property
+    def accounts(self) -> Accounts: ...
+    @property
+    def journal(self) -> Journal: ...
+    @property
+    def kept_keys(self) -> KeptKeys: ...
+    @property
+    def backend(self) -> BackendFacts: ...
+
+
+class Store(Protocol):
+    """Raises `StoreUnavailable` where the database fails, and `Conflict` where a constraint does."""
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Commits when the block ends, rolls back when it raises. Durable once the block has ended."""
+
+    def reading(self) -> AbstractAsyncContextManager[Transaction]:
+        """One consistent state to read; a write through it is an error."""
+
+    async def check(self) -> None:
+        """Returns when the store can be written to, raises `StoreUnavailable` when not."""
+
+    async def close(self) -> None: ...
+
+
+@dataclass(eq=False)
+class Conflict(Exception):
+    """A constraint of the store was hit: `constraint` is its name in the schema."""
+
+    constraint: str
+
+
+class AddressTaken(Conflict):
+    """Somebody else holds that address."""
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time in UTC."""
+
+
+class Ids(Protocol):
+    def new(self) -> UUID:
+        """A fresh id that sorts after those made before it (UUID version 7, RFC 9562)."""
+
+
+class Passwords(Protocol):
+    """Slow hashes, computed away from the event loop."""
+
+    async def hashed(self, password: str) -> str: ...
+    async def verify(self, password: str, encoded: str | None) -> bool:
+        """Takes as long for an unknown user (`encoded` None) as for a known one."""
+
+
+class Vault(Protocol):
+    """AES-256-GCM under a key that is kept outside the database."""
+
+    def seal(self, secret: bytes, owner: UUID) -> bytes: ...
+    def open(self, sealed: bytes, owner: UUID) -> bytes: ...
+
+
+class Listeners(Protocol):
+    """Who hears of a commit; called after it, in the order of revisions of each network."""
+
+    def changed(self, commit: Commit) -> None: ...
+
+
+class Presence(Protocol):
+    """Which peers' agents are connected at this moment."""
+
+    def is_connected(self, peer_id: PeerId) -> bool: ...

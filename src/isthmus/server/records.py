@@ -1,0 +1,156 @@
+"""What the server stores beside the domain's own values: statuses, holdings, log rows, accounts, pages."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from isthmus.domain.addresses import IPAddress
+from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, UserId
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Audience, Kind, Peer
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A cursor page: rows in order of their immutable ids, `after` excluded, so no row is lost or seen twice."""
+
+    limit: int = 100
+    after: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerFilter:
+    """None means "any". `search` is a part of the name."""
+
+    network_id: NetworkId | None = None
+    kind: Kind | None = None
+    name: str | None = None
+    search: str | None = None
+    enrolled: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerStatus:
+    """What a peer's host last reported and what jump peers observe of it. Counters in bytes."""
+
+    peer_id: PeerId
+    last_seen: datetime | None = None
+    hostname: str | None = None
+    agent_version: str | None = None
+    applied_revision: int | None = None
+    applied_error: str | None = None
+    endpoint: str | None = None
+    latest_handshake: datetime | None = None
+    rx: int = 0
+    tx: int = 0
+
+
+class Held(StrEnum):
+    """Why an address is not free."""
+
+    PEER = "peer"
+    RESERVED = "reserved"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """One address that is not free. `until` ends a quarantine; `note` says what a reservation is for."""
+
+    network_id: NetworkId
+    address: IPAddress
+    held: Held
+    peer_id: PeerId | None = None
+    until: datetime | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row of a network's revision log: what happened at `revision`, and whom it concerns."""
+
+    network_id: NetworkId
+    revision: int
+    event: str
+    subject: UUID
+    audience: Audience
+    at: datetime
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Who did what to what. `facts` holds no secret and no body."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    outcome: Outcome
+    request_id: str
+    reason: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An entry as stored: `number` grows by commit order."""
+
+    number: int
+    entry: AuditEntry
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A local account. `password_hash` is an Argon2 encoded hash."""
+
+    id: UserId
+    name: str
+    password_hash: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """A hashed bearer token of a user. `scopes` ⊆ {read, write, admin}; `prefix` is what people may see of it."""
+
+    id: ApiTokenId
+    user_id: UserId
+    name: str
+    digest: Digest
+    prefix: str
+    scopes: frozenset[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KeptKey:
+    """A static peer's private key that the operator asked to keep, sealed by the vault for this peer alone."""
+
+    peer_id: PeerId
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What a transaction did to one network: its present fields, and the peers that changed or went.
+
+    `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
+    whose sessions are over.
+    """
+
+    network_id: NetworkId
+    network: Network | None
+    changed: tuple[Peer, ...] = ()
+    removed: tuple[PeerId, ...] = ()
+    audience: Audience = Audience.NOBODY
+    ended: tuple[PeerId, ...] = ()
+    reload: bool = False

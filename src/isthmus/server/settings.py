@@ -1,0 +1,130 @@
+"""Settings of the server: a TOML file, then `ISTHMUS_*` variables, then the command line; unknown keys refuse start."""
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from isthmus.domain.addresses import Endpoint
+from isthmus.domain.errors import InvalidValue
+
+PREFIX = "ISTHMUS_"
+# Variables with the same prefix that other processes and the command line read.
+FOREIGN = ("ISTHMUS_AGENT_", "ISTHMUS_SERVER", "ISTHMUS_TOKEN", "ISTHMUS_CONFORMANCE", "ISTHMUS_CONFIG")
+RETIRED: dict[str, str] = {"database_path": 'set database_url = "sqlite:///path" instead'}
+
+
+class SettingsRefused(Exception):
+    """A setting with a mistake; the text names the key, where it stands, and the remedy."""
+
+
+class Settings(BaseModel):
+    """`listen` is for people and scripts; `agent_listen` gives the agents a listener of their own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data_dir: Path
+    listen: str = "127.0.0.1:8080"
+    agent_listen: str | None = None
+    socket: Path | None = None
+    database_url: str | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    plaintext: Literal["loopback", "behind-proxy", "development"] = "loopback"
+    domain_suffix: str = Field(default="internal", pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def local_socket(self) -> Path:
+        return self.socket or self.data_dir / "server.sock"
+
+    @property
+    def database(self) -> str:
+        return self.database_url or f"sqlite:///{self.data_dir / 'isthmus.db'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a value came from, for messages."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+def default_data_dir(environment: Mapping[str, str]) -> Path:
+    """/var/lib/isthmus for root, else the user's data folder (XDG)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/isthmus")
+    home = environment.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return Path(home) / "isthmus"
+
+
+def load(config: Path | None, given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from all sources; the later one wins. Raises `SettingsRefused`."""
+    sources = [_file(config), _environment(environment), Source("the command line", given)]
+    merged: dict[str, Any] = {"data_dir": default_data_dir(environment)}
+    origin = {}
+    for source in sources:
+        for key, value in source.values.items():
+            if key in RETIRED:
+                raise SettingsRefused(f"{source.name}: {key} is no longer a setting: {RETIRED[key]}")
+            if key not in Settings.model_fields:
+                known = ", ".join(sorted(Settings.model_fields))
+                raise SettingsRefused(f"{source.name}: {key} is not a setting; remove it, or use one of: {known}")
+            merged[key], origin[key] = value, source.name
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = str(first["loc"][0])
+        raise SettingsRefused(f"{origin.get(key, 'the defaults')}: {key}: {first['msg']}") from None
+    _check_pairs(settings)
+    return settings
+
+
+def _file(config: Path | None) -> Source:
+    if config is None:
+        return Source("the defaults", {})
+    try:
+        return Source(str(config), tomllib.loads(config.read_text()))
+    except OSError as error:
+        raise SettingsRefused(f"{config}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused(f"{config}: is not TOML: {error}") from None
+
+
+def _environment(environment: Mapping[str, str]) -> Source:
+    own = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and not name.startswith(FOREIGN)
+    }
+    return Source("the environment (ISTHMUS_*)", own)
+
+
+def _check_pairs(settings: Settings) -> None:
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        raise SettingsRefused("tls_certificate and tls_key belong together: set both, or neither")
+    for key in ("listen", "agent_listen"):
+        text = getattr(settings, key)
+        if text is not None:
+            _check_listener(key, text, settings)
+    if settings.agent_listen == settings.listen:
+        raise SettingsRefused("agent_listen and listen are the same address: leave agent_listen out to share it")
+
+
+def _check_listener(key: str, text: str, settings: Settings) -> None:
+    try:
+        address = ipaddress.ip_address(Endpoint.parse(text, f"/{key}").host)
+    except (InvalidValue, ValueError):
+        raise SettingsRefused(f"{key}: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080") from None
+    if settings.tls_certificate is None and settings.plaintext == "loopback" and not address.is_loopback:
+        raise SettingsRefused(
+            f"{key}: {text} can be reached from other hosts, and tokens would travel in clear: set tls_certificate and "
+            'tls_key, or plaintext = "behind-proxy" where a TLS proxy stands before it, or plaintext = "development"'
+        )
