@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -31,7 +32,7 @@ class Result:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("ISTHMUS_SERVER", "ISTHMUS_SOCKET", "ISTHMUS_TOKEN", "ISTHMUS_ALLOW_PLAIN_HTTP"):
+    for name in ("ISTHMUS_SERVER", "ISTHMUS_SOCKET", "ISTHMUS_TOKEN", "ISTHMUS_SERVER_PLAIN_HTTP"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("ISTHMUS_DATA_DIR", str(tmp_path / "data"))
@@ -111,3 +112,18 @@ def handler_of(script: Script) -> type[BaseHTTPRequestHandler]:
             """Stay quiet: what was asked is recorded."""
 
     return Handler
+
+
+@pytest.fixture
+def unused_port() -> Iterator[int]:
+    """A port that nobody listens on, and nobody can take while the test runs."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
+@pytest.fixture
+def silent_server() -> Iterator[str]:
+    """The URL of a server that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -69,7 +69,7 @@ def test_what_is_no_server_url_is_refused_with_an_example(text: str) -> None:
 def test_a_token_never_travels_in_clear_unless_told_so() -> None:
     with pytest.raises(Misuse, match="in clear"):
         parse_url("http://10.0.0.1:8080", {})
-    assert parse_url("http://10.0.0.1:8080", {"ISTHMUS_ALLOW_PLAIN_HTTP": "1"}) == "http://10.0.0.1:8080"
+    assert parse_url("http://10.0.0.1:8080", {"ISTHMUS_SERVER_PLAIN_HTTP": "1"}) == "http://10.0.0.1:8080"
 
 
 def test_a_password_in_a_url_is_refused_without_repeating_it() -> None:

@@ -33,7 +33,6 @@ PARSERS: dict[str, Callable[[str, str], Any]] = {
     "network": parse_network,
     "endpoint": Endpoint.parse,
     "host": parse_host,
-    "host in brackets": lambda text, field: parse_host(text, field, only_v6=True),
 }
 HOSTILE = [
     "",

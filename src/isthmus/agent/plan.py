@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from isthmus.agent import rules
 from isthmus.agent.desired import Desired, Neighbour
@@ -100,7 +101,7 @@ def _endpoints(desired: Desired, target: Target) -> Iterator[IPAddress]:
     for neighbour in desired.neighbours.values():
         found = target.resolved.get(neighbour.endpoint) if neighbour.endpoint else None
         if found is not None:
-            yield found.address
+            yield ip_address(found.host)
 
 
 def _rule_removals(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:

@@ -10,8 +10,6 @@ from isthmus.domain.addresses import Endpoint, Family
 from isthmus.protocol.agent import (
     Ack,
     ConfigAnswer,
-    EnrollAnswer,
-    EnrollRequest,
     FromAgent,
     FromServer,
     Heartbeat,
@@ -75,15 +73,17 @@ class Stream(Protocol):
     async def send(self, message: FromAgent) -> None: ...
 
 
-class ControlPlane(Protocol):
-    """The server. Calls raise `Unreachable` or `SessionEnded`."""
-
-    def stream(self, revision: int) -> AbstractAsyncContextManager[Stream]: ...
+class Polling(Protocol):
+    """The same over plain HTTPS. Both raise `Unreachable` or `SessionEnded`."""
 
     async def fetch(self, revision: int) -> ConfigAnswer: ...
 
     async def report(self, heartbeat: Heartbeat) -> Ack | Refused: ...
 
 
-class Enrollment(Protocol):
-    async def enroll(self, request: EnrollRequest) -> EnrollAnswer: ...
+class ControlPlane(Protocol):
+    """The server. Entering either raises `Unreachable` or `SessionEnded`."""
+
+    def stream(self, revision: int) -> AbstractAsyncContextManager[Stream]: ...
+
+    def polling(self) -> AbstractAsyncContextManager[Polling]: ...

@@ -158,9 +158,7 @@ LinkStep = (
     | RemoveRule
     | RemoveInterface
 )
-Step = (
-    CreateInterface | ConfigureWireGuard | EnableForwarding | RestoreForwarding | LoadRules | DropRules | LinkStep
-)
+Step = CreateInterface | ConfigureWireGuard | EnableForwarding | RestoreForwarding | LoadRules | DropRules | LinkStep
 
 
 def _peer_text(peer: PeerChange) -> str:

@@ -1,5 +1,6 @@
 """The REST API over HTTP: one call, one answer; refusals and silence become failures."""
 
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
@@ -32,6 +33,8 @@ class Client:
 
     def __init__(self, target: Target) -> None:
         self.target = target
+        if target.socket:
+            probe(target)
         transport = httpx2.HTTPTransport(uds=str(target.socket)) if target.socket else None
         headers = {"Accept": "application/json"}
         if target.token:
@@ -120,18 +123,22 @@ class Client:
         raise Unreachable(f"what answers at {self.target} is no Isthmus server ({response.status_code})", hint)
 
 
+def probe(target: Target) -> None:
+    """Raise `Unreachable` unless somebody listens on the socket. The HTTP library would not say why it failed."""
+    try:
+        with socket.socket(socket.AF_UNIX) as sock:
+            sock.settimeout(TIMEOUT.connect)
+            sock.connect(str(target.socket))
+    except PermissionError:
+        hint = "run the command as root, or sign in with isthmus login"
+        raise Unreachable(f"you may not open {target}", hint) from None
+    except OSError as error:
+        hint = "start one with `isthmus server` (`make run` in a checkout), or name another with --server URL"
+        raise Unreachable(f"no server answers at {target}: {error.strerror or error}", hint) from None
+
+
 def unreachable(target: Target, error: Exception) -> Unreachable:
-    """Why nobody answered, and how to get somebody to."""
-    if target.socket is None:
-        hint = "check the URL, the network in between and that the server runs"
-        return Unreachable(f"{target} does not answer: {_reason(error)}", hint)
-    if isinstance(error.__cause__, PermissionError) or "Permission denied" in str(error):
-        return Unreachable(f"you may not open {target}", "run the command as root, or sign in with isthmus login")
-    hint = "start one with `isthmus server` (`make run` in a checkout), or name another with --server URL"
-    return Unreachable(f"no server answers at {target}", hint)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, httpx2.TimeoutException):
-        return "no answer in time"
-    return str(error) or type(error).__name__
+    """Why nobody answered, and what to look at."""
+    reason = "no answer in time" if isinstance(error, httpx2.TimeoutException) else str(error) or type(error).__name__
+    hint = "check the network in between and the log of the server" if target.socket is None else "look at its log"
+    return Unreachable(f"{target} does not answer: {reason}", hint)

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from isthmus.cli import credentials
 from isthmus.cli.errors import Misuse
 
-PLAIN_HTTP = "ISTHMUS_ALLOW_PLAIN_HTTP"
+PLAIN_HTTP = "ISTHMUS_SERVER_PLAIN_HTTP"
 
 
 @dataclass(frozen=True, slots=True)

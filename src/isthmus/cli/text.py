@@ -10,7 +10,7 @@ GAP = "  "
 SHORTEST = 12
 NOTHING = "-"
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-DURATION = re.compile(r"(\d{1,9})([smhdw]?)")
+DURATION = re.compile(r"([0-9]{1,9})([smhdw]?)")
 
 
 def printable(value: object) -> str:
@@ -21,14 +21,14 @@ def printable(value: object) -> str:
 def cell(value: object) -> str:
     """A value as one cell of a table: what is absent is a dash, lists are joined, flags are words."""
     match value:
-        case None | "" | [] | {}:
+        case None | "":
             return NOTHING
         case bool():
             return "yes" if value else "no"
         case list():
-            return ", ".join(map(printable, value))
+            return ", ".join(map(printable, value)) or NOTHING
         case dict():
-            return ", ".join(f"{printable(key)}={printable(each)}" for key, each in value.items())
+            return ", ".join(f"{printable(key)}={printable(each)}" for key, each in value.items()) or NOTHING
     return printable(value)
 
 

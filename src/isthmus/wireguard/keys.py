@@ -103,6 +103,11 @@ class _SecretKey:
         self._raw = raw
 
     @classmethod
+    def generate(cls) -> Self:
+        """A fresh key from the operating system's randomness."""
+        return cls(secrets.token_bytes(KEY_BYTES))
+
+    @classmethod
     def parse(cls, text: str) -> Self:
         """Read 44 characters of canonical base64; anything else raises `InvalidKey`."""
         return cls(_decode(text))
@@ -145,11 +150,6 @@ class PrivateKey(_SecretKey):
         super().__init__(raw)
         self._raw = bytes([raw[0] & 248]) + raw[1:31] + bytes([raw[31] & 127 | 64])
 
-    @classmethod
-    def generate(cls) -> Self:
-        """A fresh key from the operating system's randomness."""
-        return cls(secrets.token_bytes(KEY_BYTES))
-
     def public(self) -> PublicKey:
         """The half that others may know."""
         return PublicKey(X25519PrivateKey.from_private_bytes(self._raw).public_key().public_bytes_raw())
@@ -159,8 +159,3 @@ class PresharedKey(_SecretKey):
     """A symmetric key that two peers mix into their handshakes."""
 
     __slots__ = ()
-
-    @classmethod
-    def generate(cls) -> Self:
-        """A fresh key from the operating system's randomness."""
-        return cls(secrets.token_bytes(KEY_BYTES))

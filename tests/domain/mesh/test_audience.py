@@ -158,8 +158,13 @@ def test_a_change_of_a_regular_peer_disturbs_others_only_for_its_ranges(
 
 @pytest.mark.parametrize(
     "change",
-    [{"name": "renamed"}, {"public_key": a_key(99)}, {"addresses": a_peer(99).addresses}]
-    + [{"endpoint": Endpoint("gw.example", 4500)}, {"additional_allowed_ips": LAN}],
+    [
+        {"name": "renamed"},
+        {"public_key": a_key(99)},
+        {"addresses": a_peer(99).addresses},
+        {"endpoint": Endpoint("gw.example", 4500)},
+        {"additional_allowed_ips": LAN},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_everyone_hears_of_a_jump_peer(change: dict[str, Any]) -> None:

@@ -30,8 +30,13 @@ def test_jump_peers_alone_are_jump_peers() -> None:
 class TestKind:
     @pytest.mark.parametrize(
         ("kind", "endpoint", "key"),
-        [(Kind.JUMP, ENDPOINT, None), (Kind.DYNAMIC, None, None), (Kind.DYNAMIC, ENDPOINT, None)]
-        + [(Kind.STATIC, None, None), (Kind.STATIC, ENDPOINT, a_key(1))],
+        [
+            (Kind.JUMP, ENDPOINT, None),
+            (Kind.DYNAMIC, None, None),
+            (Kind.DYNAMIC, ENDPOINT, None),
+            (Kind.STATIC, None, None),
+            (Kind.STATIC, ENDPOINT, a_key(1)),
+        ],
     )
     def test_has_what_it_needs(self, kind: Kind, endpoint: Endpoint | None, key: Any) -> None:
         check_kind_has_what_it_needs(kind, endpoint, key)
@@ -130,7 +135,7 @@ class TestOffers:
         ],
     )
     def test_ranges_that_hold_no_routable_hosts_are_refused(self, text: str) -> None:
-        with pytest.raises(InvalidValue, match="cannot be routed|not a range that can be routed"):
+        with pytest.raises(InvalidValue, match="not a range that can be routed"):
             parse_offers([text], a_network(cidr_v4=None))
 
     @pytest.mark.parametrize("text", ["10.20.0.0/24", "10.20.0.7/32", "10.0.0.0/8", "fd12:3456:789a::/48"])

@@ -77,18 +77,6 @@ class LinuxNet:
 
 def _command(interface: str, step: LinkStep) -> str:
     match step:
-        case MarkInterface(alias):
-            return f"link set dev {interface} alias {alias}"
-        case RemoveInterface():
-            return f"link delete dev {interface}"
-        case AddAddress(address):
-            return f"address add {host_network(address)} dev {interface}"
-        case RemoveAddress(address):
-            return f"address delete {host_network(address)} dev {interface}"
-        case SetMtu(mtu):
-            return f"link set dev {interface} mtu {mtu}"
-        case LinkUp():
-            return f"link set dev {interface} up"
         case AddRoute(route):
             return f"route add {_route(route)} dev {interface} proto {PROTOCOL}"
         case RemoveRoute(route):
@@ -97,6 +85,24 @@ def _command(interface: str, step: LinkStep) -> str:
             return f"-{rule.family} rule add {_rule(rule)}"
         case RemoveRule(rule):
             return f"-{rule.family} rule delete {_rule(rule)}"
+        case AddAddress(address):
+            return f"address add {host_network(address)} dev {interface}"
+        case RemoveAddress(address):
+            return f"address delete {host_network(address)} dev {interface}"
+        case _:
+            return _link_command(interface, step)
+
+
+def _link_command(interface: str, step: MarkInterface | RemoveInterface | SetMtu | LinkUp) -> str:
+    match step:
+        case MarkInterface(alias):
+            return f"link set dev {interface} alias {alias}"
+        case RemoveInterface():
+            return f"link delete dev {interface}"
+        case SetMtu(mtu):
+            return f"link set dev {interface} mtu {mtu}"
+        case LinkUp():
+            return f"link set dev {interface} up"
 
 
 def _route(route: Route) -> str:
@@ -120,9 +126,7 @@ async def _ip(*arguments: str) -> list[dict[str, Any]]:
 
 
 async def _link(interface: str) -> Link | None:
-    status, output, complaint = await tools.attempt(
-        ["ip", "-json", "-details", "address", "show", "dev", interface]
-    )
+    status, output, complaint = await tools.attempt(["ip", "-json", "-details", "address", "show", "dev", interface])
     if status != 0:
         if "does not exist" in complaint:
             return None

@@ -1,8 +1,6 @@
 """WireGuard by wireguard-go, spoken to over its Unix socket from within this process."""
 
 import asyncio
-import contextlib
-import os
 from pathlib import Path
 
 from isthmus.agent.adapters import tools
@@ -81,5 +79,4 @@ def has_socket(interface: str) -> bool:
 
 def forget_socket(interface: str) -> None:
     """Remove the socket that wireguard-go leaves behind when its interface goes."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(SOCKETS / f"{interface}.sock")
+    (SOCKETS / f"{interface}.sock").unlink(missing_ok=True)

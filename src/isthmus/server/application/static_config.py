@@ -18,10 +18,11 @@ FILE_NAME_LENGTH = 15  # wg-quick names the interface after the file, and Linux 
 
 @dataclass(frozen=True, slots=True)
 class StaticConfig:
-    """`text` may hold the private key: it is shown once and never logged."""
+    """`text` may hold the private key: it is shown once and never logged. `reaches` counts the jump peers in it."""
 
     text: str = field(repr=False)
     filename: str
+    reaches: int
 
 
 def parse_public_key(text: str) -> PublicKey:
@@ -57,4 +58,4 @@ def rendered(network: Network, peers: Iterable[Peer], me: Peer, private: keys.Pr
     )
     if private is None:
         text = text.replace("[Interface]\n", f"[Interface]\n{NO_KEY}", 1)
-    return StaticConfig(text, f"{me.name[:FILE_NAME_LENGTH].rstrip('-')}.conf")
+    return StaticConfig(text, f"{me.name[:FILE_NAME_LENGTH].rstrip('-')}.conf", len(tunnel.neighbours))

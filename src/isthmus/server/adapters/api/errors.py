@@ -55,7 +55,7 @@ def problem(code: str, detail: str, request_id: str, **members: Any) -> Response
     status = STATUS[code]
     body = {
         "type": f"urn:isthmus:problem:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": code.replace("_", " ").capitalize(),
         "status": status,
         "detail": detail,
         "instance": f"urn:uuid:{request_id}",

@@ -294,6 +294,7 @@ class ConfigView(View):
 
     text: str
     filename: str
+    reaches: int = Field(description="jump peers in it; 0 until one has enrolled, so ask again then")
 
 
 class CreatedView(View):

@@ -1,6 +1,5 @@
 """The store on SQLite or PostgreSQL: one schema, one set of statements, two ways to run them."""
 
-from isthmus.server.adapters.db.migrate import migrate
-from isthmus.server.adapters.db.store import SqlStore, open_store
+from isthmus.server.adapters.db.store import SqlStore, migrate, open_store
 
 __all__ = ["SqlStore", "migrate", "open_store"]

@@ -1,14 +1,12 @@
 """Local users and API tokens in the database."""
 
-from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from isthmus.domain.errors import NotFound
 from isthmus.domain.ids import ApiTokenId, Digest, UserId
-from isthmus.server.adapters.db.statements import Statements
+from isthmus.server.adapters.db.statements import AnyRow, Statements, values_of
 from isthmus.server.adapters.db.tables import api_tokens, users
 from isthmus.server.records import ApiToken, Page, User
 
@@ -41,10 +39,10 @@ class SqlAccounts:
         return [User(**row._mapping) for row in await self._statements.rows(USERS)]
 
     async def add_user(self, user: User) -> None:
-        await self._statements.write(ADD_USER, asdict(user))
+        await self._statements.write(ADD_USER, values_of(user))
 
     async def save_user(self, user: User) -> None:
-        if not await self._statements.write(SAVE_USER, {**asdict(user), "user_id": user.id}):
+        if not await self._statements.write(SAVE_USER, {**values_of(user), "user_id": user.id}):
             raise NotFound("user", user.name)
 
     async def token_with_digest(self, digest: Digest) -> ApiToken | None:
@@ -60,7 +58,7 @@ class SqlAccounts:
         return [token_of(row) for row in await self._statements.rows(statement)]
 
     async def add_token(self, token: ApiToken) -> None:
-        await self._statements.write(ADD_TOKEN, {**asdict(token), "scopes": sorted(token.scopes)})
+        await self._statements.write(ADD_TOKEN, {**values_of(token), "scopes": sorted(token.scopes)})
 
     async def touch_tokens(self, used: dict[ApiTokenId, datetime]) -> None:
         # In one order always, so that two servers wait for each other instead of deadlocking.
@@ -76,9 +74,9 @@ class SqlAccounts:
         await self._statements.write(DELETE_TOKENS_OF, {"user_id": user_id})
 
 
-def user_of(row: Row[Any] | None) -> User | None:
+def user_of(row: AnyRow | None) -> User | None:
     return None if row is None else User(**row._mapping)
 
 
-def token_of(row: Row[Any]) -> ApiToken:
+def token_of(row: AnyRow) -> ApiToken:
     return ApiToken(**{**row._mapping, "scopes": frozenset(row.scopes)})

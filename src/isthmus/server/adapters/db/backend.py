@@ -1,12 +1,11 @@
 """The backend's own facts and the sealed keys that operators asked to keep, in the database."""
 
-from dataclasses import asdict
 from ipaddress import IPv6Network
 
 from sqlalchemy import bindparam, delete, select, update
 
 from isthmus.domain.ids import PeerId
-from isthmus.server.adapters.db.statements import Statements, upsert_into
+from isthmus.server.adapters.db.statements import Statements, upsert_into, values_of
 from isthmus.server.adapters.db.tables import backend, kept_keys
 from isthmus.server.ports import Conflict
 from isthmus.server.records import KeptKey
@@ -41,7 +40,7 @@ class SqlKeptKeys:
         self._statements = statements
 
     async def put(self, key: KeptKey) -> None:
-        await self._statements.write(upsert_into(kept_keys, self._statements.dialect), asdict(key))
+        await self._statements.write(upsert_into(kept_keys, self._statements.dialect), values_of(key))
 
     async def get(self, peer_id: PeerId) -> KeptKey | None:
         row = await self._statements.row(KEPT_KEY, {"peer_id": peer_id})

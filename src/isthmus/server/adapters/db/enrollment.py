@@ -1,20 +1,16 @@
 """Enrollment tokens and sessions in the database."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from isthmus.domain.ids import Digest, PeerId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
-from isthmus.server.adapters.db.statements import Statements, in_parts, upsert_into
+from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts, upsert_into, values_of
 from isthmus.server.adapters.db.tables import enrollment_tokens, sessions
 
 TOKEN_LOCKED = select(enrollment_tokens).where(enrollment_tokens.c.digest == bindparam("digest")).with_for_update()
-TOKENS_OF = select(enrollment_tokens).where(
-    enrollment_tokens.c.peer_id.in_(bindparam("peer_ids", expanding=True))
-)
+TOKENS_OF = select(enrollment_tokens).where(enrollment_tokens.c.peer_id.in_(bindparam("peer_ids", expanding=True)))
 SAVE_TOKEN = update(enrollment_tokens).where(enrollment_tokens.c.digest == bindparam("of_digest"))
 
 ADD_SESSION = insert(sessions)
@@ -27,7 +23,7 @@ class SqlEnrollments:
         self._statements = statements
 
     async def put(self, token: EnrollmentToken) -> None:
-        await self._statements.write(upsert_into(enrollment_tokens, self._statements.dialect), asdict(token))
+        await self._statements.write(upsert_into(enrollment_tokens, self._statements.dialect), values_of(token))
 
     async def lock(self, digest: Digest) -> EnrollmentToken | None:
         row = await self._statements.row(TOKEN_LOCKED, {"digest": digest})
@@ -41,7 +37,7 @@ class SqlEnrollments:
         return tokens
 
     async def save(self, token: EnrollmentToken) -> None:
-        await self._statements.write(SAVE_TOKEN, {**asdict(token), "of_digest": token.digest})
+        await self._statements.write(SAVE_TOKEN, {**values_of(token), "of_digest": token.digest})
 
 
 class SqlSessions:
@@ -49,7 +45,7 @@ class SqlSessions:
         self._statements = statements
 
     async def add(self, session: Session) -> None:
-        await self._statements.write(ADD_SESSION, asdict(session))
+        await self._statements.write(ADD_SESSION, values_of(session))
 
     async def with_digest(self, digest: Digest) -> Session | None:
         row = await self._statements.row(SESSION, {"digest": digest})
@@ -59,5 +55,5 @@ class SqlSessions:
         await self._statements.write(END_SESSIONS, {"peer_id": peer_id})
 
 
-def token_of(row: Row[Any]) -> EnrollmentToken:
+def token_of(row: AnyRow) -> EnrollmentToken:
     return EnrollmentToken(**row._mapping)

@@ -37,7 +37,7 @@ def meaning_of(error: Exception) -> Exception:
             return error
         return StoreUnavailable(f"the database failed: {error.orig}")
     if isinstance(error, OSError):
-        return StoreUnavailable(f"the database did not answer: {error or type(error).__name__}")
+        return StoreUnavailable(f"the database did not answer: {str(error) or type(error).__name__}")
     return error
 
 

@@ -1,17 +1,16 @@
 """Addresses that are held and ranges that are free, in the database."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from isthmus.domain.addresses import Family, IPAddress, family_of
 from isthmus.domain.errors import NotFound
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.ipam import Range
-from isthmus.server.adapters.db.statements import Statements
+from isthmus.server.adapters.db.statements import AnyRow, Statements, values_of
 from isthmus.server.adapters.db.tables import free_ranges, holdings
 from isthmus.server.records import Held, Holding
 
@@ -123,13 +122,13 @@ def at(network_id: NetworkId, address: IPAddress) -> dict[str, Any]:
     return {"of_network": network_id, "of_family": family_of(address), "at_address": address}
 
 
-def range_of(row: Row[Any] | None) -> Range | None:
+def range_of(row: AnyRow | None) -> Range | None:
     return None if row is None else Range(*row)
 
 
-def holding_of(row: Row[Any]) -> Holding:
+def holding_of(row: AnyRow) -> Holding:
     return Holding(row.network_id, row.address, Held(row.held), row.peer_id, row.until, row.note)
 
 
 def fields_of(holding: Holding) -> dict[str, Any]:
-    return {**asdict(holding), "held": holding.held.value, "family": family_of(holding.address)}
+    return {**values_of(holding), "held": holding.held.value, "family": family_of(holding.address)}

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, select, update
 
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.peer import Audience
-from isthmus.server.adapters.db.statements import Statements
+from isthmus.server.adapters.db.statements import AnyRow, Statements
 from isthmus.server.adapters.db.tables import audit_log, backend, revision_log
 from isthmus.server.records import AuditEntry, AuditRow, Change, Outcome
 
@@ -76,7 +76,7 @@ def audit_fields(number: int, entry: AuditEntry) -> dict[str, Any]:
     }
 
 
-def audit_row(row: Row[Any]) -> AuditRow:
+def audit_row(row: AnyRow) -> AuditRow:
     entry = AuditEntry(
         at=row.at,
         actor=row.actor,

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from isthmus.domain.errors import network_not_found
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Network
-from isthmus.server.adapters.db.statements import Statements
+from isthmus.server.adapters.db.statements import AnyRow, Statements
 from isthmus.server.adapters.db.tables import networks
 from isthmus.server.records import Page
 
@@ -69,13 +69,13 @@ class SqlNetworks:
             await self._statements.rows(EXCLUDE_OTHERS)
 
 
-def found(row: Row[Any] | None, network_id: NetworkId) -> Network:
+def found(row: AnyRow | None, network_id: NetworkId) -> Network:
     if row is None:
         raise network_not_found(network_id)
     return network_of(row)
 
 
-def network_of(row: Row[Any]) -> Network:
+def network_of(row: AnyRow) -> Network:
     return Network(**row._mapping)
 
 

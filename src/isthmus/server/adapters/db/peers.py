@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Select, bindparam, delete, func, insert, select, update
 
 from isthmus.domain.addresses import Endpoint, IPNetwork, sort_key
 from isthmus.domain.errors import peer_not_found
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh.peer import NO_LABELS, Kind, Peer
-from isthmus.server.adapters.db.statements import Statements, in_parts
+from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts
 from isthmus.server.adapters.db.tables import holdings, offers, peers
 from isthmus.server.records import Held, Page, PeerFilter
 
@@ -104,20 +104,20 @@ class SqlPeers:
             own = {"network_id": peer.network_id, "peer_id": peer.id}
             await self._statements.write(ADD_OFFER, [{**own, "cidr": cidr} for cidr in peer.additional_allowed_ips])
 
-    async def _one(self, statement: Select[Any], values: dict[str, Any]) -> Peer | None:
+    async def _one(self, statement: Select[*tuple[Any, ...]], values: dict[str, Any]) -> Peer | None:
         completed = await self._completed(await self._statements.rows(statement, values))
         return completed[0] if completed else None
 
-    async def _completed(self, rows: Sequence[Row[Any]]) -> list[Peer]:
-        held: list[Row[Any]] = []
-        offered: list[Row[Any]] = []
+    async def _completed(self, rows: Sequence[AnyRow]) -> list[Peer]:
+        held: list[AnyRow] = []
+        offered: list[AnyRow] = []
         for peer_ids in in_parts([row.id for row in rows]):
             held += await self._statements.rows(HELD_BY, {"peer_ids": peer_ids})
             offered += await self._statements.rows(OFFERED_BY, {"peer_ids": peer_ids})
         return assembled(rows, held, offered)
 
 
-def filtered(where: PeerFilter) -> Select[Any]:
+def filtered(where: PeerFilter) -> Select[*tuple[Any, ...]]:
     statement = select(peers)
     if where.network_id is not None:
         statement = statement.where(peers.c.network_id == where.network_id)
@@ -133,7 +133,7 @@ def filtered(where: PeerFilter) -> Select[Any]:
     return statement
 
 
-def assembled(rows: Sequence[Row[Any]], held: Sequence[Row[Any]], offered: Sequence[Row[Any]]) -> list[Peer]:
+def assembled(rows: Sequence[AnyRow], held: Sequence[AnyRow], offered: Sequence[AnyRow]) -> list[Peer]:
     addresses = defaultdict(list)
     for peer_id, address in held:
         addresses[peer_id].append(address)

@@ -2,36 +2,44 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 from sqlalchemy import URL
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.sql.base import Executable
 
 from isthmus.server.adapters.db.failures import meaning_of
-from isthmus.server.adapters.db.statements import Run, Statements, Values
+from isthmus.server.adapters.db.migrate import upgrade
+from isthmus.server.adapters.db.statements import AnyResult, Run, Statements, Values
 from isthmus.server.adapters.db.waiting import to_its_end
 
 MOST_CONNECTIONS = 10
 POOL_PATIENCE = 10  # seconds
 CONNECT_TIMEOUT = 5  # seconds
 COMMAND_TIMEOUT = 30  # seconds
-# What the server itself ends, should this process hang or lose its network. In milliseconds.
-SERVER_SETTINGS = {
-    "application_name": "isthmus",
-    "lock_timeout": "10000",
-    "statement_timeout": "30000",
-    "idle_in_transaction_session_timeout": "60000",
-}
+MIGRATION_TIMEOUT = 600  # seconds
+LOCK_TIMEOUT = 10  # seconds
+IDLE_TIMEOUT = 60  # seconds that a transaction may do nothing; it ends those of a server that lost its network
 
 
 class Postgres:
     """A database on a PostgreSQL server, which several servers may share."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    def __init__(self, url: URL) -> None:
+        self._url = url
+        self._engine = engine_of(url, COMMAND_TIMEOUT)
+
+    async def migrate(self) -> None:
+        """Bring the schema to the newest version; of several servers that start at once the first does."""
+        engine = engine_of(self._url, MIGRATION_TIMEOUT)
+        try:
+            async with connected(engine) as connection:
+                await connection.run_sync(upgrade)
+                await commit(connection)
+        except (SQLAlchemyError, OSError) as error:
+            raise meaning_of(error) from error
+        finally:
+            await engine.dispose()
 
     # Writers see what others have committed by the time of each statement: what they locked stays as it is, and
     # nobody's transaction fails for having waited. Readers see one state.
@@ -60,18 +68,20 @@ class Postgres:
         await self._engine.dispose()
 
 
-def engine_of(url: URL) -> AsyncEngine:
+def engine_of(url: URL, command_timeout: int) -> AsyncEngine:
+    settings = {
+        "application_name": "isthmus",
+        "lock_timeout": f"{LOCK_TIMEOUT}s",
+        "statement_timeout": f"{command_timeout}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT}s",
+    }
     return create_async_engine(
         url.set(drivername="postgresql+asyncpg"),
         pool_size=MOST_CONNECTIONS,
         max_overflow=0,
         pool_timeout=POOL_PATIENCE,
         hide_parameters=True,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT,
-            "command_timeout": COMMAND_TIMEOUT,
-            "server_settings": SERVER_SETTINGS,
-        },
+        connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": command_timeout, "server_settings": settings},
     )
 
 
@@ -95,7 +105,7 @@ async def commit(connection: AsyncConnection) -> None:
 
 
 def runner(connection: AsyncConnection) -> Run:
-    async def run(statement: Executable, values: Values | None) -> CursorResult[Any]:
+    async def run(statement: Executable, values: Values | None) -> AnyResult:
         return await connection.execute(statement, values)
 
     return run

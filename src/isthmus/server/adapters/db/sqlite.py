@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
-from sqlalchemy.engine import CursorResult
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.base import Executable
 
-from isthmus.server.adapters.db.statements import Run, Statements, Values
+from isthmus.server.adapters.db.migrate import upgrade
+from isthmus.server.adapters.db.statements import AnyResult, Run, Statements, Values
 from isthmus.server.adapters.db.waiting import to_its_end
 from isthmus.server.ports import StoreUnavailable
 
@@ -55,10 +54,16 @@ class Sqlite:
         self._idle_readers: list[Connection] = []
         self._seats = asyncio.Semaphore(MOST_READERS)
 
-    @property
-    def writer(self) -> Connection:
-        """The connection that writes, for migrations before anyone else uses it."""
-        return self._writer
+    async def migrate(self) -> None:
+        """Bring the schema to the newest version; nobody else may use the store meanwhile."""
+        driver = driver_of(self._writer)
+        try:
+            begin(driver, "BEGIN IMMEDIATE")
+            upgrade(self._writer)
+            await self._commit(driver)
+        finally:
+            if driver.in_transaction:
+                driver.rollback()
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Statements]:
@@ -180,7 +185,7 @@ def begin(driver: sqlite3.Connection, how: str) -> None:
 
 
 def runner(connection: Connection) -> Run:
-    async def run(statement: Executable, values: Values | None) -> CursorResult[Any]:
+    async def run(statement: Executable, values: Values | None) -> AnyResult:
         return connection.execute(statement, values)
 
     return run

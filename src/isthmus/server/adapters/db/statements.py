@@ -1,8 +1,9 @@
 """How collections run SQL: the statements of one transaction, whichever database is behind it."""
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Insert, Row, Table, UpdateBase
 from sqlalchemy.dialects import postgresql, sqlite
@@ -12,8 +13,13 @@ from sqlalchemy.sql.base import Executable
 
 from isthmus.server.adapters.db.failures import meaning_of
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+AnyRow = Row[*tuple[Any, ...]]
+AnyResult = CursorResult[*tuple[Any, ...]]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-Run = Callable[[Executable, Values | None], Awaitable[CursorResult[Any]]]
+Run = Callable[[Executable, Values | None], Awaitable[AnyResult]]
 T = TypeVar("T")
 
 # SQLite and asyncpg both refuse more than 32,766 parameters in one statement.
@@ -31,11 +37,11 @@ class Statements:
         self._failure: Exception | None = None
         self._is_over = False
 
-    async def rows(self, statement: Executable, values: Values | None = None) -> Sequence[Row[Any]]:
+    async def rows(self, statement: Executable, values: Values | None = None) -> Sequence[AnyRow]:
         """All rows that the statement returns. Raises `Conflict` or `StoreUnavailable`, as the other two do."""
         return await self._do(statement, values, lambda result: result.all())
 
-    async def row(self, statement: Executable, values: Values | None = None) -> Row[Any] | None:
+    async def row(self, statement: Executable, values: Values | None = None) -> AnyRow | None:
         """The first row that the statement returns, None when there is none."""
         return await self._do(statement, values, lambda result: result.first())
 
@@ -43,9 +49,7 @@ class Statements:
         """Run a statement that returns nothing, with a list of values once for each; returns how many rows it hit."""
         return await self._do(statement, values, lambda result: result.rowcount)
 
-    async def _do(
-        self, statement: Executable, values: Values | None, taken: Callable[[CursorResult[Any]], T]
-    ) -> T:
+    async def _do(self, statement: Executable, values: Values | None, taken: Callable[[AnyResult], T]) -> T:
         if self._is_over:
             raise RuntimeError("this transaction is over: use it only inside its block")
         if self._read_only and isinstance(statement, UpdateBase):
@@ -79,6 +83,11 @@ def upsert_into(table: Table, dialect: str) -> Insert:
     other = sqlite.insert(table)
     new = {column.name: other.excluded[column.name] for column in table.c if column.name not in key}
     return other.on_conflict_do_update(index_elements=key, set_=new)
+
+
+def values_of(record: "DataclassInstance") -> dict[str, Any]:
+    """A record's fields by name; `asdict` would copy each value, which costs more than the statement."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def in_parts(items: Sequence[T], most: int = MOST_PARAMETERS) -> Iterator[Sequence[T]]:

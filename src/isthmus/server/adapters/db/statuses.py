@@ -40,7 +40,8 @@ def save_in(dialect: str) -> Insert:
     """Insert or overwrite a status where its peer exists; the peer cannot go before the commit."""
     values = [bindparam(column.name, type_=column.type).label(column.name) for column in peer_statuses.c]
     row = (
-        select(*values).where(peers.c.id == bindparam("peer_id", type_=peers.c.id.type))
+        select(*values)
+        .where(peers.c.id == bindparam("peer_id", type_=peers.c.id.type))
         .select_from(peers)
         .with_for_update(read=True, key_share=True)
     )

@@ -5,10 +5,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import URL, make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
-from isthmus.server.adapters.db import postgres
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
@@ -20,12 +19,15 @@ from isthmus.server.adapters.db.postgres import Postgres
 from isthmus.server.adapters.db.sqlite import Sqlite
 from isthmus.server.adapters.db.statements import Statements
 from isthmus.server.adapters.db.statuses import SqlStatuses
-from isthmus.server.ports import StoreUnavailable
+
+# The URL itself stays out of messages: it may hold a password.
+URL_HINT = "the database is neither sqlite:///PATH nor postgresql://USER@HOST/NAME"
 
 
 class Database(Protocol):
     """Runs the statements of transactions."""
 
+    async def migrate(self) -> None: ...
     def writing(self) -> AbstractAsyncContextManager[Statements]: ...
     def reading(self) -> AbstractAsyncContextManager[Statements]: ...
     async def close(self) -> None: ...
@@ -67,3 +69,34 @@ class SqlStore:
 
     async def close(self) -> None:
         await self._database.close()
+
+
+async def open_store(url: str) -> SqlStore:
+    """The store at `sqlite:///PATH` or `postgresql://…`, with its schema at the newest version.
+
+    Raises `StoreUnavailable` with what to do, and `ValueError` for a URL of another kind.
+    """
+    database = database_at(url)
+    try:
+        await database.migrate()
+    except BaseException:
+        await database.close()
+        raise
+    return SqlStore(database)
+
+
+async def migrate(url: str) -> None:
+    """Bring the schema of the database at `url` to the newest version."""
+    await (await open_store(url)).close()
+
+
+def database_at(url: str) -> Database:
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise ValueError(URL_HINT) from None
+    if parsed.drivername == "sqlite" and parsed.database:
+        return Sqlite(Path(parsed.database))
+    if parsed.drivername in {"postgresql", "postgres"}:
+        return Postgres(parsed)
+    raise ValueError(URL_HINT)

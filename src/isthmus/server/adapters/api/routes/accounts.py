@@ -3,12 +3,13 @@
 from datetime import timedelta
 from uuid import UUID
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from isthmus.domain.errors import Unauthenticated
 from isthmus.domain.ids import ApiTokenId
 from isthmus.server.adapters.api.deps import By, Calls, Paging
 from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     Listing,
     LoginBody,
@@ -24,7 +25,7 @@ from isthmus.server.adapters.api.views import (
 )
 from isthmus.server.records import ApiToken
 
-router = APIRouter(tags=["accounts"])
+router = api_router("accounts")
 
 
 @router.post("/auth/login", operation_id="login")

@@ -4,7 +4,7 @@ from ipaddress import IPv4Network
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from isthmus.domain.addresses import parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
@@ -13,6 +13,7 @@ from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import parse_text
 from isthmus.server.adapters.api.deps import By, Calls, Paging, Version, etag
 from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     CapacitiesView,
     Listing,
@@ -27,7 +28,7 @@ from isthmus.server.adapters.api.views import (
 )
 from isthmus.server.application.networks import SUGGESTION_POOL, Draft, Sized, Update
 
-router = APIRouter(tags=["networks"])
+router = api_router("networks")
 NameFilter = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
 
 

@@ -3,13 +3,14 @@
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from isthmus.server.adapters.api.deps import Calls
+from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import AuditView, Listing, LiveView, ReadyView
 from isthmus.server.ports import StoreUnavailable
 
-router = APIRouter(tags=["operations"])
+router = api_router("operations")
 
 
 @router.get("/health/live", operation_id="isAlive")

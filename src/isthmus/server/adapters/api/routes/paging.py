@@ -16,6 +16,6 @@ class HasId(Protocol):
 T = TypeVar("T", bound=HasId)
 
 
-def listing(items: Sequence[T], page: Page) -> Listing[T]:
+def listing(items: Sequence[T], page: Page) -> "Listing[T]":  # quoted: pydantic has no schema for the bound
     """A full page has a cursor: the id of its last row, which never changes."""
     return Listing(items=items, next=str(items[-1].id) if len(items) == page.limit else None)

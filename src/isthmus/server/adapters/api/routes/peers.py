@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from isthmus.domain.addresses import Family, IPAddress, parse_address
 from isthmus.domain.ids import NetworkId, PeerId
@@ -14,6 +14,7 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer, desired_revision
 from isthmus.server.adapters.api.deps import By, Calls, Paging, Services, Version, etag
 from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     ConfigView,
     CreatedView,
@@ -31,7 +32,7 @@ from isthmus.server.application.addressing import Wanted
 from isthmus.server.application.peers import Draft, Update
 from isthmus.server.records import PeerFilter, PeerStatus
 
-router = APIRouter(tags=["peers"])
+router = api_router("peers")
 Label = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
 Row = tuple[Peer, Network, EnrollmentToken | None]
 
@@ -67,7 +68,7 @@ async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, re
     return CreatedView(
         peer=_view(created.peer, created.network, pending, PeerStatus(created.peer.id), connected=False),
         enrollment=issued,
-        config=None if config is None else ConfigView(text=config.text, filename=config.filename),
+        config=None if config is None else ConfigView.model_validate(config),
     )
 
 
@@ -111,7 +112,7 @@ async def get_config(peer_id: UUID, calls: Calls, by: By, response: Response) ->
     """A static peer's config as of now; 410 when it held a key that was shown once and is not kept."""
     response.headers["Cache-Control"] = "no-store"
     config = await calls.peers.config(by, PeerId(peer_id))
-    return ConfigView(text=config.text, filename=config.filename)
+    return ConfigView.model_validate(config)
 
 
 @router.post("/peers/{peer_id}/config/regenerate", operation_id="regenerateStaticConfig")
@@ -119,7 +120,7 @@ async def regenerate(peer_id: UUID, calls: Calls, by: By, response: Response) ->
     """A new key pair for a static peer and its config, shown this once; the old key ends."""
     response.headers["Cache-Control"] = "no-store"
     config = await calls.peers.regenerate(by, PeerId(peer_id))
-    return ConfigView(text=config.text, filename=config.filename)
+    return ConfigView.model_validate(config)
 
 
 def _draft(body: PeerBody) -> Draft:

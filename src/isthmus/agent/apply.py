@@ -1,0 +1,193 @@
+"""Makes configs true on this host: observe, plan, carry out, remember."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import msgspec
+import structlog
+
+from isthmus.agent.desired import Desired, Neighbour, read
+from isthmus.agent.errors import ForeignInterface, ToolFailed
+from isthmus.agent.observed import HostState, Link
+from isthmus.agent.plan import Plan, Target, plan, teardown
+from isthmus.agent.ports import Net, Sysctls, WireGuard
+from isthmus.agent.state import Applied, StateDir
+from isthmus.agent.steps import (
+    ConfigureWireGuard,
+    CreateInterface,
+    DropRules,
+    EnableForwarding,
+    LinkStep,
+    LoadRules,
+    MarkInterface,
+    RestoreForwarding,
+    Step,
+)
+from isthmus.domain.addresses import Endpoint
+from isthmus.domain.errors import Refusal
+from isthmus.wireguard.keys import PrivateKey, PublicKey
+from isthmus.wireguard.state import InterfaceState
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The host as the applier reaches it. `choose` finds the WireGuard for an interface as it is now."""
+
+    choose: Callable[[Link | None], WireGuard]
+    net: Net
+    sysctls: Sysctls
+
+
+class Applier:
+    """One interface of this host. Only one thing is done to it at a time."""
+
+    def __init__(self, interface: str, key: PrivateKey, state: StateDir, host: Surroundings) -> None:
+        self.interface = interface
+        self.applied = state.applied()
+        self._key = key
+        self._state = state
+        self._host = host
+        self._lock = asyncio.Lock()
+        self._wireguard: WireGuard | None = None
+        identity = state.identity()
+        self._alias = f"isthmus:{identity.peer_id if identity else ''}"
+
+    @property
+    def revision(self) -> int:
+        """Of the config that was last made true, 0 for none."""
+        return self.applied.revision if self.applied else 0
+
+    async def plan(self, config: Applied) -> Plan:
+        """What `apply` would do now."""
+        desired = read(config.config)
+        host, _ = await self.observe()
+        return plan(desired, host, await self._target(desired))
+
+    async def apply(self, config: Applied) -> Plan:
+        """Make `config` true and return what that took. Once begun it is finished, even if the caller is cancelled."""
+        return await asyncio.shield(asyncio.create_task(self._apply(config)))
+
+    async def take_down(self) -> Plan:
+        """Leave nothing of ours on the host, and forget the config."""
+        async with self._lock:
+            host, wireguard = await self.observe()
+            work = teardown(host, self._targeting())
+            await self._carry_out(work.steps, wireguard)
+            self._state.forget_applied()
+            self.applied = None
+            return work
+
+    async def settle(self) -> None:
+        """Wait until nothing is being done."""
+        async with self._lock:
+            pass
+
+    async def observe(self) -> tuple[HostState, WireGuard]:
+        """The host as it is. Raises `ForeignInterface` where the interface is not ours."""
+        host = await self._host.net.observe(self.interface)
+        if host.link is not None and not self._owns(host.link):
+            raise ForeignInterface(self.interface)
+        self._wireguard = wireguard = self._host.choose(host.link)
+        if host.link is None:
+            return host, wireguard
+        return replace(host, wireguard=await wireguard.state(self.interface)), wireguard
+
+    async def neighbours(self) -> InterfaceState | None:
+        """What WireGuard shows at this moment; None while there is nothing to show."""
+        if self._wireguard is None or self.applied is None:
+            return None
+        try:
+            return await self._wireguard.state(self.interface)
+        except ToolFailed:
+            return None
+
+    @property
+    def reads_in_process(self) -> bool:
+        """Whether `neighbours` starts no program, so that it may be asked between heartbeats."""
+        return self._wireguard is not None and self._wireguard.reads_in_process
+
+    async def _apply(self, config: Applied) -> Plan:
+        async with self._lock:
+            desired = read(config.config)
+            host, wireguard = await self.observe()
+            work = plan(desired, host, await self._target(desired))
+            await self._carry_out(work.steps, wireguard)
+            if config != self.applied:
+                self._state.save_applied(config)
+                self.applied = config
+            return work
+
+    def _owns(self, link: Link) -> bool:
+        # Between making an interface and marking it, the note about the intention stands for the mark.
+        return link.alias == self._alias or (not link.alias and self._state.undo().creating == self.interface)
+
+    def _targeting(self) -> Target:
+        return Target(self.interface, self._alias, self._key, has_undo=bool(self._state.undo().sysctls))
+
+    async def _target(self, desired: Desired) -> Target:
+        wanted = {neighbour.endpoint for neighbour in desired.neighbours.values() if neighbour.endpoint is not None}
+        return replace(self._targeting(), resolved=await self._resolve(wanted), last=self._last_neighbours())
+
+    async def _resolve(self, endpoints: set[Endpoint]) -> dict[Endpoint, Endpoint]:
+        asked = list(endpoints)
+        found = await asyncio.gather(*(self._host.net.resolve(endpoint) for endpoint in asked))
+        return {endpoint: answer for endpoint, answer in zip(asked, found, strict=True) if answer is not None}
+
+    def _last_neighbours(self) -> dict[PublicKey, Neighbour]:
+        if self.applied is None:
+            return {}
+        try:
+            return dict(read(self.applied.config).neighbours)
+        except Refusal:
+            # Written by a newer version: then every endpoint counts as newly decided.
+            return {}
+
+    async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> None:
+        for group in _batches(steps):
+            for step in group:
+                log.debug("step", step=str(step))
+            if isinstance(group[0], LinkStep):
+                await self._host.net.apply(self.interface, [step for step in group if isinstance(step, LinkStep)])
+                if any(isinstance(step, MarkInterface) for step in group):
+                    self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=None))
+            else:
+                await self._do(group[0], wireguard)
+
+    async def _do(self, step: Step, wireguard: WireGuard) -> None:
+        match step:
+            case CreateInterface(interface):
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=interface))
+                await wireguard.create(interface)
+            case ConfigureWireGuard(change):
+                await wireguard.change(self.interface, change)
+            case LoadRules(script) | DropRules(script):
+                await self._host.net.load(script)
+            case EnableForwarding(family):
+                undo = self._state.undo()
+                former = self._host.sysctls.before_forwarding(family)
+                self._state.save_undo(msgspec.structs.replace(undo, sysctls=former | undo.sysctls))
+                self._host.sysctls.enable_forwarding(family)
+            case RestoreForwarding():
+                undo = self._state.undo()
+                self._host.sysctls.restore(undo.sysctls)
+                self._state.save_undo(msgspec.structs.replace(undo, sysctls={}))
+            case _:
+                raise TypeError(f"{step} is a step of the link")
+
+
+def _batches(steps: Sequence[Step]) -> Iterator[list[Step]]:
+    """Neighbouring steps of the link together, every other step alone."""
+    batch: list[Step] = []
+    for step in steps:
+        if isinstance(step, LinkStep):
+            batch.append(step)
+            continue
+        if batch:
+            yield batch
+        batch = []
+        yield [step]
+    if batch:
+        yield batch

@@ -1,0 +1,175 @@
+"""The conversation with the server, for ever: a stream, plain HTTPS where that is blocked, pauses in between."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from isthmus.agent.beats import Beats
+from isthmus.agent.errors import Unreachable
+from isthmus.agent.pace import Pace, race
+from isthmus.agent.ports import ControlPlane, Polling, Stream
+from isthmus.agent.worker import Worker
+from isthmus.protocol import agent as wire
+
+log = structlog.get_logger()
+
+# Streams that fail before their first message, after which plain HTTPS is tried.
+STREAM_TRIES = 3
+# Refused heartbeats in a row that are repeated at once, each with the nonce that came with the refusal.
+REPEATS = 2
+
+
+@dataclass
+class Contact:
+    """The latest contact with the server; `by` is stream or https, None while there is none."""
+
+    by: str | None = None
+    last: float | None = None
+    error: str | None = None
+
+
+class Agent:
+    """Runs until it is cancelled, or until `SessionEnded` says that this host has no peer any more."""
+
+    def __init__(self, server: ControlPlane, worker: Worker, pace: Pace, on_contact: Callable[[Contact], None]) -> None:
+        self.contact = Contact()
+        self._server = server
+        self._worker = worker
+        self._pace = pace
+        self._beats = Beats(worker.applier, pace)
+        self._on_contact = on_contact
+        self._failures = 0
+        self._streams_refused = 0
+
+    async def run(self) -> None:
+        await race(self._converse(), self._worker.run())
+
+    async def _converse(self) -> None:
+        while True:
+            try:
+                if self._streams_refused < STREAM_TRIES:
+                    await self._stream()
+                else:
+                    await self._poll()
+            except Unreachable as error:
+                pause = self._pace.pause(self._failures)
+                self._lost(str(error), pause)
+                await asyncio.sleep(pause)
+
+    async def _stream(self) -> None:
+        self._streams_refused += 1
+        async with self._server.stream(self._worker.applier.revision) as stream:
+            await Conversation(stream, self._worker, self._beats, self._pace, self._reached_by_stream).run()
+
+    def _reached_by_stream(self) -> None:
+        self._streams_refused = 0
+        self._reached("stream")
+
+    async def _poll(self) -> None:
+        """Plain HTTPS until a stream is worth another try."""
+        self._streams_refused = STREAM_TRIES - 1
+        self._beats.reports.forget()
+        until = time.monotonic() + self._pace.https_only
+        async with self._server.polling() as server:
+            while time.monotonic() < until:
+                answer = await server.fetch(self._worker.applier.revision)
+                if answer.config is not None:
+                    self._worker.take(answer.revision, answer.config)
+                await self._report(server, answer.nonce)
+                self._reached("https")
+                await self._beats.due()
+
+    async def _report(self, server: Polling, nonce: str) -> None:
+        for _ in range(1 + REPEATS):
+            match await server.report(await self._beats.heartbeat(nonce)):
+                case wire.Ack():
+                    self._beats.reports.accepted()
+                    return
+                case wire.Refused(code, detail, fresh):
+                    log.warning("heartbeat refused", code=code, detail=detail)
+                    if fresh is None:
+                        return
+                    nonce = fresh
+
+    def _reached(self, by: str) -> None:
+        if self.contact.by != by:
+            log.info("connected", by=by)
+        self._failures = 0
+        self.contact = Contact(by, time.time())
+        self._on_contact(self.contact)
+
+    def _lost(self, problem: str, pause: float) -> None:
+        self._failures += 1
+        log.warning("no connection", error=problem, next_try_in=round(pause, 1))
+        self.contact = Contact(None, self.contact.last, problem)
+        self._on_contact(self.contact)
+
+
+class Conversation:
+    """One stream, from its hello to its end. `on_ack` is called for every heartbeat that counted."""
+
+    def __init__(self, stream: Stream, worker: Worker, beats: Beats, pace: Pace, on_ack: Callable[[], None]) -> None:
+        self._stream = stream
+        self._worker = worker
+        self._beats = beats
+        self._pace = pace
+        self._on_ack = on_ack
+        self._nonce = ""
+        self._has_nonce = asyncio.Event()
+        self._at_once = True
+        self._repeats = 0
+
+    async def run(self) -> None:
+        """Never returns; raises `Unreachable` or `SessionEnded`."""
+        self._beats.reports.forget()
+        await race(self._listen(), self._beat(), self._tell())
+
+    async def _listen(self) -> None:
+        while True:
+            await self._handle(await self._stream.receive())
+
+    async def _handle(self, message: wire.FromServer) -> None:
+        match message:
+            case wire.Hello(nonce, _, heartbeat):
+                self._beats.interval = max(1.0, heartbeat)
+                self._fresh(nonce)
+            case wire.Snapshot(revision, config):
+                self._worker.take(revision, config)
+            case wire.Unchanged(revision):
+                if revision != self._worker.applier.revision:
+                    await self._stream.send(wire.Resync())
+            case wire.Ack(nonce):
+                self._repeats = 0
+                self._beats.reports.accepted()
+                self._on_ack()
+                self._fresh(nonce)
+            case wire.Refused(code, detail, nonce):
+                log.warning("message refused", code=code, detail=detail)
+                if nonce is not None:
+                    self._repeats += 1
+                    self._at_once = self._repeats <= REPEATS
+                    self._fresh(nonce)
+
+    def _fresh(self, nonce: str) -> None:
+        self._nonce = nonce
+        self._has_nonce.set()
+
+    async def _beat(self) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self._pace.answer):
+                    await self._has_nonce.wait()
+            except TimeoutError:
+                raise Unreachable(f"the server did not answer within {self._pace.answer:g} s") from None
+            if not self._at_once:
+                await self._beats.due()
+            self._at_once = False
+            self._has_nonce.clear()
+            await self._stream.send(await self._beats.heartbeat(self._nonce))
+
+    async def _tell(self) -> None:
+        while True:
+            await self._stream.send(await self._worker.outcome())

@@ -1,0 +1,176 @@
+"""The agent's commands, as the command line calls them. On a stop the tunnel stays up; `leave` takes it down."""
+
+import asyncio
+import os
+import random
+import signal
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from isthmus.agent import contact, facts, logs
+from isthmus.agent.adapters.backend import choose
+from isthmus.agent.adapters.control_plane import ServerConnection, check_server, tls_context
+from isthmus.agent.adapters.control_plane import enroll as ask_to_enroll
+from isthmus.agent.adapters.net import LinuxNet
+from isthmus.agent.adapters.sysctl import LinuxSysctls
+from isthmus.agent.apply import Applier, Surroundings
+from isthmus.agent.errors import AlreadyEnrolled, SessionEnded
+from isthmus.agent.loop import Agent, Contact
+from isthmus.agent.pace import Pace, race
+from isthmus.agent.plan import Plan
+from isthmus.agent.settings import INTERFACE, Settings
+from isthmus.agent.state import Identity, StateDir
+from isthmus.agent.status import Status, status_of
+from isthmus.agent.worker import Worker
+from isthmus.protocol.agent import EnrollAnswer, EnrollRequest
+
+log = structlog.get_logger()
+
+
+async def enroll(settings: Settings, server: str, token: str) -> EnrollAnswer:
+    """Make this host's key, trade `token` for an identity and keep both.
+
+    Should the answer get lost, a repeat uses the same key, which the server lets pass for some minutes.
+    Raises `AlreadyEnrolled`, `EnrollmentRefused`, `InsecureServer`, `Unreachable` or `InvalidSettings`.
+    """
+    url = check_server(server, allow_http=settings.allow_http)
+    context = tls_context(url, settings.ca_file)
+    state = StateDir(Path(settings.state_dir))
+    state.make()
+    with state.locked():
+        if (present := state.identity()) is not None:
+            raise AlreadyEnrolled(present.peer_name, present.network_name)
+        request = EnrollRequest(
+            token=token,
+            public_key=str(state.make_private_key().public()),
+            hostname=facts.hostname(),
+            machine_id=facts.machine_id(),
+            agent_version=facts.AGENT_VERSION,
+        )
+        answer = await ask_to_enroll(url, context, request)
+        state.save_identity(
+            Identity(
+                server=url,
+                peer_id=answer.peer.id,
+                peer_name=answer.peer.name,
+                network_id=answer.network.id,
+                network_name=answer.network.name,
+                session_token=answer.session_token,
+            )
+        )
+        return answer
+
+
+async def run(settings: Settings) -> None:
+    """Keep the tunnel as the server wants it until SIGTERM or SIGINT, which leave it up.
+
+    The last valid config is applied before the server is asked. Raises `SessionEnded` once the server says that this
+    host has no peer any more, with the tunnel down; `NotEnrolled`, `ForeignInterface`, `WireGuardMissing`.
+    """
+    logs.configure(settings.log_level)
+    state = StateDir(Path(settings.state_dir))
+    identity, _ = state.enrolled()
+    if identity.ended:
+        raise SessionEnded
+    url = check_server(identity.server, allow_http=settings.allow_http)
+    server = ServerConnection(url, identity.session_token, tls_context(url, settings.ca_file))
+    with state.locked():
+        applier = _applier(settings, state)
+        log.info("agent started", interface=applier.interface, peer=identity.peer_name, server=url)
+        try:
+            await _serve(settings, applier, server)
+        except SessionEnded:
+            await applier.take_down()
+            state.save_identity(msgspec.structs.replace(identity, ended=True, session_token=""))
+            raise
+        finally:
+            contact.remove(Path(settings.runtime_dir), applier.interface)
+
+
+async def plan(settings: Settings) -> Plan:
+    """What `run` would do to this host now for the last config that was applied here."""
+    state = StateDir(Path(settings.state_dir))
+    state.enrolled()
+    applier = _applier(settings, state)
+    return Plan(()) if applier.applied is None else await applier.plan(applier.applied)
+
+
+async def status(settings: Settings) -> Status:
+    """This host's identity, interface and neighbours, and what the running agent, if any, knows of the server."""
+    state = StateDir(Path(settings.state_dir))
+    identity, _ = state.enrolled()
+    applier = _applier(settings, state)
+    host, wireguard = await applier.observe()
+    note = contact.read(Path(settings.runtime_dir), applier.interface)
+    return status_of(identity, applier, (host, wireguard.kind), note)
+
+
+async def leave(settings: Settings) -> Plan:
+    """Take everything of ours off this host, state included; returns what was undone. The server is not told.
+
+    Nothing is left to do on a host that is not enrolled. Raises `AgentBusy` while an agent runs.
+    """
+    state = StateDir(Path(settings.state_dir))
+    if not state.path.exists():
+        return Plan(())
+    with state.locked():
+        done = Plan(())
+        if state.identity() is not None:
+            applier = _applier(settings, state)
+            done = await applier.take_down()
+            contact.remove(Path(settings.runtime_dir), applier.interface)
+        state.clear()
+        return done
+
+
+def interface_name(settings: Settings, network: str) -> str:
+    """`ist-` and as much of the network's name as fits, unless the settings name one."""
+    return settings.interface or f"ist-{network}"[:15].rstrip("-")
+
+
+def _applier(settings: Settings, state: StateDir) -> Applier:
+    identity, key = state.enrolled()
+    interface = interface_name(settings, identity.network_name)
+    if not INTERFACE.fullmatch(interface):
+        raise ValueError(f"{state.path}/identity.json names a network {identity.network_name!r} that cannot be one")
+    host = Surroundings(lambda link: choose(settings.backend, interface, link), LinuxNet(), LinuxSysctls())
+    return Applier(interface, key, state, host)
+
+
+async def _serve(settings: Settings, applier: Applier, server: ServerConnection) -> None:
+    pace = Pace(random.SystemRandom().uniform)
+    worker = Worker(applier, pace)
+
+    def note(made: Contact) -> None:
+        contact.write(
+            Path(settings.runtime_dir),
+            applier.interface,
+            contact.Contact(
+                pid=os.getpid(),
+                reachable=made.by is not None,
+                by=made.by,
+                last=None if made.last is None else int(made.last),
+                desired_revision=worker.desired_revision,
+                error=made.error,
+            ),
+        )
+
+    note(Contact())
+    # What makes every config impossible refuses the start, before the server is troubled.
+    await applier.observe()
+    worker.recheck()
+    try:
+        await race(Agent(server, worker, pace, note).run(), _stopped())
+    finally:
+        await applier.settle()
+
+
+async def _stopped() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+    log.info("agent stops; the tunnel stays up")

@@ -1,0 +1,50 @@
+"""When the agent does things: every duration of the loop, in seconds, and the only randomness."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from isthmus.protocol.agent import HEARTBEAT_JITTER
+
+# Reading an interface takes longer the more neighbours it has: it is done this share of the time at most.
+WATCH_SHARE = 0.002
+
+
+@dataclass(frozen=True)
+class Pace:
+    """`spread` draws from a range. `answer` is how long the server may take, `https_only` how long no stream is tried
+    after several failed, `retry_apply` the pause before a config that could not be applied is tried again.
+    """
+
+    spread: Callable[[float, float], float]
+    first_pause: float = 1.0
+    longest_pause: float = 60.0
+    answer: float = 15.0
+    debounce: float = 1.0
+    watch: float = 1.0
+    retry_apply: float = 30.0
+    https_only: float = 600.0
+
+    def pause(self, failures: int) -> float:
+        """Exponential back-off with full jitter."""
+        return self.spread(0.0, min(self.longest_pause, self.first_pause * 2.0 ** min(failures, 16)))
+
+    def until_heartbeat(self, interval: float) -> float:
+        return interval * self.spread(1 - HEARTBEAT_JITTER, 1 + HEARTBEAT_JITTER)
+
+    def until_look(self, last_look_took: float) -> float:
+        return max(self.watch, last_look_took / WATCH_SHARE)
+
+
+async def race(*works: Coroutine[Any, Any, None]) -> None:
+    """Run all until the first ends, which ends the others; its failure is raised."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,88 @@
+"""What `isthmus agent status` shows, as one typed value."""
+
+import msgspec
+
+from isthmus.agent.apply import Applier
+from isthmus.agent.contact import Contact
+from isthmus.agent.observed import HostState
+from isthmus.agent.ports import Kind
+from isthmus.agent.state import Identity
+from isthmus.wireguard.keys import PublicKey
+from isthmus.wireguard.state import PeerState
+
+
+class NeighbourStatus(msgspec.Struct, frozen=True):
+    """`name` is None for a peer that is not in the config; `latest_handshake` in Unix seconds, sizes in bytes."""
+
+    name: str | None
+    role: str | None
+    public_key: str
+    endpoint: str | None
+    latest_handshake: int | None
+    rx: int
+    tx: int
+
+
+class Status(msgspec.Struct, frozen=True):
+    """`addresses` are those on the interface; `is_up` is False without one. The server is unknown to a stopped agent:
+    then `running` is False, `reachable` too, and `desired_revision` is None.
+    """
+
+    peer: str
+    network: str
+    server: str
+    interface: str
+    backend: Kind
+    is_up: bool
+    addresses: tuple[str, ...]
+    applied_revision: int
+    desired_revision: int | None
+    running: bool
+    reachable: bool
+    connected_by: str | None
+    last_contact: int | None
+    error: str | None
+    ended: bool
+    neighbours: tuple[NeighbourStatus, ...]
+
+
+def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind], note: Contact | None) -> Status:
+    """`note` is the running agent's, None when none runs."""
+    observed, backend = host
+    roles = {
+        neighbour.public_key: (neighbour.name, neighbour.role)
+        for neighbour in (applier.applied.config.neighbours if applier.applied else ())
+    }
+    peers = observed.wireguard.peers if observed.wireguard else {}
+    link = observed.link
+    return Status(
+        peer=identity.peer_name,
+        network=identity.network_name,
+        server=identity.server,
+        interface=applier.interface,
+        backend=backend,
+        is_up=link is not None and link.is_up,
+        addresses=tuple(sorted(map(str, link.addresses))) if link else (),
+        applied_revision=applier.revision,
+        desired_revision=(note.desired_revision or None) if note else None,
+        running=note is not None,
+        reachable=note is not None and note.reachable,
+        connected_by=note.by if note else None,
+        last_contact=note.last if note else None,
+        error=note.error if note else None,
+        ended=identity.ended,
+        neighbours=tuple(_neighbour(key, peer, roles) for key, peer in sorted(peers.items())),
+    )
+
+
+def _neighbour(key: PublicKey, peer: PeerState, roles: dict[str, tuple[str, str]]) -> NeighbourStatus:
+    name, role = roles.get(str(key), (None, None))
+    return NeighbourStatus(
+        name=name,
+        role=role,
+        public_key=str(key),
+        endpoint=None if peer.endpoint is None else str(peer.endpoint),
+        latest_handshake=peer.latest_handshake,
+        rx=peer.rx,
+        tx=peer.tx,
+    )

@@ -1,0 +1,91 @@
+"""Applies the newest config that the server sent, one at a time, independent of any connection."""
+
+import asyncio
+import time
+
+import structlog
+
+from isthmus.agent.apply import Applier
+from isthmus.agent.errors import ToolFailed
+from isthmus.agent.pace import Pace
+from isthmus.agent.state import Applied
+from isthmus.domain.errors import Refusal
+from isthmus.protocol import agent as wire
+
+log = structlog.get_logger()
+
+MAX_ERROR = 500
+
+
+class Worker:
+    """A mailbox of one: a config that arrives while another is applied replaces the one that waits."""
+
+    def __init__(self, applier: Applier, pace: Pace) -> None:
+        self.applier = applier
+        self._pace = pace
+        self._wanted = applier.applied
+        self._changed = asyncio.Event()
+        self._outcome: wire.Applied | None = None
+        self._told = asyncio.Event()
+
+    @property
+    def desired_revision(self) -> int:
+        return self._wanted.revision if self._wanted else 0
+
+    def take(self, revision: int, config: wire.Config) -> None:
+        """Have a config applied; one that is older than what is applied is refused."""
+        if revision < self.applier.revision:
+            problem = f"revision {revision} is older than {self.applier.revision}, which is applied here"
+            log.error("config refused", error=problem)
+            self._tell(wire.Applied(revision, 0, problem))
+            return
+        self._wanted = Applied(revision, config)
+        self._changed.set()
+
+    def recheck(self) -> None:
+        """Something on the host changed: see whether the config is still true."""
+        self._changed.set()
+
+    async def outcome(self) -> wire.Applied:
+        """The next outcome to tell the server; an older one that was not told yet is not told any more."""
+        await self._told.wait()
+        self._told.clear()
+        if self._outcome is None:
+            raise RuntimeError("an outcome is set before it is announced")
+        return self._outcome
+
+    async def run(self) -> None:
+        """For ever: apply what is wanted, and once more after a while if that was not wholly possible."""
+        complete = True
+        while True:
+            try:
+                async with asyncio.timeout(None if complete else self._pace.retry_apply):
+                    await self._changed.wait()
+            except TimeoutError:
+                log.debug("trying the config again")
+            self._changed.clear()
+            if self._wanted is not None:
+                complete = await self._apply(self._wanted)
+
+    async def _apply(self, wanted: Applied) -> bool:
+        started, already = time.monotonic(), self.applier.applied == wanted
+        problem, steps = None, 0
+        try:
+            done = await self.applier.apply(wanted)
+            problem, steps = "; ".join(done.remarks), len(done.steps)
+        except (Refusal, ToolFailed, OSError) as error:
+            problem = str(error)
+        took = round(1000 * (time.monotonic() - started))
+        if problem:
+            log.error("config not wholly applied", revision=wanted.revision, error=problem)
+        elif steps or not already:
+            log.info("config applied", revision=wanted.revision, steps=steps, took_ms=took)
+        outcome = wire.Applied(wanted.revision, took, problem[:MAX_ERROR] if problem else None)
+        # Checking anew what was reported already is nobody's news.
+        if not already or (self._outcome is not None and self._outcome.error != outcome.error):
+            self._tell(outcome)
+        return not problem
+
+    def _tell(self, outcome: wire.Applied) -> None:
+        self._outcome = outcome
+        self._told.set()

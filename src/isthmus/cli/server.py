@@ -1,0 +1,40 @@
+"""`isthmus server`: run the controller on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli.command import command, lone
+from isthmus.cli.errors import Failure
+from isthmus.cli.options import without_none
+from isthmus.cli.session import Session
+
+app = lone()
+
+
+@command(app, "server", "isthmus server --listen 127.0.0.1:8080", options={})
+def server(
+    session: Session,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Where its data is kept. [env: ISTHMUS_DATA_DIR]")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Where it is reached. [env: ISTHMUS_LISTEN]")
+    ] = None,
+) -> None:
+    """Run the controller on this machine until Ctrl-C. The first start shows the administrator's password."""
+    try:
+        from isthmus.server.main import run
+    except ModuleNotFoundError as error:
+        raise missing_extra(error, "server") from None
+    raise typer.Exit(run(config, without_none({"data_dir": data_dir, "listen": listen})))
+
+
+def missing_extra(error: ModuleNotFoundError, extra: str) -> Failure:
+    """The failure for packages that were not installed; a module of our own that is missing is a defect."""
+    if (error.name or "").partition(".")[0] == "isthmus":
+        raise error
+    hint = f"install what it needs: pip install 'isthmus[{extra}]'"
+    return Failure(f"the {extra} needs the package {error.name}, which is not installed", hint)

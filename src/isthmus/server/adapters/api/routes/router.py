@@ -1,0 +1,19 @@
+"""How a router of this API is made: its prefix, its guard, and what its errors look like."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+
+from isthmus.server.adapters.api.access import API
+from isthmus.server.adapters.api.deps import authorize
+
+PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "Refused; `code` says by which rule.", "content": PROBLEM},
+    "5XX": {"description": "Failed inside the server; `retryable` says whether to try again.", "content": PROBLEM},
+}
+
+
+def api_router(tag: str) -> APIRouter:
+    """A router whose every route is guarded by the access table."""
+    return APIRouter(prefix=API, tags=[tag], dependencies=[Depends(authorize)], responses=PROBLEMS)

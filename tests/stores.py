@@ -1,0 +1,151 @@
+"""Fresh stores for tests: copies of one migrated SQLite file, and of one database on a PostgreSQL server of our own."""
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from isthmus.server.adapters.db import SqlStore, migrate, open_store
+
+START_TIMEOUT = 30.0
+TEMPLATE = "migrated"
+# One worker runs the tests that need PostgreSQL, so that there is one server.
+POSTGRES = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
+
+
+@dataclass
+class PostgresServer:
+    """A server on a Unix socket, as a user who is not root, without the waits for the disk that tests do not need."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    numbers: Iterator[int] = field(default_factory=count)
+
+    def url(self, database: str) -> str:
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def create(self, template: str, name: str | None = None) -> str:
+        """A new database's name."""
+        name = name or f"test_{next(self.numbers)}"
+        self.run("createdb", "--template", template, name)
+        return name
+
+    def drop(self, name: str) -> None:
+        self.run("dropdb", "--force", name)
+
+    def run(self, name: str, *arguments: str) -> None:
+        command = [program(name), "--host", str(self.folder), "--username", "postgres", "--no-password", *arguments]
+        subprocess.run(command, timeout=START_TIMEOUT, check=True, capture_output=True)
+
+
+def program(name: str) -> str:
+    """Debian keeps the server's programs out of PATH, in a folder that names the version."""
+    versions = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(versions[-1]) if versions else name
+
+
+def unprivileged(folder: Path) -> list[str]:
+    """How to start PostgreSQL, which refuses to run as root; it ends when the process that started it does."""
+    if os.geteuid() != 0:
+        return ["setpriv", "--pdeathsig", "INT"]
+    user = pwd.getpwnam("nobody")
+    os.chown(folder, user.pw_uid, user.pw_gid)
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig", "INT"]
+
+
+def start_postgres(folder: Path) -> PostgresServer:
+    as_user = unprivileged(folder)
+    data = folder / "data"
+    made = subprocess.run(
+        [*as_user, program("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync", "-E", "UTF8"],
+        cwd=folder,
+        capture_output=True,
+        timeout=START_TIMEOUT,
+        check=False,
+    )
+    if made.returncode != 0:
+        raise RuntimeError(f"initdb failed: {made.stderr.decode()}")
+    settings = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off"}
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            [*as_user, program("postgres"), "-D", data, *options], cwd=folder, stdout=log, stderr=log
+        )
+    return PostgresServer(folder, process)
+
+
+def wait_until_ready(server: PostgresServer) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while subprocess.run([program("pg_isready"), "-q", "-h", server.folder], timeout=10, check=False).returncode:
+        if server.process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"PostgreSQL did not start: {(server.folder / 'log').read_text()}")
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    folder = Path(tempfile.mkdtemp(prefix="isthmus-postgres-"))
+    try:
+        server = start_postgres(folder)
+        try:
+            wait_until_ready(server)
+            asyncio.run(migrate(server.url(server.create("template0", TEMPLATE))))
+            yield server
+        finally:
+            server.process.terminate()
+            server.process.wait(START_TIMEOUT)
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "isthmus.db"
+    asyncio.run(migrate(f"sqlite:///{path}"))
+    return path
+
+
+@pytest.fixture(params=["sqlite", POSTGRES])
+def backend_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(backend_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated database without content; the test runs once with each kind."""
+    if backend_name == "sqlite":
+        shutil.copy(request.getfixturevalue("sqlite_template"), tmp_path / "isthmus.db")
+        yield f"sqlite:///{tmp_path / 'isthmus.db'}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        name = server.create(TEMPLATE)
+        yield server.url(name)
+        server.drop(name)
+
+
+@pytest.fixture
+def empty_database_url(backend_name: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that no server has ever used."""
+    if backend_name == "sqlite":
+        yield f"sqlite:///{tmp_path / 'empty.db'}"
+    else:
+        server: PostgresServer = request.getfixturevalue("postgres")
+        name = server.create("template0")
+        yield server.url(name)
+        server.drop(name)
+
+
+@pytest.fixture
+async def store(database_url: str) -> AsyncIterator[SqlStore]:
+    opened = await open_store(database_url)
+    yield opened
+    await opened.close()
