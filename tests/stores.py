@@ -4,6 +4,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -32,6 +33,14 @@ class PostgresServer:
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGINT)  # ends the sessions that are left; SIGTERM would wait for them
+        try:
+            self.process.wait(START_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(START_TIMEOUT)
 
     def create(self, template: str, name: str | None = None) -> str:
         """A new database's name."""
@@ -101,8 +110,7 @@ def postgres() -> Iterator[PostgresServer]:
             asyncio.run(migrate(server.url(server.create("template0", TEMPLATE))))
             yield server
         finally:
-            server.process.terminate()
-            server.process.wait(START_TIMEOUT)
+            server.stop()
     finally:
         shutil.rmtree(folder)
 

@@ -72,15 +72,22 @@ class Agent:
         """Plain HTTPS until a stream is worth another try."""
         self._streams_refused = STREAM_TRIES - 1
         self._beats.reports.forget()
-        until = time.monotonic() + self._pace.https_only
         async with self._server.polling() as server:
-            while time.monotonic() < until:
-                answer = await server.fetch(self._worker.applier.revision)
-                if answer.config is not None:
-                    self._worker.take(answer.revision, answer.config)
-                await self._report(server, answer.nonce)
-                self._reached("https")
-                await self._beats.due()
+            await race(self._ask(server), self._tell(server))
+
+    async def _ask(self, server: Polling) -> None:
+        until = time.monotonic() + self._pace.https_only
+        while time.monotonic() < until:
+            answer = await server.fetch(self._worker.applier.revision)
+            if answer.config is not None:
+                self._worker.take(answer.revision, answer.config)
+            await self._report(server, answer.nonce)
+            self._reached("https")
+            await self._beats.due()
+
+    async def _tell(self, server: Polling) -> None:
+        while True:
+            await server.tell(await self._worker.outcome())
 
     async def _report(self, server: Polling, nonce: str) -> None:
         for _ in range(1 + REPEATS):

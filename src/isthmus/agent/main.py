@@ -69,7 +69,6 @@ async def run(settings: Settings) -> None:
     The last valid config is applied before the server is asked. Raises `SessionEnded` once the server says that this
     host has no peer any more, with the tunnel down; `NotEnrolled`, `ForeignInterface`, `WireGuardMissing`.
     """
-    logs.configure(settings.log_level)
     state = StateDir(Path(settings.state_dir))
     identity, _ = state.enrolled()
     if identity.ended:
@@ -131,6 +130,7 @@ def interface_name(settings: Settings, network: str) -> str:
 
 
 def _applier(settings: Settings, state: StateDir) -> Applier:
+    logs.configure(settings.log_level)
     identity, key = state.enrolled()
     interface = interface_name(settings, identity.network_name)
     if not INTERFACE.fullmatch(interface):

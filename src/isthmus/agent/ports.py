@@ -9,6 +9,7 @@ from isthmus.agent.steps import LinkStep
 from isthmus.domain.addresses import Endpoint, Family
 from isthmus.protocol.agent import (
     Ack,
+    Applied,
     ConfigAnswer,
     FromAgent,
     FromServer,
@@ -74,11 +75,13 @@ class Stream(Protocol):
 
 
 class Polling(Protocol):
-    """The same over plain HTTPS. Both raise `Unreachable` or `SessionEnded`."""
+    """The same over plain HTTPS. Calls raise `Unreachable` or `SessionEnded`."""
 
     async def fetch(self, revision: int) -> ConfigAnswer: ...
 
     async def report(self, heartbeat: Heartbeat) -> Ack | Refused: ...
+
+    async def tell(self, outcome: Applied) -> None: ...
 
 
 class ControlPlane(Protocol):

@@ -1,32 +1,33 @@
 """The nft script for what a host does for others, as one transaction on our chains of `table inet isthmus`."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from isthmus.agent.desired import Forwarding
 from isthmus.domain.addresses import IPAddress, IPNetwork
 
 TABLE = "inet isthmus"
-_CHAINS = {
-    "forward": "type filter hook forward priority filter",
-    "nat": "type nat hook postrouting priority srcnat",
-    "restore": "type filter hook prerouting priority mangle",
-    "save": "type filter hook postrouting priority mangle",
+_HOOKS = {
+    "forward": "type filter hook forward priority filter;",
+    "nat": "type nat hook postrouting priority srcnat;",
+    "restore": "type filter hook prerouting priority mangle;",
+    "save": "type filter hook postrouting priority mangle;",
     # Never reached: the comment of its only rule says which script made all the others.
     "digest": "",
 }
-_SETS = ("isolated", "encapsulated", "offered")
 _FAMILIES = {4: ("ip", "ipv4_addr"), 6: ("ip6", "ipv6_addr")}
+_SETS = [(name, version) for name in ("isolated", "encapsulated", "offered") for version in _FAMILIES]
 
 
-def chain(interface: str, name: str) -> str:
+def own(interface: str, name: str) -> str:
     """A name that no keyword of nft equals. `interface` has no underscore, so no two interfaces share one."""
     return f"ist_{interface.replace('-', '_')}__{name}"
 
 
 def chains(interface: str) -> frozenset[str]:
-    return frozenset(chain(interface, name) for name in _CHAINS)
+    return frozenset(own(interface, name) for name in _HOOKS)
 
 
 def is_needed(forwarding: Forwarding, mark: int) -> bool:
@@ -35,7 +36,7 @@ def is_needed(forwarding: Forwarding, mark: int) -> bool:
 
 def digest(interface: str, forwarding: Forwarding, mark: int) -> str:
     """Identifies the rules: equal ones have an equal digest."""
-    return hashlib.sha256(_body(interface, forwarding, mark).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(_content(interface, forwarding, mark)).encode()).hexdigest()[:32]
 
 
 def load_script(interface: str, forwarding: Forwarding, mark: int) -> str:
@@ -43,96 +44,101 @@ def load_script(interface: str, forwarding: Forwarding, mark: int) -> str:
 
     Packets of the tunnel are forwarded where `forwarding` says and nowhere else; all others are left alone.
     """
-    body = _body(interface, forwarding, mark)
-    own_digest = chain(interface, "digest")
-    return (
-        f"add table {TABLE}\n{_removal(interface)}{body}"
-        f'add rule {TABLE} {own_digest} return comment "{digest(interface, forwarding, mark)}"\n'
-    )
+    note = _chain(interface, "digest", [f'return comment "{digest(interface, forwarding, mark)}"'])
+    return _removal(interface) + _table([*_content(interface, forwarding, mark), note])
 
 
 def drop_script(interface: str, present: Iterable[str]) -> str:
     """Takes this interface's rules away, and the table with them when `present`, its chains, are all ours."""
     if set(present) <= chains(interface):
-        return f"add table {TABLE}\ndelete table {TABLE}\n"
-    return f"add table {TABLE}\n{_removal(interface)}"
+        return f"table {TABLE}\ndelete table {TABLE}\n"
+    return _removal(interface)
 
 
 def _removal(interface: str) -> str:
-    lines = []
-    for name, hook in _CHAINS.items():
-        own = chain(interface, name)
-        lines += [_add_chain(own, hook), f"flush chain {TABLE} {own}", f"delete chain {TABLE} {own}"]
-    for name in _SETS:
-        for version in _FAMILIES:
-            own = chain(interface, f"{name}{version}")
-            lines += [_add_set(own, version), f"delete set {TABLE} {own}"]
-    return "\n".join(lines) + "\n"
+    """Deletes what may not be there: nft deletes no such thing, so it is made first."""
+    present = [_chain(interface, name, []) for name in _HOOKS]
+    present += [_set(interface, name, version, []) for name, version in _SETS]
+    # A rule keeps its set from being deleted until the transaction's end, unless its chain is emptied.
+    lines = [f"flush chain {TABLE} {own(interface, name)}" for name in _HOOKS]
+    lines += [f"delete chain {TABLE} {own(interface, name)}" for name in _HOOKS]
+    lines += [f"delete set {TABLE} {own(interface, f'{name}{version}')}" for name, version in _SETS]
+    return _table(present) + "\n".join(lines) + "\n"
 
 
-def _add_chain(name: str, hook: str) -> str:
-    return f"add chain {TABLE} {name}" + (f" {{ {hook}; }}" if hook else "")
-
-
-def _add_set(name: str, version: int) -> str:
-    return f"add set {TABLE} {name} {{ type {_FAMILIES[version][1]}; flags interval; }}"
-
-
-def _body(interface: str, forwarding: Forwarding, mark: int) -> str:
-    lines = [_add_chain(chain(interface, name), hook) for name, hook in _CHAINS.items()]
-    for name in _SETS:
-        lines += _fill(interface, name, getattr(forwarding, name))
+def _content(interface: str, forwarding: Forwarding, mark: int) -> list[str]:
+    """The sets and chains that are needed, as they stand in the table."""
+    members = {(name, version): _members(getattr(forwarding, name), version) for name, version in _SETS}
+    filled = {key: elements for key, elements in members.items() if elements}
+    content = [_set(interface, name, version, elements) for (name, version), elements in filled.items()]
     if forwarding.is_needed:
-        lines += [f"add rule {TABLE} {chain(interface, 'forward')} {rule}" for rule in _forward(interface, forwarding)]
-        lines += [f"add rule {TABLE} {chain(interface, 'nat')} {rule}" for rule in _nat(interface)]
+        allowed = _forward(interface, forwarding.between_peers, {key: _reference(interface, *key) for key in filled})
+        content.append(_chain(interface, "forward", list(allowed)))
+        content.append(_chain(interface, "nat", list(_nat(interface, {*filled}))))
     if mark:
         # Replies to WireGuard's own packets carry its mark again, so that strict reverse path checks let them in.
-        lines += [
-            f"add rule {TABLE} {chain(interface, 'restore')} meta l4proto udp ct mark {mark:#x} meta mark set ct mark",
-            f"add rule {TABLE} {chain(interface, 'save')} meta l4proto udp meta mark {mark:#x} ct mark set meta mark",
-        ]
-    return "\n".join(lines) + "\n"
+        content.append(_chain(interface, "restore", [f"meta l4proto udp ct mark {mark:#x} meta mark set ct mark"]))
+        content.append(_chain(interface, "save", [f"meta l4proto udp meta mark {mark:#x} ct mark set meta mark"]))
+    return content
 
 
-def _fill(interface: str, name: str, members: Sequence[IPAddress | IPNetwork]) -> list[str]:
-    lines = []
-    for version in _FAMILIES:
-        own = chain(interface, f"{name}{version}")
-        lines.append(_add_set(own, version))
-        elements = sorted({str(member) for member in members if _version(member) == version})
-        if elements:
-            lines.append(f"add element {TABLE} {own} {{ {', '.join(elements)} }}")
-    return lines
-
-
-def _version(member: IPAddress | IPNetwork) -> int:
-    return 4 if isinstance(member, IPv4Address | IPv4Network) else 6
-
-
-def _forward(interface: str, forwarding: Forwarding) -> list[str]:
+def _forward(interface: str, between_peers: bool, sets: dict[tuple[str, int], str]) -> Iterator[str]:
     inside = f'iifname "{interface}" oifname "{interface}"'
     leaving = f'iifname "{interface}" oifname != "{interface}"'
-    rules = []
     for version, (family, _) in _FAMILIES.items():
-        isolated, encapsulated, offered = (f"@{chain(interface, f'{name}{version}')}" for name in _SETS)
-        rules += [
-            f"{inside} {family} saddr {isolated} drop",
-            f"{inside} {family} daddr {isolated} drop",
-            f"{leaving} {family} saddr {isolated} {family} daddr {offered} drop",
-            f"{leaving} {family} daddr {offered} accept",
-            f"{leaving} {family} saddr {encapsulated} accept",
-        ]
-    verdict = "accept" if forwarding.between_peers else "drop"
-    return [*rules, f"{inside} {verdict}", f"{leaving} ct state established,related accept", f"{leaving} drop"]
+        isolated, encapsulated, offered = (
+            sets.get((name, version)) for name in ("isolated", "encapsulated", "offered")
+        )
+        if isolated:
+            yield f"{inside} {family} saddr {isolated} drop"
+            yield f"{inside} {family} daddr {isolated} drop"
+        if isolated and offered:
+            yield f"{leaving} {family} saddr {isolated} {family} daddr {offered} drop"
+        if offered:
+            yield f"{leaving} {family} daddr {offered} accept"
+        if encapsulated:
+            yield f"{leaving} {family} saddr {encapsulated} accept"
+    yield f"{inside} {'accept' if between_peers else 'drop'}"
+    yield f"{leaving} ct state established,related accept"
+    yield f"{leaving} drop"
 
 
-def _nat(interface: str) -> list[str]:
+def _nat(interface: str, sets: set[tuple[str, int]]) -> Iterator[str]:
     leaving = f'iifname "{interface}" oifname != "{interface}"'
-    rules = []
     for version, (family, _) in _FAMILIES.items():
-        encapsulated, offered = (f"@{chain(interface, f'{name}{version}')}" for name in ("encapsulated", "offered"))
-        rules += [
-            f"{leaving} {family} saddr {encapsulated} masquerade",
-            f"{leaving} {family} daddr {offered} masquerade",
-        ]
-    return rules
+        if ("encapsulated", version) in sets:
+            yield f"{leaving} {family} saddr {_reference(interface, 'encapsulated', version)} masquerade"
+        if ("offered", version) in sets:
+            yield f"{leaving} {family} daddr {_reference(interface, 'offered', version)} masquerade"
+
+
+def _members(values: Sequence[IPAddress | IPNetwork], version: int) -> list[str]:
+    return sorted({str(value) for value in values if _version(value) == version})
+
+
+def _version(value: IPAddress | IPNetwork) -> int:
+    return 4 if isinstance(value, IPv4Address | IPv4Network) else 6
+
+
+def _reference(interface: str, name: str, version: int) -> str:
+    return f"@{own(interface, f'{name}{version}')}"
+
+
+def _table(content: list[str]) -> str:
+    return f"table {TABLE} {{\n{textwrap.indent(''.join(content), '    ')}}}\n"
+
+
+def _chain(interface: str, name: str, statements: list[str]) -> str:
+    lines = [line for line in (_HOOKS[name], *statements) if line]
+    return _block(f"chain {own(interface, name)}", lines)
+
+
+def _set(interface: str, name: str, version: int, elements: list[str]) -> str:
+    lines = [f"type {_FAMILIES[version][1]}", "flags interval"]
+    if elements:
+        lines.append(f"elements = {{ {', '.join(elements)} }}")
+    return _block(f"set {own(interface, f'{name}{version}')}", lines)
+
+
+def _block(head: str, lines: list[str]) -> str:
+    return f"{head} {{\n{textwrap.indent(chr(10).join(lines), '    ')}\n}}\n"

@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+import uvloop
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.mesh.network import ula_prefix
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.app import build_app
-from isthmus.server.adapters.api.deps import Services
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.db.store import open_store
+from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, serve
 from isthmus.server.adapters.logs import configure_logs
 from isthmus.server.adapters.passwords import Argon2Passwords
@@ -31,9 +32,10 @@ from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
-from isthmus.server.settings import Settings, SettingsRefused, default_data_dir, load
+from isthmus.server.settings import Settings, SettingsRefused, load
 
 log = structlog.get_logger()
 
@@ -46,9 +48,9 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         settings = load(config, given or {}, os.environ)
         configure_logs(settings.log_level)
         prepare_folder(settings.data_dir)
-        asyncio.run(_run(settings))
+        uvloop.run(_run(settings))
     except (SettingsRefused, StoreUnavailable, CannotListen, VaultUnusable, FolderUnusable) as reason:
-        print(f"isthmus server: {reason}", file=sys.stderr)
+        sys.stderr.write(f"isthmus server: {reason}\n")
         return 1
     return 0
 
@@ -171,34 +173,3 @@ def stop_event() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     return stop
-
-
-def greet(settings: Settings, password: str | None) -> None:
-    """What the person at the terminal needs next. The password is shown here once and kept as a hash only."""
-    scheme = "https" if settings.tls_certificate else "http"
-    name = command_line(settings)
-    lines = [f"Isthmus is running at {scheme}://{settings.listen}", f"Data is kept in {settings.data_dir}"]
-    if password is not None:
-        lines += ["", "The administrator, shown this once:", "  user      admin", f"  password  {password}"]
-    lines += [
-        "",
-        "Next, in another terminal on this machine:",
-        f"  {name} network create office --cidr 10.20.0.0/24",
-        f"  {name} peer create gw --network office --kind jump --endpoint 198.51.100.7:51820",
-        f"  {name} peer create laptop --network office",
-        "",
-        "Ctrl-C stops the server; the data stays.",
-    ]
-    print("\n".join(lines), flush=True)
-
-
-def command_line(settings: Settings) -> str:
-    """How to call the command line so that it finds this server: as this process was called, with its folder."""
-    command = Path(sys.argv[0])
-    on_path = str(command.parent) in os.environ.get("PATH", "").split(os.pathsep)
-    name = command.name if on_path else os.path.relpath(command)
-    if settings.socket is not None:
-        return f"ISTHMUS_SOCKET={settings.socket} {name}"
-    if settings.data_dir != default_data_dir(os.environ):
-        return f"ISTHMUS_DATA_DIR={settings.data_dir} {name}"
-    return name

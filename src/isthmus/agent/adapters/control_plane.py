@@ -16,6 +16,7 @@ from isthmus.agent.errors import EnrollmentRefused, InsecureServer, InvalidSetti
 from isthmus.protocol.agent import (
     CLOSE_SESSION_ENDED,
     Ack,
+    Applied,
     ConfigAnswer,
     EnrollAnswer,
     EnrollRequest,
@@ -175,6 +176,12 @@ class HttpsPolling:
             problem = _problem(body)
             return Refused(problem.code, problem.detail, problem.nonce)
         raise Unreachable(_refusal(status, body))
+
+    async def tell(self, outcome: Applied) -> None:
+        status, body = await _call(self._client, "POST", "/api/v1/agent/applied", encode(outcome))
+        _check_session(status, body)
+        if status >= 300:
+            raise Unreachable(_refusal(status, body))
 
 
 def _client(server: str, context: ssl.SSLContext | None, headers: dict[str, str] | None = None) -> "AsyncClient":

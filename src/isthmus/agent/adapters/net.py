@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import itertools
 import json
 import socket
 from collections.abc import Sequence
@@ -54,8 +55,9 @@ class LinuxNet:
         )
 
     async def apply(self, interface: str, steps: Sequence[LinkStep]) -> None:
-        batch = "".join(f"{_command(interface, step)}\n" for step in steps)
-        await tools.run(["ip", "-batch", "-"], batch)
+        for family, group in itertools.groupby(steps, key=_family):
+            batch = "".join(f"{_command(interface, step)}\n" for step in group)
+            await tools.run(["ip", *family, "-batch", "-"], batch)
         if any(isinstance(step, RemoveInterface) for step in steps):
             forget_socket(interface)
 
@@ -75,6 +77,11 @@ class LinuxNet:
         return Endpoint(str(found[0]), endpoint.port) if found else None
 
 
+def _family(step: LinkStep) -> tuple[str, ...]:
+    """The option of ip(8) for a step that does not tell its family by an address."""
+    return (f"-{step.rule.family}",) if isinstance(step, AddRule | RemoveRule) else ()
+
+
 def _command(interface: str, step: LinkStep) -> str:
     match step:
         case AddRoute(route):
@@ -82,9 +89,9 @@ def _command(interface: str, step: LinkStep) -> str:
         case RemoveRoute(route):
             return f"route delete {_route(route)} dev {interface} proto {PROTOCOL}"
         case AddRule(rule):
-            return f"-{rule.family} rule add {_rule(rule)}"
+            return f"rule add {_rule(rule)}"
         case RemoveRule(rule):
-            return f"-{rule.family} rule delete {_rule(rule)}"
+            return f"rule delete {_rule(rule)}"
         case AddAddress(address):
             return f"address add {host_network(address)} dev {interface}"
         case RemoveAddress(address):
@@ -195,6 +202,6 @@ async def _table(interface: str) -> tuple[frozenset[str], str | None]:
         raise ToolFailed(f"nft list table {rules.TABLE}: {complaint}")
     items = json.loads(output)["nftables"]
     chains = frozenset(item["chain"]["name"] for item in items if "chain" in item)
-    own = rules.chain(interface, "digest")
+    own = rules.own(interface, "digest")
     digests = [item["rule"].get("comment") for item in items if item.get("rule", {}).get("chain") == own]
     return chains, digests[0] if digests else None

@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from isthmus.domain.addresses import Endpoint
-from isthmus.server.adapters.api.edge import App, Edge
+from isthmus.server.adapters.http.edge import App, Edge
 
 BACKLOG = 2048
 STALLED_MS = 60_000
@@ -37,8 +37,7 @@ class Listener:
     def close(self) -> None:
         self.sock.close()
         if self.local:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.name)
+            Path(self.name).unlink(missing_ok=True)
 
 
 def bind_tcp(endpoint: Endpoint) -> socket.socket:

@@ -1,7 +1,7 @@
 """Networks: create, change, renumber, delete; reservations and capacity."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ class Draft:
     cidr_v4: str | None = None
     cidr_v6: str | None = None
     domain: str | None = None
-    settings: rules.Settings = rules.Settings()
+    settings: rules.Settings = field(default_factory=rules.Settings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ class Draft:
     endpoint: str | None = None
     public_key: str | None = None
     keep_private_key: bool = False
-    wanted: Wanted = Wanted()
+    wanted: Wanted = field(default_factory=Wanted)
     isolated: bool = False
     full_encapsulation: bool = False
     additional_allowed_ips: Sequence[str] = ()
@@ -71,6 +71,16 @@ class Created:
     config: StaticConfig | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of one peer; None stands for a peer that does not exist."""
+
+    event: str
+    subject: PeerId
+    before: Peer | None
+    after: Peer | None
+
+
 class PeerService:
     def __init__(self, store: Store, clock: Clock, ids: Ids, listeners: Listeners, vault: Vault) -> None:
         self._store = store
@@ -86,7 +96,7 @@ class PeerService:
             before = await tx.networks.lock(network_id)
             private = PrivateKey.generate() if draft.kind is Kind.STATIC and draft.public_key is None else None
             peer = await self._drafted(tx, before, draft, private, now)
-            network = await advance(tx, before, None, peer, "peer.created", now)
+            network = await advance(tx, before, Step("peer.created", peer.id, None, peer), now)
             peer = replace(peer, revision=network.revision)
             await tx.peers.add(peer)
             token = await self._issue(tx, peer.id, draft.token_lifetime, now) if peer.kind.has_agent else None
@@ -154,7 +164,7 @@ class PeerService:
             check_version(before.version, version)
             after = await self._updated(tx, network, before, update)
             if after != before:
-                network = await advance(tx, network, before, after, "peer.changed", now)
+                network = await advance(tx, network, Step("peer.changed", peer_id, before, after), now)
                 after = replace(after, revision=network.revision, version=before.version + 1)
                 await tx.peers.save(after)
             await tx.journal.audit([caller.did("peer.update", peer_id, now, fields=named_fields(update))])
@@ -196,7 +206,7 @@ class PeerService:
             check_version(peer.version, version)
             peers, jumps = await tx.peers.count(before.id), await tx.peers.count(before.id, Kind.JUMP)
             rules.check_may_leave(peer, other_jumps=jumps - peer.is_jump, other_peers=peers - jumps, force=force)
-            network = await advance(tx, before, peer, None, "peer.deleted", now)
+            network = await advance(tx, before, Step("peer.deleted", peer_id, peer, None), now)
             await addressing.quarantine(tx, network.id, peer.addresses, now + QUARANTINE)
             await tx.peers.delete(peer_id)
             await tx.journal.audit([caller.did("peer.delete", peer_id, now, name=peer.name)])
@@ -235,7 +245,7 @@ class PeerService:
             before = await _static(tx, peer_id)
             private = PrivateKey.generate()
             after = replace(before, public_key=PublicKey(str(private.public())), server_made_key=True)
-            network = await advance(tx, network, before, after, "peer.rekeyed", now)
+            network = await advance(tx, network, Step("peer.rekeyed", peer_id, before, after), now)
             after = replace(after, revision=network.revision, version=before.version + 1)
             await tx.peers.save(after)
             if await tx.kept_keys.get(peer_id) is not None:
@@ -255,17 +265,12 @@ class PeerService:
         await tx.kept_keys.put(KeptKey(peer_id, self._vault.seal(bytes.fromhex(private.reveal_hex()), peer_id)))
 
 
-async def advance(
-    tx: Transaction, network: Network, before: Peer | None, after: Peer | None, event: str, now: datetime
-) -> Network:
+async def advance(tx: Transaction, network: Network, step: Step, now: datetime) -> Network:
     """Write the network's next revision with the change of one peer, and return the network at that revision."""
-    subject = after or before
-    if subject is None:
-        raise ValueError("a change has a subject")
-    audience = audience_of(before, after)
+    audience = audience_of(step.before, step.after)
     network = network.advanced(jumps=audience is not Audience.NOBODY, shared=audience is Audience.EVERYONE)
     await tx.networks.save(network)
-    await tx.journal.append(Change(network.id, network.revision, event, subject.id, audience, now))
+    await tx.journal.append(Change(network.id, network.revision, step.event, step.subject, audience, now))
     return network
 
 

@@ -12,10 +12,10 @@ from isthmus.domain.errors import Forbidden, InvalidValue, Refusal, Unauthentica
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
 from isthmus.server.adapters.agents.streams import StreamHub
-from isthmus.server.adapters.api.access import API
-from isthmus.server.adapters.api.deps import Services, bearer_of
-from isthmus.server.adapters.api.edge import Receive, Scope, Send
-from isthmus.server.adapters.api.errors import of_refusal, request_id_of
+from isthmus.server.adapters.http.access import API
+from isthmus.server.adapters.http.deps import Services, bearer_of
+from isthmus.server.adapters.http.edge import Receive, Scope, Send
+from isthmus.server.adapters.http.errors import of_refusal, request_id_of
 from isthmus.server.application.caller import Caller
 
 MAX_REVISION_DIGITS = 18

@@ -11,7 +11,7 @@ from isthmus.domain.errors import Refusal, ReplayDetected, Unauthenticated
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Audience
 from isthmus.protocol import agent as wire
-from isthmus.server.adapters.api.edge import Receive, Send
+from isthmus.server.adapters.http.edge import Receive, Send
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.records import Commit

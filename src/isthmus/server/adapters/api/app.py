@@ -5,11 +5,11 @@ from fastapi import FastAPI
 from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
-from isthmus.server.adapters.api.access import ACCESS, API, Need, check_complete
-from isthmus.server.adapters.api.deps import Services
-from isthmus.server.adapters.api.errors import HANDLERS
 from isthmus.server.adapters.api.routes import accounts, networks, operations, peers
 from isthmus.server.adapters.api.views import Problem
+from isthmus.server.adapters.http.access import ACCESS, API, Need, check_complete
+from isthmus.server.adapters.http.deps import Services
+from isthmus.server.adapters.http.errors import HANDLERS
 
 SCHEME = "bearer"
 TITLE = "Isthmus"

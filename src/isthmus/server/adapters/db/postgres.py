@@ -93,8 +93,10 @@ async def connected(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         await connection.start()
     except (SQLAlchemyError, OSError) as error:
         raise meaning_of(error) from error
-    async with connection:
+    try:
         yield connection
+    finally:
+        await to_its_end(connection.close())
 
 
 async def commit(connection: AsyncConnection) -> None:

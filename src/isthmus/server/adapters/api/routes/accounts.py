@@ -7,8 +7,7 @@ from fastapi import Response
 
 from isthmus.domain.errors import Unauthenticated
 from isthmus.domain.ids import ApiTokenId
-from isthmus.server.adapters.api.deps import By, Calls, Paging
-from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     Listing,
@@ -23,6 +22,7 @@ from isthmus.server.adapters.api.views import (
     TokenView,
     UserView,
 )
+from isthmus.server.adapters.http.deps import By, Calls, Paging
 from isthmus.server.records import ApiToken
 
 router = api_router("accounts")
@@ -68,7 +68,8 @@ async def reset_password(body: PasswordResetBody, calls: Calls, by: By, response
 @router.get("/tokens", operation_id="listTokens")
 async def list_tokens(calls: Calls, page: Paging) -> Listing[TokenView]:
     """All API tokens; the secret part of none."""
-    return listing([_view(token) for token in await calls.accounts.tokens(page)], page)
+    items = [_view(token) for token in await calls.accounts.tokens(page)]
+    return Listing(items=items, next=cursor(items, page))
 
 
 @router.post("/tokens", operation_id="createToken", status_code=201)

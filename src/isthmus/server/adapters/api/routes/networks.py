@@ -11,8 +11,7 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import parse_text
-from isthmus.server.adapters.api.deps import By, Calls, Paging, Version, etag
-from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     CapacitiesView,
@@ -26,6 +25,7 @@ from isthmus.server.adapters.api.views import (
     ReservationView,
     SuggestionView,
 )
+from isthmus.server.adapters.http.deps import By, Calls, Paging, Version, etag
 from isthmus.server.application.networks import SUGGESTION_POOL, Draft, Sized, Update
 
 router = api_router("networks")
@@ -35,7 +35,8 @@ NameFilter = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
 @router.get("/networks", operation_id="listNetworks")
 async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> Listing[NetworkView]:
     """Networks in the order in which they were made."""
-    return listing([_view(sized) for sized in await calls.networks.page(page, name)], page)
+    items = [_view(sized) for sized in await calls.networks.page(page, name)]
+    return Listing(items=items, next=cursor(items, page))
 
 
 @router.post("/networks", operation_id="createNetwork", status_code=201)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from isthmus.server.adapters.api.deps import Calls
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import AuditView, Listing, LiveView, ReadyView
+from isthmus.server.adapters.http.deps import Calls
 from isthmus.server.ports import StoreUnavailable
 
 router = api_router("operations")

@@ -12,8 +12,7 @@ from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.enrollment import EnrollmentToken
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer, desired_revision
-from isthmus.server.adapters.api.deps import By, Calls, Paging, Services, Version, etag
-from isthmus.server.adapters.api.routes.paging import listing
+from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     ConfigView,
@@ -28,6 +27,7 @@ from isthmus.server.adapters.api.views import (
     StatusView,
     TokenLifetimeBody,
 )
+from isthmus.server.adapters.http.deps import By, Calls, Paging, Services, Version, etag
 from isthmus.server.application.addressing import Wanted
 from isthmus.server.application.peers import Draft, Update
 from isthmus.server.records import PeerFilter, PeerStatus
@@ -49,7 +49,8 @@ async def list_peers(
 ) -> Listing[PeerView]:
     """Peers of all networks or of one, in the order in which they were made."""
     where = PeerFilter(None if network is None else NetworkId(network), kind, name, search, enrolled)
-    return listing(await _views(calls, await calls.peers.page(page, where)), page)
+    items = await _views(calls, await calls.peers.page(page, where))
+    return Listing(items=items, next=cursor(items, page))
 
 
 @router.post("/networks/{network_id}/peers", operation_id="createPeer", status_code=201)

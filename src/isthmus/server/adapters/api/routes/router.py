@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Depends
 
-from isthmus.server.adapters.api.access import API
-from isthmus.server.adapters.api.deps import authorize
+from isthmus.server.adapters.http.access import API
+from isthmus.server.adapters.http.deps import authorize
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {

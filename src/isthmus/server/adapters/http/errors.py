@@ -112,22 +112,19 @@ def _pointer(location: Sequence[str | int]) -> str:
     return "/" + "/".join(parts)
 
 
-async def on_refusal(request: Request, refusal: Exception) -> Response:
-    assert isinstance(refusal, Refusal)
+async def on_refusal(request: Request, refusal: Refusal) -> Response:
     response = of_refusal(refusal, request_id_of(request.scope))
     await deny(request, refusal.code)
     return response
 
 
-async def on_validation(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def on_validation(request: Request, error: RequestValidationError) -> Response:
     await deny(request, "validation_failed")
     return of_validation(error.errors(), request_id_of(request.scope))
 
 
-async def on_http(request: Request, error: Exception) -> Response:
+async def on_http(request: Request, error: HTTPException) -> Response:
     """Starlette's own answers, such as for a path that nobody serves."""
-    assert isinstance(error, HTTPException)
     code = OF_HTTP.get(error.status_code, "malformed_request" if error.status_code < 500 else "internal")
     response = problem(code, str(error.detail)[:MAX_TEXT], request_id_of(request.scope))
     response.headers.update(error.headers or {})

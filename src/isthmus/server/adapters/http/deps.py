@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request
 
 from isthmus.domain.errors import Forbidden, InvalidValue, Unauthenticated
-from isthmus.server.adapters.api.access import ACCESS, Need
+from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from uuid import uuid4
 
-from isthmus.server.adapters.api.errors import problem
+from isthmus.server.adapters.http.errors import problem
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 
 Scope = MutableMapping[str, Any]
