@@ -31,7 +31,9 @@ class Client(asyncio.Protocol):
     """Speaks for the bearer of `token`."""
 
     def __init__(self, token: str | None = None) -> None:
-        self._authorization = f"Authorization: Bearer {token}\r\n" if token else ""
+        self._authorization = ""
+        if token:
+            self.speak_for(token)
         self._transport: asyncio.Transport | None = None
         self._buffer = bytearray()
         self._waiting: asyncio.Future[Answer] | None = None
@@ -46,7 +48,11 @@ class Client(asyncio.Protocol):
     async def connected_to(cls, path: Path) -> "Client":
         """Over the server's own socket."""
         loop = asyncio.get_running_loop()
-        return (await loop.create_unix_connection(lambda: cls(), str(path)))[1]
+        return (await loop.create_unix_connection(cls, str(path)))[1]
+
+    def speak_for(self, token: str) -> None:
+        """Send this token from now on."""
+        self._authorization = f"Authorization: Bearer {token}\r\n"
 
     async def send(self, method: str, path: str, body: object = None) -> Answer:
         """The answer, whatever its status. Raises `CallFailed` when there is none."""
@@ -106,15 +112,12 @@ def _content_length(head: bytes | bytearray) -> int:
 
 
 async def spread(clients: Iterable[Client], work: Iterable[T], do: Callable[[Client, T], Awaitable[R]]) -> list[R]:
-    """Do all of `work`, each client one piece at a time; results come in the order of their ends."""
+    """Do all of `work`, each client one piece at a time."""
     rest = iter(work)
-    done: list[R] = []
 
-    async def worker(client: Client) -> None:
-        for piece in rest:
-            done.append(await do(client, piece))
+    async def worker(client: Client) -> list[R]:
+        return [await do(client, piece) for piece in rest]
 
     async with asyncio.TaskGroup() as group:
-        for client in clients:
-            group.create_task(worker(client))
-    return done
+        workers = [group.create_task(worker(client)) for client in clients]
+    return [result for each in workers for result in each.result()]

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from isthmus.cli import client
@@ -18,11 +19,21 @@ def test_a_refusal_tells_title_detail_field_mend_and_request_id_and_exits_1(isth
     assert shown.out == ""
     assert shown.err.splitlines() == [
         "error: The request is not valid",
-        "  cidr_v4 has bits set behind its prefix",
         "  cidr_v4: has bits set behind its prefix (did you mean 10.20.0.0/24?)",
         "  what to do: correct the fields and try again",
         "  request id: req-42",
     ]
+
+
+def test_a_hint_is_told_once(isthmus: Run, server: Script) -> None:
+    hint = a_problem()["errors"][0]["hint"]
+    server.on("POST /api/v1/networks", a_problem(hint=hint), status=422)
+    assert isthmus("network", "create", "office").err.count(hint) == 1
+
+
+def test_a_refusal_of_the_whole_request_tells_its_detail(isthmus: Run, server: Script) -> None:
+    server.on("POST /api/v1/networks", a_problem(errors=None), status=422)
+    assert "  cidr_v4 has bits set behind its prefix" in isthmus("network", "create", "office").err.splitlines()
 
 
 def test_with_json_the_problem_document_comes_as_it_is(isthmus: Run, server: Script) -> None:
@@ -37,7 +48,7 @@ def test_a_hostile_problem_document_cannot_steer_the_terminal(isthmus: Run, serv
     problem = a_problem(title=evil, detail=evil, hint=evil, request_id=evil, errors=[{"pointer": evil, "detail": evil}])
     server.on(LIST, problem, status=400)
     shown = isthmus("network", "list")
-    assert len(shown.err.splitlines()) == 5
+    assert len(shown.err.splitlines()) == 4
     assert all(line.isprintable() for line in shown.err.splitlines())
 
 
@@ -84,7 +95,7 @@ def test_a_server_elsewhere_that_does_not_answer_exits_3(isthmus: Run, unused_po
 
 
 def test_a_server_that_stays_silent_is_given_up(isthmus: Run, silent_server: str, monkeypatch: Any) -> None:
-    monkeypatch.setattr(client, "TIMEOUT", client.httpx2.Timeout(0.2))
+    monkeypatch.setattr(client, "TIMEOUT", httpx2.Timeout(0.2))
     shown = isthmus("network", "list", "--server", silent_server)
     assert shown.code == 3
     assert "no answer in time" in shown.err

@@ -3,14 +3,15 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from isthmus.cli.main import COMMANDS, load
+from isthmus.cli.root import COMMANDS, load
 from tests.cli.conftest import Run
 
-HEAVY = ("rich", "httpx2", "fastapi", "sqlalchemy", "pydantic", "websockets", "isthmus.server", "isthmus.agent")
+HEAVY = {"rich", "httpx2", "fastapi", "sqlalchemy", "websockets", "isthmus.server", "isthmus.agent"}
 
 
 def commands() -> Iterator[tuple[list[str], Any]]:
@@ -66,23 +67,53 @@ def test_help_fits_into_80_columns(path: list[str], command: Any, isthmus: Run) 
     assert max(map(len, body.splitlines())) <= 80
 
 
-def test_help_of_all_and_completion_load_nothing_heavy() -> None:
-    for arguments, environment in (
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
         (["--help"], {}),
         ([], {"_ISTHMUS_COMPLETE": "complete_bash", "COMP_WORDS": "isthmus pe", "COMP_CWORD": "1"}),
-    ):
-        code = (
-            "import atexit, json, sys\n"
-            "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
-            f"sys.argv = {['isthmus', *arguments]!r}\n"
-            "from isthmus.cli.main import run\nrun()"
-        )
-        ran = subprocess.run(
-            [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30, check=True
-        )
-        loaded = json.loads(ran.stderr)
-        assert not [name for name in loaded if name in HEAVY]
-        assert "peer" in ran.stdout
+    ],
+)
+def test_help_of_all_and_completion_load_nothing_heavy(arguments: list[str], environment: dict[str, str]) -> None:
+    ran = ran_with_modules(arguments, environment)
+    assert not HEAVY & set(json.loads(ran.stderr))
+    assert "peer" in ran.stdout
+
+
+def ran_with_modules(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, which writes the modules that it loaded as its last words."""
+    code = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        f"sys.argv = {['isthmus', *arguments]!r}\n"
+        "from isthmus.cli.main import run\nrun()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_a_running_agent_carries_nothing_that_it_does_not_need(tmp_path: Path) -> None:
+    environment = {"ISTHMUS_AGENT_STATE_DIR": str(tmp_path / "none"), "ISTHMUS_AGENT_RUNTIME_DIR": str(tmp_path)}
+    ran = ran_with_modules(["agent", "run"], environment)
+    assert ran.returncode == 1
+    assert "what to do: enroll this host first" in ran.stderr
+    loaded = json.loads(ran.stderr.splitlines()[-1])
+    assert "isthmus.agent.loop" in loaded
+    assert not {"typer", "pydantic", "rich", "fastapi", "sqlalchemy", "segno"} & set(loaded)
+
+
+def test_a_package_that_is_missing_is_named_with_the_way_to_get_it(
+    isthmus: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [each for each in sys.modules if each.startswith(("isthmus.server", "isthmus.agent"))]:
+        monkeypatch.delitem(sys.modules, name)
+    for noun, package in (("server", "pydantic"), ("agent", "websockets")):
+        monkeypatch.setitem(sys.modules, package, None)
+        shown = isthmus(noun, "run") if noun == "agent" else isthmus(noun)
+        assert shown.code == 1
+        assert f"the {noun} needs the package {package}" in shown.err
+        assert f"pip install 'isthmus[{noun}]'" in shown.err
 
 
 def test_a_mistyped_noun_is_a_usage_error_that_names_the_right_one(isthmus: Run) -> None:

@@ -1,6 +1,7 @@
+import time
+
 import pytest
 
-from isthmus.cli import command
 from tests.cli.conftest import Run, Script
 from tests.cli.samples import NETWORK_ID, PEER_ID, a_network, page
 
@@ -56,7 +57,7 @@ def test_watch_asks_again_until_interrupted(isthmus: Run, server: Script, monkey
         if len(pauses) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(command.time, "sleep", pause)
+    monkeypatch.setattr(time, "sleep", pause)
     server.on(NETWORKS, page(a_network()))
     shown = isthmus("network", "list", "--watch", "--json")
     assert shown.code == 130

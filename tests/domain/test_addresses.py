@@ -23,7 +23,7 @@ from isthmus.domain.addresses import (
     sort_key,
 )
 from isthmus.domain.errors import InvalidValue
-from tests.domain.strategies import hostile_text, ip_networks
+from tests.domain.strategies import few, hostile_text, ip_networks
 
 FIELD = "/field"
 PARSERS: dict[str, Callable[[str, str], Any]] = {
@@ -76,6 +76,7 @@ def test_refuses_hostile_text_without_repeating_it(parse: Callable[[str, str], o
 
 
 @pytest.mark.parametrize("parse", PARSERS.values(), ids=PARSERS)
+@few
 @given(text=hostile_text)
 def test_a_parser_raises_nothing_but_a_refusal_and_reads_back_what_it_wrote(
     parse: Callable[[str, str], object], text: str
@@ -161,6 +162,7 @@ class TestNetwork:
     def test_set_host_bits_are_refused_with_the_corrected_cidr(self, text: str, corrected: str) -> None:
         assert refusal_of(parse_network, text).hint == f"did you mean {corrected}?"
 
+    @few
     @given(network=ip_networks(), offset=st.integers(1))
     def test_the_hint_for_host_bits_is_always_the_network_around_them(self, network: Any, offset: int) -> None:
         host = network.network_address + offset % network.num_addresses
@@ -233,11 +235,13 @@ class TestEndpoint:
 
 
 class TestNetworksOfBothFamilies:
+    @few
     @given(one=ip_networks(), other=ip_networks())
     def test_two_overlap_exactly_when_one_holds_the_others_first_address(self, one: Any, other: Any) -> None:
         shared = one.version == other.version and (one[0] in other or other[0] in one)
         assert overlap(one, other) == overlap(other, one) == shared
 
+    @few
     @given(st.lists(ip_networks(), max_size=8))
     def test_collapsing_keeps_the_addresses_in_fewest_disjoint_sorted_prefixes(self, networks: list[Any]) -> None:
         collapsed = collapse(networks)

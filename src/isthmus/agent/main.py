@@ -15,6 +15,7 @@ from isthmus.agent.adapters.control_plane import ServerConnection, check_server,
 from isthmus.agent.adapters.control_plane import enroll as ask_to_enroll
 from isthmus.agent.adapters.net import LinuxNet
 from isthmus.agent.adapters.sysctl import LinuxSysctls
+from isthmus.agent.adapters.tools import watch_children_by_descriptor
 from isthmus.agent.apply import Applier, Surroundings
 from isthmus.agent.errors import AlreadyEnrolled, SessionEnded
 from isthmus.agent.loop import Agent, Contact
@@ -131,6 +132,7 @@ def interface_name(settings: Settings, network: str) -> str:
 
 def _applier(settings: Settings, state: StateDir) -> Applier:
     logs.configure(settings.log_level)
+    watch_children_by_descriptor()
     identity, key = state.enrolled()
     interface = interface_name(settings, identity.network_name)
     if not INTERFACE.fullmatch(interface):

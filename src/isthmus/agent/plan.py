@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from isthmus.agent import rules
 from isthmus.agent.desired import Desired, Neighbour
-from isthmus.agent.observed import HostState, Link, Route
+from isthmus.agent.observed import HostState, Link, Route, Rule
 from isthmus.agent.routing import FAMILIES, Routing, is_ours, routing_for, slot_of
 from isthmus.agent.steps import (
     AddAddress,
@@ -58,7 +58,7 @@ class Plan:
 
 
 def plan(desired: Desired, host: HostState, target: Target) -> Plan:
-    """The steps that make `desired` true, in an order that never leads WireGuard's own packets into the tunnel."""
+    """The steps that make `desired` true; while a rule leads into the tunnel, WireGuard's own packets are marked."""
     routing = routing_for(target.interface, desired.routes, _endpoints(desired, target))
     taken = {
         route: host.foreign_routes[route.destination]
@@ -73,20 +73,23 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
     ]
     wanted = Routing(routing.routes - taken.keys(), routing.rules, routing.mark)
     steps = [
-        *_rule_removals(wanted, host, target.interface),
-        *_interface(desired, host, target),
+        *_interface(host, target),
         *_wireguard(desired, host.wireguard, target, wanted.mark),
         *_link(desired, host.link),
         *_forwarding(desired, host, target, wanted.mark),
-        *_routes(wanted, host, target.interface),
-        *(AddRule(rule) for rule in sorted(wanted.rules - host.rules, key=lambda rule: (rule.family, rule.priority))),
+        # New ways before old ones go: in between, packets have two ways rather than none, or one past the tunnel.
+        *_new_routes(wanted, host, target.interface),
+        *(AddRule(rule) for rule in sorted(wanted.rules - host.rules, key=_rule_order)),
+        *_old_rules(wanted, host, target.interface),
+        *_old_routes(wanted, host, target.interface),
+        *_old_mark(wanted, host.wireguard),
     ]
     return Plan(tuple(steps), tuple(sorted(remarks)))
 
 
 def teardown(host: HostState, target: Target) -> Plan:
     """The steps that leave nothing of ours on the host."""
-    steps: list[Step] = list(_rule_removals(Routing(), host, target.interface))
+    steps: list[Step] = list(_old_rules(Routing(), host, target.interface))
     if rules.chains(target.interface) & host.chains:
         steps.append(DropRules(rules.drop_script(target.interface, host.chains)))
     # Routes in the interface go with it.
@@ -104,14 +107,7 @@ def _endpoints(desired: Desired, target: Target) -> Iterator[IPAddress]:
             yield ip_address(found.host)
 
 
-def _rule_removals(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
-    ours = {rule for rule in host.rules if is_ours(rule, interface)}
-    # The rule that leads away from the main table goes first.
-    for rule in sorted(ours - wanted.rules, key=lambda rule: (rule.family, -rule.priority)):
-        yield RemoveRule(rule)
-
-
-def _interface(desired: Desired, host: HostState, target: Target) -> Iterator[Step]:
+def _interface(host: HostState, target: Target) -> Iterator[Step]:
     if host.link is None:
         yield CreateInterface(target.interface)
     if host.link is None or host.link.alias != target.alias:
@@ -126,7 +122,7 @@ def _wireguard(desired: Desired, state: InterfaceState | None, target: Target, m
     change = InterfaceChange(
         private_key=target.private_key if key_differs else None,
         listen_port=desired.listen_port if port_differs else None,
-        fwmark=mark if mark != state.fwmark else None,
+        fwmark=mark if mark not in (0, state.fwmark) else None,
         peers=(*gone, *_peer_changes(desired, state, target)),
     )
     if not change.is_empty:
@@ -188,16 +184,32 @@ def _forwarding(desired: Desired, host: HostState, target: Target, mark: int) ->
         yield RestoreForwarding()
 
 
-def _routes(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
-    # A route that the interface's end would take along is not there to be removed.
-    present = host.routes if host.link is not None else frozenset()
-    own = {route for route in present if route.table in (None, slot_of(interface).table)}
-    for route in sorted(own - wanted.routes, key=_route_order):
-        yield RemoveRoute(route)
+def _new_routes(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
     # A link that comes up anew has lost its routes.
-    kept = own if host.link is not None and host.link.is_up else set()
+    kept = _own_routes(host, interface) if host.link is not None and host.link.is_up else frozenset()
     for route in sorted(wanted.routes - kept, key=_route_order):
         yield AddRoute(route)
+
+
+def _old_rules(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
+    ours = {rule for rule in host.rules if is_ours(rule, interface)}
+    # The rule that leads away from the main table goes first.
+    for rule in sorted(ours - wanted.rules, key=_rule_order, reverse=True):
+        yield RemoveRule(rule)
+
+
+def _old_routes(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
+    for route in sorted(_own_routes(host, interface) - wanted.routes, key=_route_order):
+        yield RemoveRoute(route)
+
+
+def _old_mark(wanted: Routing, state: InterfaceState | None) -> Iterator[Step]:
+    if state is not None and state.fwmark and not wanted.mark:
+        yield ConfigureWireGuard(InterfaceChange(fwmark=0))
+
+
+def _own_routes(host: HostState, interface: str) -> frozenset[Route]:
+    return frozenset(route for route in host.routes if route.table in (None, slot_of(interface).table))
 
 
 def _order(address: IPAddress) -> tuple[int, int]:
@@ -206,3 +218,7 @@ def _order(address: IPAddress) -> tuple[int, int]:
 
 def _route_order(route: Route) -> tuple[int, int, int]:
     return sort_key(route.destination)
+
+
+def _rule_order(rule: Rule) -> tuple[int, int]:
+    return rule.family, rule.priority

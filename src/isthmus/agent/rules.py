@@ -70,15 +70,17 @@ def _content(interface: str, forwarding: Forwarding, mark: int) -> list[str]:
     """The sets and chains that are needed, as they stand in the table."""
     members = {(name, version): _members(getattr(forwarding, name), version) for name, version in _SETS}
     filled = {key: elements for key, elements in members.items() if elements}
-    content = [_set(interface, name, version, elements) for (name, version), elements in filled.items()]
+    sets = {key: _reference(interface, *key) for key in filled}
+    statements: dict[str, list[str]] = {}
     if forwarding.is_needed:
-        allowed = _forward(interface, forwarding.between_peers, {key: _reference(interface, *key) for key in filled})
-        content.append(_chain(interface, "forward", list(allowed)))
-        content.append(_chain(interface, "nat", list(_nat(interface, {*filled}))))
+        statements["forward"] = list(_forward(interface, forwarding.between_peers, sets))
+        statements["nat"] = list(_nat(interface, sets))
     if mark:
         # Replies to WireGuard's own packets carry its mark again, so that strict reverse path checks let them in.
-        content.append(_chain(interface, "restore", [f"meta l4proto udp ct mark {mark:#x} meta mark set ct mark"]))
-        content.append(_chain(interface, "save", [f"meta l4proto udp meta mark {mark:#x} ct mark set meta mark"]))
+        statements["restore"] = [f"meta l4proto udp ct mark {mark:#x} meta mark set ct mark"]
+        statements["save"] = [f"meta l4proto udp meta mark {mark:#x} ct mark set meta mark"]
+    content = [_set(interface, name, version, elements) for (name, version), elements in filled.items()]
+    content += [_chain(interface, name, lines) for name, lines in statements.items() if lines]
     return content
 
 
@@ -103,13 +105,13 @@ def _forward(interface: str, between_peers: bool, sets: dict[tuple[str, int], st
     yield f"{leaving} drop"
 
 
-def _nat(interface: str, sets: set[tuple[str, int]]) -> Iterator[str]:
+def _nat(interface: str, sets: dict[tuple[str, int], str]) -> Iterator[str]:
     leaving = f'iifname "{interface}" oifname != "{interface}"'
     for version, (family, _) in _FAMILIES.items():
         if ("encapsulated", version) in sets:
-            yield f"{leaving} {family} saddr {_reference(interface, 'encapsulated', version)} masquerade"
+            yield f"{leaving} {family} saddr {sets['encapsulated', version]} masquerade"
         if ("offered", version) in sets:
-            yield f"{leaving} {family} daddr {_reference(interface, 'offered', version)} masquerade"
+            yield f"{leaving} {family} daddr {sets['offered', version]} masquerade"
 
 
 def _members(values: Sequence[IPAddress | IPNetwork], version: int) -> list[str]:
@@ -141,4 +143,5 @@ def _set(interface: str, name: str, version: int, elements: list[str]) -> str:
 
 
 def _block(head: str, lines: list[str]) -> str:
-    return f"{head} {{\n{textwrap.indent(chr(10).join(lines), '    ')}\n}}\n"
+    body = "".join(f"    {line}\n" for line in lines)
+    return f"{head} {{\n{body}}}\n"

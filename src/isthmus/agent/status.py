@@ -34,7 +34,7 @@ class Status(msgspec.Struct, frozen=True):
     interface: str
     backend: Kind
     is_up: bool
-    addresses: tuple[str, ...]
+    addresses: list[str]
     applied_revision: int
     desired_revision: int | None
     running: bool
@@ -43,7 +43,7 @@ class Status(msgspec.Struct, frozen=True):
     last_contact: int | None
     error: str | None
     ended: bool
-    neighbours: tuple[NeighbourStatus, ...]
+    neighbours: list[NeighbourStatus]
 
 
 def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind], note: Contact | None) -> Status:
@@ -62,7 +62,7 @@ def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind]
         interface=applier.interface,
         backend=backend,
         is_up=link is not None and link.is_up,
-        addresses=tuple(sorted(map(str, link.addresses))) if link else (),
+        addresses=sorted(map(str, link.addresses)) if link else [],
         applied_revision=applier.revision,
         desired_revision=(note.desired_revision or None) if note else None,
         running=note is not None,
@@ -71,7 +71,7 @@ def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind]
         last_contact=note.last if note else None,
         error=note.error if note else None,
         ended=identity.ended,
-        neighbours=tuple(_neighbour(key, peer, roles) for key, peer in sorted(peers.items())),
+        neighbours=[_neighbour(key, peer, roles) for key, peer in sorted(peers.items())],
     )
 
 

@@ -56,7 +56,7 @@ def _with_password(session: Session, username: str | None, password_file: str | 
 def _with_token(session: Session, token_file: str) -> Login:
     token = secret("API token", token_file, "--token-file")
     session.target = Target(session.target.url, token=token)
-    return Login(token, _name_of(session.api.get("/auth/me")))
+    return Login(token, session.api.get("/auth/me")["user"]["name"])
 
 
 @command(logout_app, "logout", "isthmus logout")
@@ -81,11 +81,6 @@ def whoami(session: Session) -> None:
     """Show who you are to the server, and which server that is."""
 
     def text(me: dict[str, Any]) -> str:
-        return fields([("user", _name_of(me)), ("scopes", me.get("scopes")), ("server", session.target)])
+        return fields([("you", me["actor"]), ("scopes", me["scopes"]), ("server", session.target)])
 
     session.show(session.api.get("/auth/me"), text)
-
-
-def _name_of(me: dict[str, Any]) -> str:
-    user = me.get("user", me)
-    return str(user.get("username") or user.get("name")) if isinstance(user, dict) else str(user)

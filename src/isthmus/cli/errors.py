@@ -51,6 +51,14 @@ class Refused(Failure):
         return cls({"title": f"the server answered {status}", "status": status, "request_id": request_id})
 
 
+def missing_extra(error: ModuleNotFoundError, extra: str) -> Failure:
+    """The failure for packages that were not installed; a module of our own that is missing is a defect."""
+    if (error.name or "").partition(".")[0] == "isthmus":
+        raise error
+    hint = f"install what it needs: pip install 'isthmus[{extra}]'"
+    return Failure(f"the {extra} needs the package {error.name}, which is not installed", hint)
+
+
 def report(failure: Failure, *, as_json: bool = False) -> None:
     """Tell the user on standard error: what happened, where in the request, what to do, and the request's id."""
     document = failure.document()
@@ -60,17 +68,20 @@ def report(failure: Failure, *, as_json: bool = False) -> None:
 
 def lines_of(document: dict[str, Any]) -> Iterator[str]:
     yield f"error: {printable(document['title'])}" if document.get("title") else "error"
-    if document.get("detail"):
+    hint = document.get("hint")
+    if errors := document.get("errors"):
+        # They say in parts what `detail` says in one.
+        for each in errors:
+            yield f"  {printable(_place(each, hint))}"
+    elif document.get("detail"):
         yield f"  {printable(document['detail'])}"
-    for each in document.get("errors") or ():
-        yield f"  {printable(_place(each))}"
-    if document.get("hint"):
-        yield f"  what to do: {printable(document['hint'])}"
+    if hint:
+        yield f"  what to do: {printable(hint)}"
     if document.get("request_id"):
         yield f"  request id: {printable(document['request_id'])}"
 
 
-def _place(error: dict[str, Any]) -> str:
-    field = str(error.get("pointer", "")).removeprefix("#").removeprefix("/") or "request"
-    hint = f" ({error['hint']})" if error.get("hint") else ""
-    return f"{field}: {error.get('detail', '')}{hint}"
+def _place(error: dict[str, Any], said_anyway: str | None) -> str:
+    field = str(error.get("pointer", "")).removeprefix("/") or "request"
+    hint = error.get("hint")
+    return f"{field}: {error.get('detail', '')}" + (f" ({hint})" if hint and hint != said_anyway else "")

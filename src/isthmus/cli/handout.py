@@ -36,6 +36,8 @@ class Handout:
 
     def give(self, session: Session, config: dict[str, Any]) -> None:
         text = config["text"]
+        if "[Peer]" not in text:
+            session.note("It reaches nobody yet: enroll a jump peer, then make another with isthmus peer regenerate.")
         if self.file is not None:
             self.file.write(text)
         elif not session.as_json:

@@ -1,57 +1,26 @@
-"""The command `isthmus`: names its nouns and loads the module of the one that was asked for."""
+"""Entry point of the `isthmus` command."""
 
-from importlib import import_module
-from typing import Any
+import sys
 
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command
-
-# Importing every module for every call would take longer than most calls: `module:attribute` is loaded on use.
-COMMANDS = {
-    "server": ("server:app", "Run the controller on this machine."),
-    "agent": ("agent:app", "Join this host to a network and keep its tunnel up."),
-    "login": ("account:login_app", "Sign in to a server elsewhere."),
-    "logout": ("account:logout_app", "Sign out and forget the token."),
-    "whoami": ("account:whoami_app", "Show who you are to the server."),
-    "network": ("networks:app", "Networks: their CIDRs, settings and addresses."),
-    "peer": ("peers:app", "Peers: the hosts and devices of a network."),
-    "token": ("tokens:app", "API tokens for scripts and other machines."),
-    "audit": ("audit:app", "What was changed, when and by whom."),
-    "version": ("about:version_app", "Show the version of this command."),
-    "completion": ("about:completion_app", "Print the completion script of a shell."),
-}
-
-
-class LazyGroup(TyperGroup):
-    """Lists its commands from the table and loads the one that is resolved."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args[0] in COMMANDS:
-            self.commands[args[0]] = load(args[0])
-        return super().resolve_command(ctx, args)
-
-
-def load(name: str) -> Any:
-    """The real command behind a name of the table."""
-    module, _, attribute = COMMANDS[name][0].partition(":")
-    found = getattr(import_module(f"isthmus.cli.{module}"), attribute)
-    return get_command(found)
-
-
-def assemble() -> typer.Typer:
-    app = typer.Typer(
-        cls=LazyGroup,
-        help="Isthmus, a controller for WireGuard meshes. `isthmus NOUN --help` shows what can be done with each.",
-        no_args_is_help=True,
-        rich_markup_mode=None,
-        pretty_exceptions_enable=False,
-    )
-    for name, (_, summary) in COMMANDS.items():
-        app.add_typer(typer.Typer(), name=name, help=summary)
-    return app
+from isthmus.cli.errors import Failure, report
 
 
 def run() -> None:
-    """Entry point of the `isthmus` command."""
-    assemble()(prog_name="isthmus")
+    # A host's agent runs for months: parsing no options at all saves it the 9 MB that the parser loads.
+    if sys.argv[1:] == ["agent", "run"]:
+        _run_agent()
+    else:
+        from isthmus.cli.root import main
+
+        main()
+
+
+def _run_agent() -> None:
+    from isthmus.cli.agent_work import run_agent
+
+    try:
+        run_agent()
+    except Failure as failure:
+        report(failure)
+        sys.exit(failure.exit_code)
+    sys.exit()

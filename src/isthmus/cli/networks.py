@@ -99,7 +99,11 @@ def suggest(
 ) -> None:
     """Suggest a free CIDR for a number of peers."""
     answer = session.api.get("/network-suggestion", {"peers": peers, "pool": pool})
-    session.show(answer, lambda found: str(found["cidr_v4"]))
+    session.show(answer, suggestion)
+
+
+def suggestion(found: dict[str, Any]) -> str:
+    return found["cidr_v4"] or f"no /{found['prefix']} is free there: look elsewhere with --pool"
 
 
 @command(app, "reservations", "isthmus network reservations office", options=LIST)

@@ -95,8 +95,7 @@ def details(peer: Peer, now: datetime) -> str:
     ]
     if enrollment.get("state") in {"pending", "expired"}:
         pairs.append(("enrollment token", f"{enrollment.get('prefix')}…, until {minute(enrollment.get('expires_at'))}"))
-    if status:
-        pairs += _status_pairs(peer, status, now)
+    pairs += [(name, value) for name, value in _status_pairs(peer, status, now) if value is not None]
     return fields(pairs)
 
 
@@ -104,11 +103,11 @@ def _status_pairs(peer: Peer, status: dict[str, Any], now: datetime) -> list[tup
     return [
         ("host", status.get("hostname")),
         ("agent", status.get("agent_version")),
-        ("last seen", age(status.get("last_seen"), now)),
+        ("last seen", age(status["last_seen"], now) if status.get("last_seen") else None),
         ("seen at", status.get("endpoint")),
         ("last handshake", age(status.get("latest_handshake"), now)),
         ("revision", revision_of(peer)),
         ("error", status.get("applied_error")),
-        ("received", size(status.get("rx") or 0)),
-        ("sent", size(status.get("tx") or 0)),
+        ("received", size(status["rx"]) if status.get("rx") else None),
+        ("sent", size(status["tx"]) if status.get("tx") else None),
     ]

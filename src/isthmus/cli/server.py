@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from isthmus.cli.command import command, lone
-from isthmus.cli.errors import Failure
+from isthmus.cli.errors import missing_extra
 from isthmus.cli.options import without_none
 from isthmus.cli.session import Session
 
@@ -30,11 +30,3 @@ def server(
     except ModuleNotFoundError as error:
         raise missing_extra(error, "server") from None
     raise typer.Exit(run(config, without_none({"data_dir": data_dir, "listen": listen})))
-
-
-def missing_extra(error: ModuleNotFoundError, extra: str) -> Failure:
-    """The failure for packages that were not installed; a module of our own that is missing is a defect."""
-    if (error.name or "").partition(".")[0] == "isthmus":
-        raise error
-    hint = f"install what it needs: pip install 'isthmus[{extra}]'"
-    return Failure(f"the {extra} needs the package {error.name}, which is not installed", hint)

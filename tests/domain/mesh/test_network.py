@@ -10,7 +10,7 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.domain.mesh import network as rules
 from isthmus.domain.mesh.network import Settings, check_disjoint, parse_cidr_v4, parse_cidr_v6
 from tests.builders import OFFICE_V4, OFFICE_V6, ULA, a_network
-from tests.domain.strategies import hostile_text
+from tests.domain.strategies import few, hostile_text
 
 
 class TestIPv4Cidr:
@@ -36,6 +36,7 @@ class TestIPv4Cidr:
             parse_cidr_v4("fd00::/64")
         assert caught.value.field == "/cidr_v4"
 
+    @few
     @given(hostile_text)
     def test_raises_nothing_but_a_refusal(self, text: str) -> None:
         try:
@@ -56,6 +57,7 @@ class TestIPv6Cidr:
             parse_cidr_v6(text, ULA)
         assert caught.value.field == "/cidr_v6"
 
+    @few
     @given(st.integers(0, (1 << 40) - 1))
     def test_the_prefix_of_a_backend_holds_its_forty_random_bits(self, bits: int) -> None:
         ula = rules.ula_prefix(bits)

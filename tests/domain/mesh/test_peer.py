@@ -13,7 +13,7 @@ from isthmus.domain.errors import InvalidValue, TransitionNotAllowed
 from isthmus.domain.mesh import peer as rules
 from isthmus.domain.mesh.peer import Kind, check_flags, check_kind_has_what_it_needs, check_may_leave, parse_offers
 from tests.builders import a_jump, a_key, a_network, a_peer, a_static
-from tests.domain.strategies import hostile_text, ip_networks
+from tests.domain.strategies import few, hostile_text, ip_networks
 
 ENDPOINT = Endpoint("198.51.100.7", 51_820)
 OFFICE = a_network()
@@ -154,6 +154,7 @@ class TestOffers:
         with pytest.raises(InvalidValue, match="more than 64"):
             parse_offers([*texts, "rubbish"], OFFICE)
 
+    @few
     @given(st.lists(hostile_text | ip_networks().map(str), max_size=4))
     def test_whatever_is_accepted_is_disjoint_sorted_and_outside_the_network(self, texts: list[str]) -> None:
         try:

@@ -1,11 +1,13 @@
 """Links, addresses, routes, rules and nftables by ip(8) and nft(8): observed as JSON, changed in batches."""
 
 import asyncio
+import contextlib
 import ipaddress
 import itertools
 import json
 import socket
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from isthmus.agent import rules
@@ -37,18 +39,14 @@ class LinuxNet:
     """The network namespace of this process."""
 
     async def observe(self, interface: str) -> HostState:
-        async with asyncio.TaskGroup() as group:
-            link = group.create_task(_link(interface))
-            routes = [group.create_task(_own_routes(family, interface)) for family in FAMILIES]
-            foreign = [group.create_task(_foreign_routes(family, interface)) for family in FAMILIES]
-            policy = [group.create_task(_own_rules(family)) for family in FAMILIES]
-            table = group.create_task(_table(interface))
-        chains, digest = table.result()
+        link, (chains, digest), v4, v6 = await asyncio.gather(
+            _link(interface), _table(interface), _policy(4, interface), _policy(6, interface)
+        )
         return HostState(
-            link=link.result(),
-            routes=frozenset().union(*(task.result() for task in routes)),
-            foreign_routes={**foreign[0].result(), **foreign[1].result()},
-            rules=frozenset().union(*(task.result() for task in policy)),
+            link=link,
+            routes=frozenset(v4.routes | v6.routes),
+            foreign_routes=v4.foreign_routes | v6.foreign_routes,
+            rules=frozenset(v4.rules | v6.rules),
             chains=chains,
             digest=digest,
             forwards=frozenset(family for family in FAMILIES if sysctl.forwards(family)),
@@ -66,6 +64,8 @@ class LinuxNet:
 
     async def resolve(self, endpoint: Endpoint) -> Endpoint | None:
         """IPv4 is tried first where a name has both: its NATs and firewalls are the ones that were tested."""
+        with contextlib.suppress(ValueError):
+            return Endpoint(str(ipaddress.ip_address(endpoint.host)), endpoint.port)
         try:
             async with asyncio.timeout(RESOLVE_SECONDS):
                 answers = await asyncio.get_running_loop().getaddrinfo(
@@ -146,6 +146,21 @@ async def _link(interface: str) -> Link | None:
         is_up="UP" in item["flags"],
         alias=item.get("ifalias", ""),
         addresses=frozenset(ipaddress.ip_address(info["local"]) for info in addresses),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """How packets of one family find their way."""
+
+    routes: set[Route]
+    foreign_routes: dict[IPNetwork, str]
+    rules: set[Rule]
+
+
+async def _policy(family: Family, interface: str) -> _Policy:
+    return _Policy(
+        *await asyncio.gather(_own_routes(family, interface), _foreign_routes(family, interface), _own_rules(family))
     )
 
 

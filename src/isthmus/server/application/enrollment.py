@@ -57,9 +57,9 @@ class EnrollmentService:
             if found is None:
                 raise EnrollmentTokenInvalid
             claimed = found.claimed(key, now)
+            network = await tx.networks.lock((await tx.peers.get(found.peer_id)).network_id)
             before = await tx.peers.get(found.peer_id)
             await check_key_is_free(tx, key, before.id)
-            network = await tx.networks.lock(before.network_id)
             after = replace(before, public_key=key)
             if after != before:
                 network = await advance(tx, network, Step("peer.enrolled", after.id, before, after), now)

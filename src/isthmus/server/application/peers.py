@@ -102,7 +102,7 @@ class PeerService:
             token = await self._issue(tx, peer.id, draft.token_lifetime, now) if peer.kind.has_agent else None
             if private is not None and draft.keep_private_key:
                 await self._keep(tx, peer.id, private)
-            config = None if token else rendered(network, await tx.peers.of_network(network_id), peer, private)
+            config = None if token else rendered(network, await tx.peers.in_every_config(network_id), peer, private)
             await tx.journal.audit([caller.did("peer.create", peer.id, now, name=peer.name, kind=peer.kind.value)])
         self._listeners.changed(Commit(network_id, network, changed=(peer,), audience=audience_of(None, peer)))
         return Created(peer, network, token, config)
@@ -180,7 +180,7 @@ class PeerService:
         if not isinstance(update.endpoint, Unset):
             after = replace(after, endpoint=None if update.endpoint is None else Endpoint.parse(update.endpoint))
         if not isinstance(update.public_key, Unset):
-            after = replace(after, public_key=await _new_static_key(tx, before, update.public_key))
+            after = await _with_key(tx, before, after, update.public_key)
         if not isinstance(update.additional_allowed_ips, Unset):
             offers = rules.parse_offers(update.additional_allowed_ips, network)
             await _check_offers(tx, network.id, before.id, offers)
@@ -204,8 +204,8 @@ class PeerService:
             before = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
             peer = await tx.peers.get(peer_id)
             check_version(peer.version, version)
-            peers, jumps = await tx.peers.count(before.id), await tx.peers.count(before.id, Kind.JUMP)
-            rules.check_may_leave(peer, other_jumps=jumps - peer.is_jump, other_peers=peers - jumps, force=force)
+            if peer.is_jump:
+                await _check_may_leave(tx, peer, force=force)
             network = await advance(tx, before, Step("peer.deleted", peer_id, peer, None), now)
             await addressing.quarantine(tx, network.id, peer.addresses, now + QUARANTINE)
             await tx.peers.delete(peer_id)
@@ -235,7 +235,7 @@ class PeerService:
                 raise ConfigAlreadyShown(peer.name)
             private = None if kept is None else PrivateKey(self._vault.open(kept.sealed, peer_id))
             network = await tx.networks.get(peer.network_id)
-            return rendered(network, await tx.peers.of_network(network.id), peer, private)
+            return rendered(network, await tx.peers.in_every_config(network.id), peer, private)
 
     async def regenerate(self, caller: Caller, peer_id: PeerId) -> StaticConfig:
         """A new key pair for a static peer, and its config, shown this once; the old key is out of every config."""
@@ -250,7 +250,7 @@ class PeerService:
             await tx.peers.save(after)
             if await tx.kept_keys.get(peer_id) is not None:
                 await self._keep(tx, peer_id, private)
-            config = rendered(network, await tx.peers.of_network(network.id), after, private)
+            config = rendered(network, await tx.peers.in_every_config(network.id), after, private)
             await tx.journal.audit([caller.did("peer.regenerate", peer_id, now)])
         self._listeners.changed(Commit(network.id, network, changed=(after,), audience=audience_of(before, after)))
         return config
@@ -274,6 +274,11 @@ async def advance(tx: Transaction, network: Network, step: Step, now: datetime) 
     return network
 
 
+async def _check_may_leave(tx: Transaction, jump: Peer, *, force: bool) -> None:
+    peers, jumps = await tx.peers.count(jump.network_id), await tx.peers.count(jump.network_id, Kind.JUMP)
+    rules.check_may_leave(jump, other_jumps=jumps - 1, other_peers=peers - jumps, force=force)
+
+
 async def check_key_is_free(tx: Transaction, key: PublicKey, owner: PeerId | None = None) -> None:
     """One key, one peer: WireGuard knows a peer by nothing else."""
     holder = await tx.peers.with_key(key)
@@ -294,12 +299,16 @@ async def _check_offers(
         rules.check_offers_are_free(offers, others)
 
 
-async def _new_static_key(tx: Transaction, before: Peer, text: str) -> PublicKey:
+async def _with_key(tx: Transaction, before: Peer, after: Peer, text: str) -> Peer:
+    """`after` with a key whose private half its owner has; the one that the server made, and perhaps kept, ends."""
     if before.kind is not Kind.STATIC:
         raise InvalidValue("/public_key", "belongs to static peers", "an agent makes its own key when it enrolls")
     key = parse_public_key(text)
+    if key == before.public_key:
+        return after
     await check_key_is_free(tx, key, before.id)
-    return key
+    await tx.kept_keys.delete(before.id)
+    return replace(after, public_key=key, server_made_key=False)
 
 
 async def _static(tx: Transaction, peer_id: PeerId) -> Peer:

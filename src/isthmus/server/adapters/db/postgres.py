@@ -10,7 +10,7 @@ from sqlalchemy.sql.base import Executable
 
 from isthmus.server.adapters.db.failures import meaning_of
 from isthmus.server.adapters.db.migrate import upgrade
-from isthmus.server.adapters.db.statements import AnyResult, Run, Statements, Values
+from isthmus.server.adapters.db.statements import ENGINE_OPTIONS, AnyResult, Run, Statements, Values
 from isthmus.server.adapters.db.waiting import to_its_end
 
 MOST_CONNECTIONS = 10
@@ -80,7 +80,7 @@ def engine_of(url: URL, command_timeout: int) -> AsyncEngine:
         pool_size=MOST_CONNECTIONS,
         max_overflow=0,
         pool_timeout=POOL_PATIENCE,
-        hide_parameters=True,
+        **ENGINE_OPTIONS,
         connect_args={"timeout": CONNECT_TIMEOUT, "command_timeout": command_timeout, "server_settings": settings},
     )
 

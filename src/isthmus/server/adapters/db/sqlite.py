@@ -18,7 +18,7 @@ from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.base import Executable
 
 from isthmus.server.adapters.db.migrate import upgrade
-from isthmus.server.adapters.db.statements import AnyResult, Run, Statements, Values
+from isthmus.server.adapters.db.statements import ENGINE_OPTIONS, AnyResult, Run, Statements, Values
 from isthmus.server.adapters.db.waiting import to_its_end
 from isthmus.server.ports import StoreUnavailable
 
@@ -154,7 +154,7 @@ def engine_of(path: Path) -> Engine:
         # Autocommit: transactions begin and end with statements of ours, never by a guess of the driver.
         return sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None, check_same_thread=False)
 
-    return create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
+    return create_engine("sqlite://", creator=connect, poolclass=NullPool, **ENGINE_OPTIONS)
 
 
 def opened(engine: Engine, path: Path) -> Connection:

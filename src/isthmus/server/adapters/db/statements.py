@@ -5,6 +5,7 @@ from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from sqlalchemy import Insert, Row, Table, UpdateBase
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import CursorResult
@@ -93,3 +94,15 @@ def values_of(record: "DataclassInstance") -> dict[str, Any]:
 def in_parts(items: Sequence[T], most: int = MOST_PARAMETERS) -> Iterator[Sequence[T]]:
     """`items` in slices that fit into one statement."""
     return (items[start : start + most] for start in range(0, len(items), most))
+
+
+def json_of(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+# What both engines are made with. Values stay out of error messages: there are digests and hashes among them.
+ENGINE_OPTIONS: dict[str, Any] = {
+    "hide_parameters": True,
+    "json_serializer": json_of,
+    "json_deserializer": msgspec.json.decode,
+}

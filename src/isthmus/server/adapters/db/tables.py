@@ -18,10 +18,9 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
-    Uuid,
 )
 
-from isthmus.server.adapters.db.types import Address, Cidr, Moment
+from isthmus.server.adapters.db.types import Address, Cidr, Id, Moment
 
 metadata = MetaData(
     naming_convention={
@@ -61,7 +60,7 @@ backend = Table(
 networks = Table(
     "networks",
     metadata,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Id, primary_key=True),
     required("name", Text),
     optional("cidr_v4", Cidr),
     required("cidr_v6", Cidr),
@@ -81,8 +80,8 @@ networks = Table(
 peers = Table(
     "peers",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    required("network_id", Uuid, belongs_to("networks.id")),
+    Column("id", Id, primary_key=True),
+    required("network_id", Id, belongs_to("networks.id")),
     required("name", Text),
     required("kind", Text),
     required("created_at", Moment),
@@ -107,9 +106,9 @@ peers = Table(
 offers = Table(
     "offers",
     metadata,
-    required("network_id", Uuid, belongs_to("networks.id")),
+    required("network_id", Id, belongs_to("networks.id")),
     required("cidr", Cidr),
-    required("peer_id", Uuid, belongs_to("peers.id")),
+    required("peer_id", Id, belongs_to("peers.id")),
     PrimaryKeyConstraint("network_id", "cidr"),
     Index(None, "peer_id"),
 )
@@ -119,15 +118,15 @@ offers = Table(
 holdings = Table(
     "holdings",
     metadata,
-    required("network_id", Uuid, belongs_to("networks.id")),
+    required("network_id", Id, belongs_to("networks.id")),
     required("address", Address),
     required("family", SmallInteger),
     required("held", Text),
-    optional("peer_id", Uuid),
+    optional("peer_id", Id),
     optional("until", Moment),
     optional("note", Text),
     PrimaryKeyConstraint("network_id", "address"),
-    Index(None, "peer_id"),
+    UniqueConstraint("peer_id", "family"),
     Index(None, "network_id", "family", "held"),
     Index(None, "network_id", "until"),
 )
@@ -135,7 +134,7 @@ holdings = Table(
 free_ranges = Table(
     "free_ranges",
     metadata,
-    required("network_id", Uuid, belongs_to("networks.id")),
+    required("network_id", Id, belongs_to("networks.id")),
     required("family", SmallInteger),
     required("first", Address),
     required("last", Address),
@@ -145,7 +144,7 @@ free_ranges = Table(
 enrollment_tokens = Table(
     "enrollment_tokens",
     metadata,
-    Column("peer_id", Uuid, belongs_to("peers.id"), primary_key=True),
+    Column("peer_id", Id, belongs_to("peers.id"), primary_key=True),
     required("digest", LargeBinary),
     required("prefix", Text),
     required("created_at", Moment),
@@ -158,8 +157,8 @@ enrollment_tokens = Table(
 sessions = Table(
     "sessions",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    required("peer_id", Uuid, belongs_to("peers.id")),
+    Column("id", Id, primary_key=True),
+    required("peer_id", Id, belongs_to("peers.id")),
     required("digest", LargeBinary),
     required("created_at", Moment),
     UniqueConstraint("digest"),
@@ -169,7 +168,7 @@ sessions = Table(
 peer_statuses = Table(
     "peer_statuses",
     metadata,
-    Column("peer_id", Uuid, belongs_to("peers.id"), primary_key=True),
+    Column("peer_id", Id, belongs_to("peers.id"), primary_key=True),
     optional("last_seen", Moment),
     optional("hostname", Text),
     optional("agent_version", Text),
@@ -184,17 +183,17 @@ peer_statuses = Table(
 kept_keys = Table(
     "kept_keys",
     metadata,
-    Column("peer_id", Uuid, belongs_to("peers.id"), primary_key=True),
+    Column("peer_id", Id, belongs_to("peers.id"), primary_key=True),
     required("sealed", LargeBinary),
 )
 
 revision_log = Table(
     "revision_log",
     metadata,
-    required("network_id", Uuid, belongs_to("networks.id")),
+    required("network_id", Id, belongs_to("networks.id")),
     required("revision", BigInteger),
     required("event", Text),
-    required("subject", Uuid),
+    required("subject", Id),
     required("audience", Text),
     required("at", Moment),
     PrimaryKeyConstraint("network_id", "revision"),
@@ -217,7 +216,7 @@ audit_log = Table(
 users = Table(
     "users",
     metadata,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Id, primary_key=True),
     required("name", Text),
     required("password_hash", Text),
     required("created_at", Moment),
@@ -227,8 +226,8 @@ users = Table(
 api_tokens = Table(
     "api_tokens",
     metadata,
-    Column("id", Uuid, primary_key=True),
-    required("user_id", Uuid, belongs_to("users.id")),
+    Column("id", Id, primary_key=True),
+    required("user_id", Id, belongs_to("users.id")),
     required("name", Text),
     required("digest", LargeBinary),
     required("prefix", Text),

@@ -1,16 +1,32 @@
 """Column types that give equal Python values on SQLite and PostgreSQL."""
 
 import ipaddress
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+from uuid import UUID
 
-from sqlalchemy import BigInteger, Dialect, String, Text, TypeDecorator
+from sqlalchemy import BigInteger, Dialect, String, Text, TypeDecorator, Uuid
 
 from isthmus.domain.addresses import IPAddress, IPNetwork
 from isthmus.domain.mesh.ipam import as_key, from_key
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
+
+
+class Id(Uuid[UUID]):
+    """A UUID: PostgreSQL's own type, 32 hexadecimal digits in SQLite; both sort alike."""
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], UUID | None] | None:
+        return super().result_processor(dialect, coltype) if dialect.supports_native_uuid else id_of
+
+
+@lru_cache(maxsize=1024)
+def id_of(digits: str | None) -> UUID | None:
+    """Lists repeat one network's id in each row, and making UUIDs is a third of the work of reading them."""
+    return None if digits is None else UUID(digits)
 
 
 class Moment(TypeDecorator[datetime]):

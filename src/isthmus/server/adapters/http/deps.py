@@ -70,11 +70,18 @@ async def authorize(
         raise Forbidden(f"the token lacks the scope {need.value}")
 
 
-def caller_of(request: Request) -> Caller:
+# What FastAPI calls for each request is async throughout: it would run plain functions in a thread each.
+
+
+async def calls_of(request: Request) -> Services:
+    return services(request)
+
+
+async def caller_of(request: Request) -> Caller:
     return cast("Caller", request.state.caller)
 
 
-def version_of(if_match: Annotated[str | None, Header(examples=['"3"'])] = None) -> int | None:
+async def version_of(if_match: Annotated[str | None, Header(examples=['"3"'])] = None) -> int | None:
     """The version in `If-Match`; None where the caller does not care."""
     if if_match is None or if_match.strip() == "*":
         return None
@@ -85,14 +92,14 @@ def version_of(if_match: Annotated[str | None, Header(examples=['"3"'])] = None)
     return int(digits[:18])
 
 
-def page_of(
+async def page_of(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[UUID | None, Query(description="the `next` of the page before")] = None,
 ) -> Page:
     return Page(limit, after)
 
 
-Calls = Annotated[Services, Depends(services)]
+Calls = Annotated[Services, Depends(calls_of)]
 By = Annotated[Caller, Depends(caller_of)]
 Version = Annotated[int | None, Depends(version_of)]
 Paging = Annotated[Page, Depends(page_of)]

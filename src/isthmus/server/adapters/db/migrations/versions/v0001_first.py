@@ -88,10 +88,10 @@ def create_networks_and_addresses() -> None:
         sa.Column("note", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name="fk_holdings_network_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("network_id", "address", name="pk_holdings"),
+        sa.UniqueConstraint("peer_id", "family", name="uq_holdings_peer_id_family"),
     )
     op.create_index("ix_holdings_network_id_family_held", "holdings", ["network_id", "family", "held"])
     op.create_index("ix_holdings_network_id_until", "holdings", ["network_id", "until"])
-    op.create_index("ix_holdings_peer_id", "holdings", ["peer_id"])
     op.create_table(
         "free_ranges",
         sa.Column("network_id", sa.Uuid(), nullable=False),

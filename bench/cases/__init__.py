@@ -1,0 +1,20 @@
+"""The table of benchmarks, in the order in which they run."""
+
+from collections.abc import AsyncIterator, Callable
+
+from bench.cases import connect, creation, heartbeats, jump_config, memory, propagation, scaling, stalled
+from bench.measure import Row, Size
+
+Benchmark = Callable[[Size], AsyncIterator[Row]]
+
+BENCHMARKS: dict[str, Benchmark] = {
+    "create": creation.on_sqlite,
+    "create-postgres": creation.on_postgres,
+    "jump-config": jump_config.measured,
+    "connect": connect.measured,
+    "propagation": propagation.measured,
+    "heartbeats": heartbeats.measured,
+    "memory": memory.measured,
+    "scaling": scaling.measured,
+    "stalled": stalled.measured,
+}

@@ -1,0 +1,61 @@
+"""The root of all commands: names its nouns and loads the module of the one that was asked for."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from isthmus.cli import completion
+
+# Importing every module for every call would take longer than most calls: `module:attribute` is loaded on use.
+COMMANDS = {
+    "server": ("server:app", "Run the controller on this machine."),
+    "agent": ("agent:app", "Join this host to a network and keep its tunnel up."),
+    "login": ("account:login_app", "Sign in to a server elsewhere."),
+    "logout": ("account:logout_app", "Sign out and forget the token."),
+    "whoami": ("account:whoami_app", "Show who you are to the server."),
+    "network": ("networks:app", "Networks: their CIDRs, settings and addresses."),
+    "peer": ("peers:app", "Peers: the hosts and devices of a network."),
+    "token": ("tokens:app", "API tokens for scripts and other machines."),
+    "audit": ("audit:app", "What was changed, when and by whom."),
+    "version": ("about:version_app", "Show the version of this command."),
+    "completion": ("completion:app", "Print the completion script of a shell."),
+}
+
+
+class LazyGroup(TyperGroup):
+    """Lists its commands from the table and loads the one that is resolved."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] in COMMANDS:
+            self.commands[args[0]] = load(args[0])
+        return super().resolve_command(ctx, args)
+
+
+def load(name: str) -> Any:
+    """The real command behind a name of the table."""
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    found = getattr(import_module(f"isthmus.cli.{module}"), attribute)
+    return get_command(found)
+
+
+def assemble() -> typer.Typer:
+    app = typer.Typer(
+        cls=LazyGroup,
+        help="Isthmus, a controller for WireGuard meshes. `isthmus NOUN --help` shows what can be done with each.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    for name, (_, summary) in COMMANDS.items():
+        app.add_typer(typer.Typer(), name=name, help=summary)
+    return app
+
+
+def main() -> None:
+    """Do what the command line says and exit."""
+    completion.prepare()
+    assemble()(prog_name="isthmus")

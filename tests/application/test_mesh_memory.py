@@ -1,0 +1,232 @@
+"""What agents are sent from memory, against the slow and obvious computation, after every step of a random walk."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from isthmus.domain.errors import Refusal
+from isthmus.domain.ids import PeerId
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Audience, Kind, Peer, desired_revision
+from isthmus.domain.mesh.tunnel import tunnel_for
+from isthmus.protocol import agent as wire
+from isthmus.server.application import networks, peers
+from isthmus.server.application import wire as to_wire
+from isthmus.server.records import Commit
+from tests.application.backend import ADA, BOTH_DATABASES, Backend
+
+Configs = dict[PeerId, Any]
+STEPS = 120
+RANGES = [f"192.168.{number}.0/24" for number in range(4)]
+
+
+async def naive(backend: Backend, network: Network) -> tuple[list[Peer], Configs]:
+    """Every peer's config, computed from all rows of the store."""
+    everyone = await backend.peers_of(network.id)
+    return everyone, {
+        peer.id: msgspec.to_builtins(to_wire.config(network, peer, tunnel_for(network, everyone, peer)))
+        for peer in everyone
+    }
+
+
+async def remembered(backend: Backend, peer: Peer) -> tuple[int, Any]:
+    """The revision and config that the peer's agent is sent, as JSON says it."""
+    revision, config = await backend.agents.config(peer.id, None)
+    return revision, msgspec.json.decode(wire.encode(config))
+
+
+def concerned(commit: Commit, everyone: list[Peer]) -> set[PeerId]:
+    """Whom a commit says it concerns, as `StreamHub` reads it."""
+    if commit.reload or commit.audience is Audience.EVERYONE:
+        return {peer.id for peer in everyone}
+    jumps = {peer.id for peer in everyone if peer.is_jump} if commit.audience is Audience.JUMPS else set()
+    return jumps | {peer.id for peer in commit.changed}
+
+
+class Walk:
+    """Random operations on one network; some are refused, which is part of it."""
+
+    def __init__(self, backend: Backend, network: Network, seed: int) -> None:
+        self._backend = backend
+        self._network_id = network.id
+        self._random = random.Random(seed)
+        self._made = 0
+
+    async def step(self) -> None:
+        everyone = await self._backend.peers_of(self._network_id)
+        does: list[Callable[[list[Peer]], Awaitable[object]]] = [self._create, self._create, self._enroll, self._enroll]
+        if everyone:
+            does += [self._change, self._change, self._change, self._delete, self._regenerate, self._change_network]
+        try:
+            await self._random.choice(does)(everyone)
+        except Refusal:
+            return
+
+    async def _create(self, everyone: list[Peer]) -> None:
+        kind = self._random.choice(list(Kind))
+        self._made += 1
+        network = await self._backend.network_now(self._network_id)
+        offers = self._random.sample(RANGES, 1) if self._random.random() < 0.3 else []
+        await self._backend.peer(
+            network,
+            f"{kind}-{self._made}",
+            kind,
+            isolated=self._random.random() < 0.2,
+            full_encapsulation=self._random.random() < 0.2,
+            additional_allowed_ips=offers,
+        )
+
+    async def _enroll(self, everyone: list[Peer]) -> None:
+        waiting = [peer for peer in everyone if peer.kind.has_agent]
+        if waiting:
+            peer = self._random.choice(waiting)
+            token = await self._backend.peers.new_token(ADA, peer.id)
+            await self._backend.enroll(peers.Created(peer, await self._backend.network_now(self._network_id), token))
+
+    async def _change(self, everyone: list[Peer]) -> None:
+        peer = self._random.choice(everyone)
+        self._made += 1
+        update = self._random.choice(
+            [
+                peers.Update(name=f"renamed-{self._made}"),
+                peers.Update(isolated=not peer.isolated),
+                peers.Update(full_encapsulation=not peer.full_encapsulation),
+                peers.Update(additional_allowed_ips=self._random.sample(RANGES, self._random.randrange(3))),
+                peers.Update(endpoint=f"203.0.113.{self._made % 250}:{self._made + 1}"),
+                peers.Update(owner=f"owner {self._made}"),
+            ]
+        )
+        await self._backend.peers.update(ADA, peer.id, update, None)
+
+    async def _delete(self, everyone: list[Peer]) -> None:
+        await self._backend.peers.delete(ADA, self._random.choice(everyone).id, None, force=self._random.random() < 0.5)
+
+    async def _regenerate(self, everyone: list[Peer]) -> None:
+        await self._backend.peers.regenerate(ADA, self._random.choice(everyone).id)
+
+    async def _change_network(self, everyone: list[Peer]) -> None:
+        self._made += 1
+        cidr = self._random.choice(["10.20.0.0/24", "10.30.0.0/24", None])
+        update = self._random.choice(
+            [
+                networks.Update(mtu=1280 + self._made),
+                networks.Update(keepalive=self._random.choice([0, 25])),
+                networks.Update(name=f"office-{self._made}"),
+                networks.Update(cidr_v4=cidr, force=True),
+            ]
+        )
+        await self._backend.networks.update(ADA, self._network_id, update, None)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_memory_equals_the_naive_recompute_and_everyone_whose_config_changed_is_told(
+    backend: Backend, seed: int
+) -> None:
+    network = await backend.network()
+    other = await backend.network("lab", "10.99.0.0/24")
+    stranger = await backend.enrolled(other, "stranger")
+    walk = Walk(backend, network, seed)
+    everyone, before = await naive(backend, network)
+    desired: dict[PeerId, int] = {}
+    changed_steps = 0
+    for _ in range(STEPS):
+        backend.heard.commits.clear()
+        await walk.step()
+        network = await backend.network_now(network.id)
+        everyone, after = await naive(backend, network)
+        told = {peer_id for commit in backend.heard.commits for peer_id in concerned(commit, everyone)}
+        for peer in everyone:
+            revision, config = await remembered(backend, peer)
+            assert config == after[peer.id], peer.name
+            assert revision == desired_revision(network, peer)
+            if peer.id in before and after[peer.id] != before[peer.id]:
+                changed_steps += 1
+                assert peer.id in told, f"{peer.name} was not told"
+                assert revision > desired[peer.id], f"{peer.name} would take its old config for the present one"
+            desired[peer.id] = revision
+        assert stranger.id not in told
+        before = after
+    assert changed_steps > STEPS, "the walk changed too little to prove anything"
+
+
+@pytest.mark.case("SEED-083")
+@BOTH_DATABASES
+async def test_configs_of_one_revision_agree_while_the_network_changes(backend: Backend) -> None:
+    network = await backend.network()
+    gw = await backend.enrolled(network, "gw", Kind.JUMP)
+    members = [await backend.enrolled(network, f"peer-{number}") for number in range(4)]
+    done = asyncio.Event()
+
+    async def change() -> None:
+        for number in range(25):
+            peer = members[number % len(members)]
+            token = await backend.peers.new_token(ADA, peer.id)
+            await backend.enroll(peers.Created(peer, network, token))
+            await backend.networks.update(
+                ADA, network.id, networks.Update(cidr_v4=f"10.{20 + number}.0.0/24", mtu=1300 + number), None
+            )
+        done.set()
+
+    async def look() -> int:
+        looks = 0
+        while not done.is_set():
+            async with backend.store.reading() as tx:
+                present = await tx.networks.get(network.id)
+                rows = await tx.peers.of_network(network.id)
+            configs = {row.id: to_wire.config(present, row, tunnel_for(present, rows, row)) for row in rows}
+            assert_agree(present, rows, configs)
+            memory, _ = await backend.mesh.around(gw.id)
+            from_memory = list(memory.peers.values())
+            sent = {
+                peer.id: msgspec.json.decode(wire.encode(memory.config(peer)), type=wire.Config)
+                for peer in from_memory
+            }
+            assert_agree(memory.network, from_memory, sent)
+            looks += 1
+            await asyncio.sleep(0)
+        return looks
+
+    _, looks = await asyncio.gather(change(), look())
+    assert looks > 10
+
+
+def assert_agree(network: Network, everyone: list[Peer], configs: dict[PeerId, wire.Config]) -> None:
+    """What the jump peer says of each peer is what that peer says of itself, and all are of one revision."""
+    hub = next(peer for peer in everyone if peer.is_jump)
+    listed = {neighbour.public_key: neighbour for neighbour in configs[hub.id].neighbours}
+    assert len({config.mtu for config in configs.values()}) == 1
+    for peer in everyone:
+        own = configs[peer.id]
+        assert own.mtu == network.mtu
+        assert all(any(address in cidr for cidr in network.cidrs) for address in peer.addresses)
+        if peer.id == hub.id:
+            continue
+        assert peer.public_key is not None
+        seen = listed[peer.public_key]
+        assert {f"{address}/{32 if '.' in address else 128}" for address in own.addresses} == set(seen.allowed_ips)
+        (primary,) = own.neighbours
+        assert primary.public_key == hub.public_key
+        assert set(primary.allowed_ips) == {str(cidr) for cidr in network.cidrs}
+
+
+@BOTH_DATABASES
+async def test_memory_that_is_loaded_while_others_commit_is_never_behind(backend: Backend) -> None:
+    """A load reads one state and may end after the commit of the next one was told."""
+    network = await backend.network()
+    gw = await backend.enrolled(network, "gw", Kind.JUMP)
+    for number in range(20):
+        backend.mesh.forget(network.id)
+        await asyncio.gather(
+            backend.mesh.around(gw.id),
+            backend.networks.update(ADA, network.id, networks.Update(mtu=1300 + number), None),
+            backend.enrolled(network, f"peer-{number}"),
+        )
+        present = await backend.network_now(network.id)
+        memory, _ = await backend.mesh.around(gw.id)
+        assert memory.network == present
+        _, expected = await naive(backend, present)
+        assert (await remembered(backend, memory.peers[gw.id]))[1] == expected[gw.id]
