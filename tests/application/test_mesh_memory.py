@@ -1,8 +1,9 @@
 """What agents are sent from memory, against the slow and obvious computation, after every step of a random walk."""
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -16,6 +17,8 @@ from isthmus.domain.mesh.tunnel import tunnel_for
 from isthmus.protocol import agent as wire
 from isthmus.server.application import networks, peers
 from isthmus.server.application import wire as to_wire
+from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.ports import Store, Transaction
 from isthmus.server.records import Commit
 from tests.application.backend import ADA, BOTH_DATABASES, Backend
 
@@ -28,15 +31,18 @@ async def naive(backend: Backend, network: Network) -> tuple[list[Peer], Configs
     """Every peer's config, computed from all rows of the store."""
     everyone = await backend.peers_of(network.id)
     return everyone, {
-        peer.id: msgspec.to_builtins(to_wire.config(network, peer, tunnel_for(network, everyone, peer)))
-        for peer in everyone
+        peer.id: as_json(to_wire.config(network, peer, tunnel_for(network, everyone, peer))) for peer in everyone
     }
+
+
+def as_json(config: wire.Config | None) -> Any:
+    return msgspec.json.decode(wire.encode(config))
 
 
 async def remembered(backend: Backend, peer: Peer) -> tuple[int, Any]:
     """The revision and config that the peer's agent is sent, as JSON says it."""
     revision, config = await backend.agents.config(peer.id, None)
-    return revision, msgspec.json.decode(wire.encode(config))
+    return revision, as_json(config)
 
 
 def concerned(commit: Commit, everyone: list[Peer]) -> set[PeerId]:
@@ -150,7 +156,7 @@ async def test_memory_equals_the_naive_recompute_and_everyone_whose_config_chang
             desired[peer.id] = revision
         assert stranger.id not in told
         before = after
-    assert changed_steps > STEPS, "the walk changed too little to prove anything"
+    assert changed_steps > STEPS // 2, "the walk changed too little to prove anything"
 
 
 @pytest.mark.case("SEED-083")
@@ -213,20 +219,50 @@ def assert_agree(network: Network, everyone: list[Peer], configs: dict[PeerId, w
         assert set(primary.allowed_ips) == {str(cidr) for cidr in network.cidrs}
 
 
-@BOTH_DATABASES
-async def test_memory_that_is_loaded_while_others_commit_is_never_behind(backend: Backend) -> None:
-    """A load reads one state and may end after the commit of the next one was told."""
+class LateReads:
+    """A store whose reads, once they have read, end only when a test lets them."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.has_read = asyncio.Event()
+        self.may_end = asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def reading(self) -> AsyncIterator[Transaction]:
+        async with self._store.reading() as tx:
+            yield tx
+            self.has_read.set()
+            await self.may_end.wait()
+
+
+async def test_a_load_that_ends_after_the_next_commit_was_told_reads_again(backend: Backend) -> None:
     network = await backend.network()
     gw = await backend.enrolled(network, "gw", Kind.JUMP)
-    for number in range(20):
-        backend.mesh.forget(network.id)
-        await asyncio.gather(
-            backend.mesh.around(gw.id),
-            backend.networks.update(ADA, network.id, networks.Update(mtu=1300 + number), None),
-            backend.enrolled(network, f"peer-{number}"),
-        )
-        present = await backend.network_now(network.id)
-        memory, _ = await backend.mesh.around(gw.id)
-        assert memory.network == present
-        _, expected = await naive(backend, present)
-        assert (await remembered(backend, memory.peers[gw.id]))[1] == expected[gw.id]
+    late = LateReads(backend.store)
+    mesh = MeshMemory(late)  # type: ignore[arg-type]  # it only reads
+    loading = asyncio.create_task(mesh.around(gw.id))
+    await late.has_read.wait()
+    backend.heard.commits.clear()
+    await backend.enrolled(network, "laptop")
+    for commit in backend.heard.commits:
+        mesh.changed(commit)
+    late.may_end.set()
+    memory, _ = await loading
+    assert memory.network == await backend.network_now(network.id)
+    assert {peer.name for peer in memory.peers.values()} == {"gw", "laptop"}
+
+
+async def test_commits_that_are_told_out_of_order_leave_no_gap(backend: Backend) -> None:
+    """Two servers' threads of one database may tell of revisions 6 and 5 in this order."""
+    network = await backend.network()
+    gw = await backend.enrolled(network, "gw", Kind.JUMP)
+    mesh = MeshMemory(backend.store)
+    await mesh.around(gw.id)
+    backend.heard.commits.clear()
+    await backend.enrolled(network, "laptop")
+    await backend.enrolled(network, "phone")
+    for commit in reversed(backend.heard.commits):
+        mesh.changed(commit)
+    memory, _ = await mesh.around(gw.id)
+    assert memory.network == await backend.network_now(network.id)
+    assert {peer.name for peer in memory.peers.values()} == {"gw", "laptop", "phone"}

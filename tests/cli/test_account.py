@@ -1,3 +1,5 @@
+"""Signing in and out, API tokens and the audit log, as typed."""
+
 import os
 import pty
 import stat

@@ -1,3 +1,5 @@
+"""How refusals and silence are told, and with which exit code."""
+
 import json
 from pathlib import Path
 from typing import Any

@@ -1,3 +1,5 @@
+"""The verbs of `isthmus network`, against a server that answers as told."""
+
 import time
 
 import pytest

@@ -1,3 +1,5 @@
+"""The verbs of `isthmus peer`, against a server that answers as told."""
+
 import stat
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Which server is meant, and where its token is kept."""
+
 from pathlib import Path
 
 import pytest

@@ -1,3 +1,5 @@
+"""Durations, ages, tables and hostile text."""
+
 from datetime import UTC, datetime
 
 import pytest

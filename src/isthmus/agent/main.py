@@ -11,6 +11,7 @@ import structlog
 
 from isthmus.agent import contact, facts, logs
 from isthmus.agent.adapters.backend import choose
+from isthmus.agent.adapters.changes import HostChanges
 from isthmus.agent.adapters.control_plane import ServerConnection, check_server, tls_context
 from isthmus.agent.adapters.control_plane import enroll as ask_to_enroll
 from isthmus.agent.adapters.net import LinuxNet
@@ -28,6 +29,10 @@ from isthmus.agent.worker import Worker
 from isthmus.protocol.agent import EnrollAnswer, EnrollRequest
 
 log = structlog.get_logger()
+
+# Changes come in bursts, and on some hosts without end: wait for the burst, and look this often at most.
+SETTLE_SECONDS = 1.0
+REST_SECONDS = 10.0
 
 
 async def enroll(settings: Settings, server: str, token: str) -> EnrollAnswer:
@@ -77,10 +82,12 @@ async def run(settings: Settings) -> None:
     url = check_server(identity.server, allow_http=settings.allow_http)
     server = ServerConnection(url, identity.session_token, tls_context(url, settings.ca_file))
     with state.locked():
-        applier = _applier(settings, state)
+        changes = HostChanges()
+        applier = _applier(settings, state, changes)
         log.info("agent started", interface=applier.interface, peer=identity.peer_name, server=url)
         try:
-            await _serve(settings, applier, server)
+            with changes:
+                await _serve(settings, applier, server, changes)
         except SessionEnded:
             await applier.take_down()
             state.save_identity(msgspec.structs.replace(identity, ended=True, session_token=""))
@@ -130,18 +137,18 @@ def interface_name(settings: Settings, network: str) -> str:
     return settings.interface or f"ist-{network}"[:15].rstrip("-")
 
 
-def _applier(settings: Settings, state: StateDir) -> Applier:
+def _applier(settings: Settings, state: StateDir, changes: HostChanges | None = None) -> Applier:
     logs.configure(settings.log_level)
     watch_children_by_descriptor()
     identity, key = state.enrolled()
     interface = interface_name(settings, identity.network_name)
     if not INTERFACE.fullmatch(interface):
         raise ValueError(f"{state.path}/identity.json names a network {identity.network_name!r} that cannot be one")
-    host = Surroundings(lambda link: choose(settings.backend, interface, link), LinuxNet(), LinuxSysctls())
+    host = Surroundings(lambda link: choose(settings.backend, interface, link), LinuxNet(changes), LinuxSysctls())
     return Applier(interface, key, state, host)
 
 
-async def _serve(settings: Settings, applier: Applier, server: ServerConnection) -> None:
+async def _serve(settings: Settings, applier: Applier, server: ServerConnection, changes: HostChanges) -> None:
     pace = Pace(random.SystemRandom().uniform)
     worker = Worker(applier, pace)
 
@@ -164,9 +171,18 @@ async def _serve(settings: Settings, applier: Applier, server: ServerConnection)
     await applier.observe()
     worker.recheck()
     try:
-        await race(Agent(server, worker, pace, note).run(), _stopped())
+        await race(Agent(server, worker, pace, note).run(), _keep_true(worker, changes), _stopped())
     finally:
         await applier.settle()
+
+
+async def _keep_true(worker: Worker, changes: HostChanges) -> None:
+    """Have the config checked after a change of the host, such as a firewall that was loaded anew."""
+    while True:
+        await changes.wait()
+        await asyncio.sleep(SETTLE_SECONDS)
+        worker.recheck()
+        await asyncio.sleep(REST_SECONDS)
 
 
 async def _stopped() -> None:

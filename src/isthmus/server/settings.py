@@ -24,7 +24,7 @@ class SettingsRefused(Exception):
 
 
 class Settings(BaseModel):
-    """`listen` is for people and scripts; `agent_listen` gives the agents a listener of their own."""
+    """`listen` is for everybody unless `agent_listen` gives the agents a listener of their own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -7,11 +7,12 @@ import itertools
 import json
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isthmus.agent import rules
 from isthmus.agent.adapters import sysctl, tools
+from isthmus.agent.adapters.changes import HostChanges
 from isthmus.agent.adapters.wg_userspace import forget_socket
 from isthmus.agent.errors import ToolFailed
 from isthmus.agent.observed import HostState, Link, Route, Rule
@@ -36,9 +37,22 @@ _MAIN = "254"
 
 
 class LinuxNet:
-    """The network namespace of this process."""
+    """The network namespace of this process. With `changes` it looks again only after the kernel told of one."""
+
+    def __init__(self, changes: HostChanges | None = None) -> None:
+        self._changes = changes
+        self._seen: dict[str, HostState] = {}
 
     async def observe(self, interface: str) -> HostState:
+        # Asked first, so that a change during the look leads to another look.
+        if self._changes is None or not self._changes.is_same():
+            self._seen.clear()
+        if interface not in self._seen:
+            self._seen[interface] = await self._look(interface)
+        # No notification tells of these.
+        return replace(self._seen[interface], forwards=frozenset(filter(sysctl.forwards, FAMILIES)))
+
+    async def _look(self, interface: str) -> HostState:
         link, (chains, digest), v4, v6 = await asyncio.gather(
             _link(interface), _table(interface), _policy(4, interface), _policy(6, interface)
         )
@@ -49,7 +63,6 @@ class LinuxNet:
             rules=frozenset(v4.rules | v6.rules),
             chains=chains,
             digest=digest,
-            forwards=frozenset(family for family in FAMILIES if sysctl.forwards(family)),
         )
 
     async def apply(self, interface: str, steps: Sequence[LinkStep]) -> None:

@@ -101,7 +101,7 @@ class MeshMemory:
         if memory is None:
             return
         if commit.network is None or commit.reload:
-            self.forget(commit.network_id)
+            self._forget(commit.network_id)
         elif commit.network.revision == memory.network.revision + 1:
             memory.network = commit.network
             for peer in commit.changed:
@@ -111,9 +111,9 @@ class MeshMemory:
                 memory.drop(peer_id)
                 self._homes.pop(peer_id, None)
         elif commit.network.revision > memory.network.revision:
-            self.forget(commit.network_id)
+            self._forget(commit.network_id)
 
-    def forget(self, network_id: NetworkId) -> None:
+    def _forget(self, network_id: NetworkId) -> None:
         memory = self._networks.pop(network_id, None)
         for peer_id in memory.peers if memory else ():
             self._homes.pop(peer_id, None)

@@ -30,6 +30,7 @@ class Stream:
         self.peer_id = peer_id
         self.network_id = network_id
         self._sent = has
+        self._knows_where_it_stands = False
         self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._changed = True
@@ -70,13 +71,14 @@ class Stream:
         return self._closing
 
     async def _send_config(self, send: Send, agents: AgentService) -> None:
-        first, self._changed = self._sent is None, False
+        is_first, self._knows_where_it_stands = not self._knows_where_it_stands, True
+        self._changed = False
         revision, config = await agents.config(self.peer_id, self._sent)
         if config is not None:
             self._sent = revision
             await _send(send, wire.encode(wire.Snapshot(revision, config)))
             await asyncio.sleep(TICK_SECONDS)
-        elif first:
+        elif is_first:
             await _send(send, wire.encode(wire.Unchanged(revision)))
 
     async def read(self, receive: Receive, agents: AgentService) -> None:

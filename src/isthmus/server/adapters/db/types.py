@@ -20,7 +20,10 @@ class Id(Uuid[UUID]):
     """A UUID: PostgreSQL's own type, 32 hexadecimal digits in SQLite; both sort alike."""
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], UUID | None] | None:
-        return super().result_processor(dialect, coltype) if dialect.supports_native_uuid else id_of
+        if not dialect.supports_native_uuid:
+            return id_of
+        native: Callable[[Any], UUID | None] | None = super().result_processor(dialect, coltype)  # type: ignore[no-untyped-call]
+        return native
 
 
 @lru_cache(maxsize=1024)

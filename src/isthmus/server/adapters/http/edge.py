@@ -1,9 +1,11 @@
 """What happens to every request before a route sees it: an id, a bound on its size, and who is asking."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from enum import Enum
 from typing import Any
 from uuid import uuid4
 
+from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.errors import problem
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 
@@ -14,6 +16,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 256 * 1024
+AGENT_PATHS = f"{API}/agent/"
+UNSERVED = "/"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -25,12 +29,24 @@ class BodyTooLarge(Exception):
     """The body grew over the bound while it was read."""
 
 
+class Audience(Enum):
+    """Whose paths a listener answers."""
+
+    ALL = "all"
+    PEOPLE = "people"
+    AGENTS = "agents"
+
+    def has(self, path: str) -> bool:
+        return self is Audience.ALL or path.startswith(AGENT_PATHS) == (self is Audience.AGENTS)
+
+
 class Edge:
     """Wraps an application for one listener. `local` marks the server's own socket, where file permissions have
     already said who may connect."""
 
-    def __init__(self, app: App, *, local: bool = False) -> None:
+    def __init__(self, app: App, audience: Audience = Audience.ALL, *, local: bool = False) -> None:
         self._app = app
+        self._audience = audience
         self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,6 +57,9 @@ class Edge:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["caller"] = self._caller(scope, request_id)
+        if not self._audience.has(scope["path"]):
+            # A path of its own, which nobody serves: the answer is that of any other unknown path.
+            scope["path"] = UNSERVED
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return

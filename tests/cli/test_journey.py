@@ -1,0 +1,203 @@
+"""The commands against a real server, by its socket and by its URL, each in a process of its own."""
+
+import json
+import os
+import re
+import select
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+START_SECONDS = 40
+COMMAND = [sys.executable, "-c", "from isthmus.cli.main import run; run()"]
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server, and a user on its machine."""
+
+    url: str
+    password: str
+    folder: Path
+
+    def run(self, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("ISTHMUS_")}
+        environment |= {"ISTHMUS_DATA_DIR": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / "config")}
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            input=stdin,
+            env=environment | variables,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+
+    def done(self, *arguments: str) -> str:
+        ran = self.run(*arguments)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self.done(*arguments, "--json"))
+
+
+@pytest.fixture(scope="module")
+def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("backend")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ISTHMUS_")}
+    # Port 0 would not tell which one it got: take one, give it back, and let the server have it.
+    port = free_port()
+    process = subprocess.Popen(
+        [*COMMAND, "server", "--data-dir", str(folder), "--listen", f"127.0.0.1:{port}"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=(folder / "log").open("wb"),
+    )
+    try:
+        greeting = read_until(process, b"Ctrl-C")
+        found = re.search(r"password +(\S+)", greeting)
+        assert found, greeting
+        wait_for(folder / "server.sock")
+        yield Running(f"http://127.0.0.1:{port}", found[1], folder)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=20)
+    assert process.returncode == 0
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def read_until(process: subprocess.Popen[bytes], end: bytes) -> str:
+    assert process.stdout
+    seen, deadline = b"", time.monotonic() + START_SECONDS
+    while end not in seen:
+        readable, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+        chunk = os.read(process.stdout.fileno(), 4096) if readable else b""
+        assert chunk, f"the server did not start: {seen.decode()}"
+        seen += chunk
+    return seen.decode()
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} did not appear"
+        time.sleep(0.02)
+
+
+def test_a_network_is_made_shown_changed_and_deleted(backend: Running) -> None:
+    made = backend.done("network", "create", "life", "--cidr", "10.21.0.0/24")
+    shown = backend.json("network", "show", "life")
+    for value in (shown["id"], "10.21.0.0/24", shown["cidr_v6"], "254"):
+        assert value in made.split()
+    assert shown["cidr_v6"].startswith("fd")
+    assert shown["cidr_v6"].endswith("::/64")
+    assert backend.json("network", "update", "life", "--mtu", "1380")["mtu"] == 1380
+    backend.done("network", "reserve", "life", "10.21.0.1", "--note", "printer")
+    assert backend.json("network", "reservations", "life")["items"] == [{"address": "10.21.0.1", "note": "printer"}]
+    assert backend.json("network", "capacity", "life")["v4"]["reserved"] == 1
+    backend.done("network", "unreserve", "life", "10.21.0.1")
+    backend.done("network", "delete", shown["id"])
+    assert backend.run("network", "show", "life").returncode == 1
+
+
+def test_host_bits_are_refused_with_the_corrected_cidr(backend: Running) -> None:
+    ran = backend.run("network", "create", "bits", "--cidr", "10.20.0.5/24")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert "10.20.0.0/24" in ran.stderr
+    assert re.search(r"request id: [0-9a-f-]{36}", ran.stderr)
+
+
+def test_peers_get_tokens_or_a_config_and_are_listed(backend: Running, tmp_path: Path) -> None:
+    backend.done("network", "create", "office", "--cidr", "10.20.0.0/24")
+    jump = ("--kind", "jump", "--endpoint", "198.51.100.7:51820")
+    made = backend.done("peer", "create", "gw", "--network", "office", *jump)
+    assert [line for line in made.splitlines() if re.fullmatch(r"isthmus-enroll-\S{43}", line)]
+    backend.done("peer", "create", "laptop", "--network", "office", "--label", "site=berlin")
+    file = tmp_path / "phone.conf"
+    backend.done("peer", "create", "phone", "--network", "office", "--kind", "static", "--output", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text(encoding="utf-8").startswith("[Interface]\nPrivateKey = ")
+
+    listed = backend.done("peer", "list", "--network", "office").splitlines()
+    assert [line.split()[0] for line in listed] == ["NAME", "gw", "laptop", "phone"]
+    assert listed[1].split()[1:4] == ["jump", "10.20.0.1", "198.51.100.7:51820"]
+    assert max(map(len, listed)) <= 80
+
+    change = ("--isolated", "--label", "site=", "--owner", "ops")
+    changed = backend.json("peer", "update", "laptop", *change)
+    assert (changed["isolated"], changed["labels"], changed["owner"]) == (True, {}, "ops")
+    assert backend.json("peer", "update", "laptop", "--owner", "")["owner"] is None
+    assert backend.run("peer", "config", "phone").returncode == 1
+    assert "PrivateKey" in backend.done("peer", "regenerate", "phone")
+    assert backend.json("peer", "token", "laptop", "--lifetime", "1h")["token"].startswith("isthmus-enroll-")
+    assert backend.run("peer", "delete", "gw").returncode == 1
+    backend.done("peer", "delete", "gw", "--force")
+
+
+def test_an_operator_elsewhere_signs_in_and_out(backend: Running, tmp_path: Path) -> None:
+    home = {"XDG_CONFIG_HOME": str(tmp_path), "ISTHMUS_DATA_DIR": str(tmp_path)}
+    login = ("login", "--server", backend.url, "--username", "admin", "--password-file", "-")
+    wrong = backend.run(*login, stdin="wrong-password-1", **home)
+    assert wrong.returncode == 1
+    assert "wrong-password-1" not in wrong.stderr
+    assert backend.run(*login, stdin=backend.password, **home).returncode == 0
+    assert "user:admin" in backend.run("whoami", **home).stdout
+    assert backend.run("logout", **home).returncode == 0
+    assert backend.run("network", "list", **home).returncode == 3
+    assert backend.run("network", "list", "--server", backend.url, **home).returncode == 1
+
+
+def test_an_api_token_works_from_the_environment_until_it_is_revoked(backend: Running, tmp_path: Path) -> None:
+    token = backend.json("token", "create", "ci", "--scope", "read", "--lifetime", "1h")["token"]
+    script = {"ISTHMUS_SERVER": backend.url, "ISTHMUS_TOKEN": token, "XDG_CONFIG_HOME": str(tmp_path)}
+    assert backend.run("network", "list", **script).returncode == 0
+    assert backend.run("network", "create", "x", **script).returncode == 1
+    backend.done("token", "delete", "ci")
+    assert backend.run("network", "list", **script).returncode == 1
+
+
+def test_every_change_made_by_command_is_in_the_audit_log(backend: Running) -> None:
+    backend.done("network", "create", "audited")
+    backend.done("network", "delete", "audited")
+    latest = backend.json("audit", "list", "--limit", "2")["items"]
+    assert [(entry["action"], entry["actor"], entry["outcome"]) for entry in latest] == [
+        ("network.delete", "local", "done"),
+        ("network.create", "local", "done"),
+    ]
+
+
+def test_more_rows_than_a_page_are_all_listed(backend: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend.done("network", "create", "many", "--cidr", "10.40.0.0/24")
+    for number in range(5):
+        backend.done("peer", "create", f"p{number}", "--network", "many")
+    small = "from isthmus.cli import client, main; client.PAGE = 2; main.run()"
+    monkeypatch.setattr(sys.modules[__name__], "COMMAND", [sys.executable, "-c", small])
+    names = [peer["name"] for peer in backend.json("peer", "list", "--network", "many")["items"]]
+    assert names == [f"p{number}" for number in range(5)]
+
+
+def test_a_busy_port_and_an_unknown_setting_are_one_sentence(backend: Running, tmp_path: Path) -> None:
+    other = ("server", "--data-dir", str(tmp_path))
+    busy = backend.run(*other, "--listen", backend.url.removeprefix("http://"))
+    assert busy.returncode == 1
+    assert len(busy.stderr.strip().splitlines()) == 1
+    settings = tmp_path / "settings.toml"
+    settings.write_text("listne = '127.0.0.1:1'", encoding="utf-8")
+    unknown = backend.run(*other, "--config", str(settings))
+    assert unknown.returncode == 1
+    assert "listne" in unknown.stderr
