@@ -20,7 +20,7 @@ from isthmus.server.adapters.api.app import build_app
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.db.store import open_store
 from isthmus.server.adapters.http.deps import Services
-from isthmus.server.adapters.http.edge import Audience
+from isthmus.server.adapters.http.edge import Visitors
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, serve
 from isthmus.server.adapters.logs import configure_logs
 from isthmus.server.adapters.passwords import Argon2Passwords
@@ -98,11 +98,11 @@ def bind(settings: Settings, bound: contextlib.ExitStack) -> list[Listener]:
     tls = None
     if settings.tls_certificate is not None and settings.tls_key is not None:
         tls = (settings.tls_certificate, settings.tls_key)
-    people = Audience.ALL if settings.agent_listen is None else Audience.PEOPLE
+    people = Visitors.ALL if settings.agent_listen is None else Visitors.PEOPLE
     listeners = [Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen, people, tls)]
     if settings.agent_listen is not None:
         sock = bind_tcp(Endpoint.parse(settings.agent_listen))
-        listeners.append(Listener(sock, settings.agent_listen, Audience.AGENTS, tls))
+        listeners.append(Listener(sock, settings.agent_listen, Visitors.AGENTS, tls))
     listeners.append(Listener(bind_unix(settings.local_socket), str(settings.local_socket), local=True))
     for listener in listeners:
         bound.callback(listener.close)

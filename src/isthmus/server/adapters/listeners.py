@@ -13,7 +13,7 @@ from pathlib import Path
 import uvicorn
 
 from isthmus.domain.addresses import Endpoint
-from isthmus.server.adapters.http.edge import App, Audience, Edge
+from isthmus.server.adapters.http.edge import App, Edge, Visitors
 
 BACKLOG = 2048
 STALLED_MS = 60_000
@@ -31,7 +31,7 @@ class Listener:
 
     sock: socket.socket
     name: str
-    audience: Audience = Audience.ALL
+    visitors: Visitors = Visitors.ALL
     tls: tuple[Path, Path] | None = None
     local: bool = False
 
@@ -122,7 +122,7 @@ def _server(app: App, listener: Listener) -> _Server:
     certificate, key = listener.tls or (None, None)
     return _Server(
         uvicorn.Config(
-            Edge(app, listener.audience, local=listener.local),
+            Edge(app, listener.visitors, local=listener.local),
             loop="none",
             http="httptools",
             ws="websockets-sansio",

@@ -29,7 +29,7 @@ class BodyTooLarge(Exception):
     """The body grew over the bound while it was read."""
 
 
-class Audience(Enum):
+class Visitors(Enum):
     """Whose paths a listener answers."""
 
     ALL = "all"
@@ -37,16 +37,16 @@ class Audience(Enum):
     AGENTS = "agents"
 
     def has(self, path: str) -> bool:
-        return self is Audience.ALL or path.startswith(AGENT_PATHS) == (self is Audience.AGENTS)
+        return self is Visitors.ALL or path.startswith(AGENT_PATHS) == (self is Visitors.AGENTS)
 
 
 class Edge:
     """Wraps an application for one listener. `local` marks the server's own socket, where file permissions have
     already said who may connect."""
 
-    def __init__(self, app: App, audience: Audience = Audience.ALL, *, local: bool = False) -> None:
+    def __init__(self, app: App, visitors: Visitors = Visitors.ALL, *, local: bool = False) -> None:
         self._app = app
-        self._audience = audience
+        self._visitors = visitors
         self._local = local
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,7 +57,7 @@ class Edge:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id
         state["caller"] = self._caller(scope, request_id)
-        if not self._audience.has(scope["path"]):
+        if not self._visitors.has(scope["path"]):
             # A path of its own, which nobody serves: the answer is that of any other unknown path.
             scope["path"] = UNSERVED
         if scope["type"] == "websocket":
