@@ -1,4 +1,4 @@
-"""Fresh stores for tests: copies of one migrated SQLite file, and of one database on a PostgreSQL server of our own."""
+"""Fresh stores for tests: copies of one migrated SQLite file, and one database on a PostgreSQL server of our own."""
 
 import asyncio
 import os
@@ -9,18 +9,18 @@ import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
-from itertools import count
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from sqlalchemy import delete
 
 from isthmus.server.adapters.db import SqlStore, migrate, open_store
+from isthmus.server.adapters.db.tables import backend, metadata
 
 START_TIMEOUT = 30.0
-TEMPLATE = "migrated"
-# One worker runs the tests that need PostgreSQL, so that there is one server.
-POSTGRES = pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))
+MIGRATED = "migrated"
+POSTGRES = "postgresql"
 
 
 @dataclass
@@ -29,7 +29,6 @@ class PostgresServer:
 
     folder: Path
     process: subprocess.Popen[bytes]
-    numbers: Iterator[int] = field(default_factory=count)
 
     def url(self, database: str) -> str:
         return f"postgresql://postgres@/{database}?host={self.folder}"
@@ -42,14 +41,18 @@ class PostgresServer:
             self.process.kill()
             self.process.wait(START_TIMEOUT)
 
-    def create(self, template: str, name: str | None = None) -> str:
-        """A new database's name."""
-        name = name or f"test_{next(self.numbers)}"
-        self.run("createdb", "--template", template, name)
-        return name
+    def create(self, name: str) -> str:
+        self.run("createdb", "--template", "template0", name)
+        return self.url(name)
 
     def drop(self, name: str) -> None:
         self.run("dropdb", "--force", name)
+
+    def clear(self, name: str) -> None:
+        """Delete all rows: to do so takes a tenth of the time of making another database."""
+        tables = [table for table in reversed(metadata.sorted_tables) if table is not backend]
+        commands = [str(delete(table)) for table in tables] + ["UPDATE backend SET ula = NULL, audited = 0"]
+        self.run("psql", "--dbname", name, *(f"--command={command}" for command in commands))
 
     def run(self, name: str, *arguments: str) -> None:
         command = [program(name), "--host", str(self.folder), "--username", "postgres", "--no-password", *arguments]
@@ -107,7 +110,7 @@ def postgres() -> Iterator[PostgresServer]:
         server = start_postgres(folder)
         try:
             wait_until_ready(server)
-            asyncio.run(migrate(server.url(server.create("template0", TEMPLATE))))
+            asyncio.run(migrate(server.create(MIGRATED)))
             yield server
         finally:
             server.stop()
@@ -135,9 +138,8 @@ def database_url(backend_name: str, request: pytest.FixtureRequest, tmp_path: Pa
         yield f"sqlite:///{tmp_path / 'isthmus.db'}"
     else:
         server: PostgresServer = request.getfixturevalue("postgres")
-        name = server.create(TEMPLATE)
-        yield server.url(name)
-        server.drop(name)
+        yield server.url(MIGRATED)
+        server.clear(MIGRATED)
 
 
 @pytest.fixture
@@ -147,9 +149,8 @@ def empty_database_url(backend_name: str, request: pytest.FixtureRequest, tmp_pa
         yield f"sqlite:///{tmp_path / 'empty.db'}"
     else:
         server: PostgresServer = request.getfixturevalue("postgres")
-        name = server.create("template0")
-        yield server.url(name)
-        server.drop(name)
+        yield server.create("fresh")
+        server.drop("fresh")
 
 
 @pytest.fixture

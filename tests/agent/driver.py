@@ -1,48 +1,62 @@
 """Runs the agent's parts on a lab host: `python -m tests.agent.driver COMMAND`, input and output as JSON."""
 
 import asyncio
-import json
 import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from isthmus.agent import main
+from isthmus.agent.errors import ToolFailed
 from isthmus.agent.plan import Plan
-from isthmus.agent.settings import load
+from isthmus.agent.settings import Settings, load
 from isthmus.agent.state import Applied, Identity, StateDir
+from isthmus.agent.wiring import applier_for
+from isthmus.domain.errors import Refusal
 
 
-def show(plan: Plan) -> None:
-    print(json.dumps({"steps": [str(step) for step in plan.steps], "remarks": plan.remarks}))
+def shown(plan: Plan) -> dict[str, Any]:
+    return {"steps": [str(step) for step in plan.steps], "remarks": plan.remarks}
 
 
-async def command(name: str) -> None:
-    settings = load(None, os.environ)
+def init(settings: Settings) -> dict[str, Any]:
+    """What an enrollment in the network that standard input names would leave."""
     state = StateDir(Path(settings.state_dir))
-    if name == "init":
-        state.make()
-        key = state.make_private_key()
-        state.save_identity(Identity("http://127.0.0.1:9", "p-1", "me", "n-1", sys.stdin.readline().strip(), "token"))
-        print(json.dumps({"public_key": str(key.public())}))
-    elif name == "apply":
-        wanted = msgspec.json.decode(sys.stdin.read(), type=Applied)
-        applier = main._applier(settings, state)
-        started = time.perf_counter()
-        done = await applier.apply(wanted)
-        again = time.perf_counter()
-        print(json.dumps({"steps": [str(s) for s in done.steps], "remarks": done.remarks, "seconds": again - started}))
-    elif name == "plan":
-        show(await main.plan(settings))
-    elif name == "leave":
-        show(await main.leave(settings))
-    elif name == "status":
-        print(msgspec.json.encode(await main.status(settings)).decode())
-    else:
-        raise SystemExit(f"no command {name}")
+    state.make()
+    key = state.make_private_key()
+    state.save_identity(Identity("http://127.0.0.1:9", "p-1", "me", "n-1", sys.stdin.read().strip(), "token"))
+    return {"public_key": str(key.public())}
+
+
+async def apply(settings: Settings) -> dict[str, Any]:
+    wanted = msgspec.json.decode(sys.stdin.read(), type=Applied)
+    applier = applier_for(settings, StateDir(Path(settings.state_dir)))
+    started = time.perf_counter()
+    done = await applier.apply(wanted)
+    return {**shown(done), "seconds": time.perf_counter() - started}
+
+
+async def command(name: str) -> Any:
+    settings = load(None, os.environ)
+    match name:
+        case "init":
+            return init(settings)
+        case "apply":
+            return await apply(settings)
+        case "plan":
+            return shown(await main.plan(settings))
+        case "leave":
+            return shown(await main.leave(settings))
+        case "status":
+            return await main.status(settings)
+    raise SystemExit(f"there is no command {name}")
 
 
 if __name__ == "__main__":
-    asyncio.run(command(sys.argv[1]))
+    try:
+        sys.stdout.write(msgspec.json.encode(asyncio.run(command(sys.argv[1]))).decode())
+    except (Refusal, ToolFailed) as error:
+        sys.exit(f"{type(error).__name__}: {error}")

@@ -102,9 +102,7 @@ class Backend:
         """A new peer; one of a kind with an agent is not enrolled yet."""
         return (await self.created(network, name, kind, **fields)).peer
 
-    async def created(
-        self, network: Network, name: str, kind: Kind = Kind.DYNAMIC, **fields: object
-    ) -> peers.Created:
+    async def created(self, network: Network, name: str, kind: Kind = Kind.DYNAMIC, **fields: object) -> peers.Created:
         if kind is Kind.JUMP:
             fields = {"endpoint": "198.51.100.7:51820"} | fields
         return await self.peers.create(ADA, network.id, peers.Draft(name, kind, **fields))  # type: ignore[arg-type]

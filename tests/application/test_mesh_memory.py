@@ -188,8 +188,7 @@ async def test_configs_of_one_revision_agree_while_the_network_changes(backend: 
             memory, _ = await backend.mesh.around(gw.id)
             from_memory = list(memory.peers.values())
             sent = {
-                peer.id: msgspec.json.decode(wire.encode(memory.config(peer)), type=wire.Config)
-                for peer in from_memory
+                peer.id: msgspec.json.decode(wire.encode(memory.config(peer)), type=wire.Config) for peer in from_memory
             }
             assert_agree(memory.network, from_memory, sent)
             looks += 1

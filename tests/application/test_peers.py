@@ -1,5 +1,6 @@
 """Peers: what each kind needs, offers, the last jump peer, static configs."""
 
+import contextlib
 import sqlite3
 from ipaddress import ip_network
 from pathlib import Path
@@ -130,6 +131,14 @@ async def test_a_config_is_shown_once_when_the_server_made_the_key(backend: Back
         await backend.static_text(created.peer.id)
 
 
+def raw_content(folder: Path) -> tuple[bytes, bytes]:
+    """The sealed key, and every byte of the database: as rows, and as files with what SQLite has not cleaned up."""
+    with contextlib.closing(sqlite3.connect(folder / "isthmus.db")) as database:
+        sealed: bytes = database.execute("SELECT sealed FROM kept_keys").fetchone()[0]
+        rows = "\n".join(database.iterdump()).encode()
+    return sealed, rows + b"".join(path.read_bytes() for path in folder.glob("isthmus.db*"))
+
+
 async def test_a_kept_key_is_sealed_in_the_database_and_opens_in_the_config(backend: Backend, tmp_path: Path) -> None:
     network = await backend.network()
     await backend.enrolled(network, "gw", Kind.JUMP)
@@ -140,11 +149,8 @@ async def test_a_kept_key_is_sealed_in_the_database_and_opens_in_the_config(back
     private = parse(created.config.text).interface.private_key
     assert private is not None
     secrets = [private.reveal().encode(), bytes.fromhex(private.reveal_hex()), private.reveal_hex().encode()]
-    with sqlite3.connect(tmp_path / "isthmus.db") as database:
-        dump = "\n".join(database.iterdump()).encode()
-        sealed = database.execute("SELECT sealed FROM kept_keys").fetchone()[0]
-    stored = dump + b"".join(path.read_bytes() for path in tmp_path.glob("isthmus.db*"))
-    assert sealed
+    sealed, stored = raw_content(tmp_path)
+    assert len(sealed) > 32
     assert not any(secret in stored for secret in secrets)
     regenerated = await backend.peers.regenerate(ADA, created.peer.id)
     assert await backend.static_text(created.peer.id) == regenerated.text

@@ -5,19 +5,23 @@ import os
 import re
 import select
 import signal
+import socket
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 START_SECONDS = 40
-COMMAND = [sys.executable, "-c", "from isthmus.cli.main import run; run()"]
+COMMAND = (sys.executable, "-c", "from isthmus.cli.main import run; run()")
+
+# One server for all of them, whichever way the tests are spread.
+pytestmark = pytest.mark.xdist_group("cli-journey")
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,13 @@ class Running:
     url: str
     password: str
     folder: Path
+    command: tuple[str, ...] = COMMAND
 
     def run(self, *arguments: str, stdin: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("ISTHMUS_")}
         environment |= {"ISTHMUS_DATA_DIR": str(self.folder), "XDG_CONFIG_HOME": str(self.folder / "config")}
         return subprocess.run(
-            [*COMMAND, *arguments],
+            [*self.command, *arguments],
             input=stdin,
             env=environment | variables,
             capture_output=True,
@@ -56,27 +61,24 @@ def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ISTHMUS_")}
     # Port 0 would not tell which one it got: take one, give it back, and let the server have it.
     port = free_port()
-    process = subprocess.Popen(
-        [*COMMAND, "server", "--data-dir", str(folder), "--listen", f"127.0.0.1:{port}"],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=(folder / "log").open("wb"),
-    )
-    try:
-        greeting = read_until(process, b"Ctrl-C")
-        found = re.search(r"password +(\S+)", greeting)
-        assert found, greeting
-        wait_for(folder / "server.sock")
-        yield Running(f"http://127.0.0.1:{port}", found[1], folder)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=20)
-    assert process.returncode == 0
+    arguments = ["server", "--data-dir", str(folder), "--listen", f"127.0.0.1:{port}"]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen([*COMMAND, *arguments], env=environment, stdout=subprocess.PIPE, stderr=log) as process,
+    ):
+        try:
+            greeting = read_until(process, b"Ctrl-C")
+            found = re.search(r"password +(\S+)", greeting)
+            assert found, greeting
+            wait_for(folder / "server.sock")
+            yield Running(f"http://127.0.0.1:{port}", found[1], folder)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()
 
 
 def free_port() -> int:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
 
@@ -181,13 +183,13 @@ def test_every_change_made_by_command_is_in_the_audit_log(backend: Running) -> N
     ]
 
 
-def test_more_rows_than_a_page_are_all_listed(backend: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_rows_than_a_page_are_all_listed(backend: Running) -> None:
     backend.done("network", "create", "many", "--cidr", "10.40.0.0/24")
     for number in range(5):
         backend.done("peer", "create", f"p{number}", "--network", "many")
     small = "from isthmus.cli import client, main; client.PAGE = 2; main.run()"
-    monkeypatch.setattr(sys.modules[__name__], "COMMAND", [sys.executable, "-c", small])
-    names = [peer["name"] for peer in backend.json("peer", "list", "--network", "many")["items"]]
+    paging = replace(backend, command=(sys.executable, "-c", small))
+    names = [peer["name"] for peer in paging.json("peer", "list", "--network", "many")["items"]]
     assert names == [f"p{number}" for number in range(5)]
 
 

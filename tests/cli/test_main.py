@@ -82,12 +82,15 @@ def test_help_of_all_and_completion_load_nothing_heavy(arguments: list[str], env
     assert "peer" in ran.stdout
 
 
-def ran_with_modules(arguments: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def ran_with_modules(
+    arguments: list[str], environment: dict[str, str], without: str = ""
+) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, which writes the modules that it loaded as its last words."""
     code = (
         "import atexit, json, sys\n"
-        "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+        "atexit.register(lambda: print(json.dumps(sorted(filter(None, sys.modules))), file=sys.stderr))\n"
         f"sys.argv = {['isthmus', *arguments]!r}\n"
+        f"sys.modules[{without!r}] = None\n"
         "from isthmus.cli.main import run\nrun()"
     )
     return subprocess.run(
@@ -105,17 +108,17 @@ def test_a_running_agent_carries_nothing_that_it_does_not_need(tmp_path: Path) -
     assert not {"typer", "pydantic", "fastapi", "sqlalchemy", "segno"} & set(loaded)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "extra", "package"),
+    [(["server"], "server", "sqlalchemy"), (["agent", "run"], "agent", "websockets")],
+)
 def test_a_package_that_is_missing_is_named_with_the_way_to_get_it(
-    isthmus: Run, monkeypatch: pytest.MonkeyPatch
+    arguments: list[str], extra: str, package: str
 ) -> None:
-    for name in [each for each in sys.modules if each.startswith(("isthmus.server", "isthmus.agent"))]:
-        monkeypatch.delitem(sys.modules, name)
-    for noun, package in (("server", "pydantic"), ("agent", "websockets")):
-        monkeypatch.setitem(sys.modules, package, None)
-        shown = isthmus(noun, "run") if noun == "agent" else isthmus(noun)
-        assert shown.code == 1
-        assert f"the {noun} needs the package {package}" in shown.err
-        assert f"pip install 'isthmus[{noun}]'" in shown.err
+    ran = ran_with_modules(arguments, {}, without=package)
+    assert ran.returncode == 1
+    assert f"the {extra} needs the package {package}" in ran.stderr
+    assert f"pip install 'isthmus[{extra}]'" in ran.stderr
 
 
 def test_a_mistyped_noun_is_a_usage_error_that_names_the_right_one(isthmus: Run) -> None:

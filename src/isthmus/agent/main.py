@@ -9,22 +9,19 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from isthmus.agent import contact, facts, logs
-from isthmus.agent.adapters.backend import choose
+from isthmus.agent import contact, facts
 from isthmus.agent.adapters.changes import HostChanges
 from isthmus.agent.adapters.control_plane import ServerConnection, check_server, tls_context
 from isthmus.agent.adapters.control_plane import enroll as ask_to_enroll
-from isthmus.agent.adapters.net import LinuxNet
-from isthmus.agent.adapters.sysctl import LinuxSysctls
-from isthmus.agent.adapters.tools import watch_children_by_descriptor
-from isthmus.agent.apply import Applier, Surroundings
+from isthmus.agent.apply import Applier
 from isthmus.agent.errors import AlreadyEnrolled, SessionEnded
 from isthmus.agent.loop import Agent, Contact
 from isthmus.agent.pace import Pace, race
 from isthmus.agent.plan import Plan
-from isthmus.agent.settings import INTERFACE, Settings
+from isthmus.agent.settings import Settings
 from isthmus.agent.state import Identity, StateDir
 from isthmus.agent.status import Status, status_of
+from isthmus.agent.wiring import applier_for
 from isthmus.agent.worker import Worker
 from isthmus.protocol.agent import EnrollAnswer, EnrollRequest
 
@@ -83,12 +80,13 @@ async def run(settings: Settings) -> None:
     server = ServerConnection(url, identity.session_token, tls_context(url, settings.ca_file))
     with state.locked():
         changes = HostChanges()
-        applier = _applier(settings, state, changes)
+        applier = applier_for(settings, state, changes)
         log.info("agent started", interface=applier.interface, peer=identity.peer_name, server=url)
         try:
             with changes:
                 await _serve(settings, applier, server, changes)
-        except SessionEnded:
+        except SessionEnded as ended:
+            log.error("taking the tunnel down", reason=str(ended))
             await applier.take_down()
             state.save_identity(msgspec.structs.replace(identity, ended=True, session_token=""))
             raise
@@ -100,7 +98,7 @@ async def plan(settings: Settings) -> Plan:
     """What `run` would do to this host now for the last config that was applied here."""
     state = StateDir(Path(settings.state_dir))
     state.enrolled()
-    applier = _applier(settings, state)
+    applier = applier_for(settings, state)
     return Plan(()) if applier.applied is None else await applier.plan(applier.applied)
 
 
@@ -108,7 +106,7 @@ async def status(settings: Settings) -> Status:
     """This host's identity, interface and neighbours, and what the running agent, if any, knows of the server."""
     state = StateDir(Path(settings.state_dir))
     identity, _ = state.enrolled()
-    applier = _applier(settings, state)
+    applier = applier_for(settings, state)
     host, wireguard = await applier.observe()
     note = contact.read(Path(settings.runtime_dir), applier.interface)
     return status_of(identity, applier, (host, wireguard.kind), note)
@@ -125,27 +123,11 @@ async def leave(settings: Settings) -> Plan:
     with state.locked():
         done = Plan(())
         if state.identity() is not None:
-            applier = _applier(settings, state)
+            applier = applier_for(settings, state)
             done = await applier.take_down()
             contact.remove(Path(settings.runtime_dir), applier.interface)
         state.clear()
         return done
-
-
-def interface_name(settings: Settings, network: str) -> str:
-    """`ist-` and as much of the network's name as fits, unless the settings name one."""
-    return settings.interface or f"ist-{network}"[:15].rstrip("-")
-
-
-def _applier(settings: Settings, state: StateDir, changes: HostChanges | None = None) -> Applier:
-    logs.configure(settings.log_level)
-    watch_children_by_descriptor()
-    identity, key = state.enrolled()
-    interface = interface_name(settings, identity.network_name)
-    if not INTERFACE.fullmatch(interface):
-        raise ValueError(f"{state.path}/identity.json names a network {identity.network_name!r} that cannot be one")
-    host = Surroundings(lambda link: choose(settings.backend, interface, link), LinuxNet(changes), LinuxSysctls())
-    return Applier(interface, key, state, host)
 
 
 async def _serve(settings: Settings, applier: Applier, server: ServerConnection, changes: HostChanges) -> None:

@@ -16,6 +16,7 @@ PREFIX = "ISTHMUS_AGENT_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 # What Linux takes for an interface, nft for (part of) an identifier, and neither mistakes for an option.
 INTERFACE = re.compile(r"[a-z][a-z0-9-]{0,14}")
+LONGEST_INTERFACE = 15
 
 Backend = Literal["auto", "kernel", "userspace"]
 

@@ -104,6 +104,7 @@ class Enrollments(Protocol):
     async def put(self, token: EnrollmentToken) -> None:
         """Stores the peer's token; an older one of the same peer ends."""
 
+    async def find(self, digest: Digest) -> EnrollmentToken | None: ...
     async def lock(self, digest: Digest) -> EnrollmentToken | None:
         """The token, which nobody else can claim until this transaction ends."""
 

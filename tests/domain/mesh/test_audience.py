@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.domain.addresses import Endpoint
@@ -15,7 +15,7 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Peer, audience_of, desired_revision
 from isthmus.domain.mesh.tunnel import Tunnel, tunnel_for
 from tests.builders import a_jump, a_key, a_network, a_peer, a_static
-from tests.domain.strategies import Topology, few, offers_of, peers, topologies
+from tests.domain.strategies import Topology, offers_of, peers, topologies
 
 LAN = (ip_network("192.168.50.0/24"),)
 NEWCOMERS = st.integers(100, 120)
@@ -78,7 +78,7 @@ def concerned(audience: Audience, peer: Peer) -> bool:
     return audience is Audience.EVERYONE or (audience is Audience.JUMPS and peer.is_jump)
 
 
-@few
+@settings(max_examples=80)
 @given(topology=topologies(blocking=False), data=st.data())
 def test_all_whose_tunnel_changed_are_in_the_audience(topology: Topology, data: st.DataObject) -> None:
     mesh = Mesh(topology.network, topology.peers)
@@ -90,7 +90,7 @@ def test_all_whose_tunnel_changed_are_in_the_audience(topology: Topology, data: 
             assert concerned(audience, peer), (peer, audience)
 
 
-@few
+@settings(max_examples=80)
 @given(data=st.data())
 def test_over_a_walk_of_changes_a_tunnel_moves_only_with_its_desired_revision(data: st.DataObject) -> None:
     mesh = Mesh(a_network())

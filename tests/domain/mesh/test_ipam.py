@@ -267,6 +267,10 @@ class TestSuggestions:
         pool, taken = IPv4Network("10.20.0.0/24"), [IPv4Network("10.20.0.0/26"), IPv4Network("10.20.0.128/25")]
         assert next_free_cidr(pool, 26, taken) == IPv4Network("10.20.0.64/26")
 
+    def test_behind_a_smaller_block_the_next_one_starts_at_a_boundary_of_its_own_size(self) -> None:
+        pool, taken = IPv4Network("10.20.0.0/24"), [IPv4Network("10.20.0.0/27")]
+        assert next_free_cidr(pool, 26, taken) == IPv4Network("10.20.0.64/26")
+
     def test_the_last_block_of_the_address_space_can_be_suggested(self) -> None:
         pool = IPv4Network("255.255.255.0/24")
         assert next_free_cidr(pool, 25, [IPv4Network("255.255.255.0/25")]) == IPv4Network("255.255.255.128/25")

@@ -40,9 +40,10 @@ class TestIPv4Cidr:
     @given(hostile_text)
     def test_raises_nothing_but_a_refusal(self, text: str) -> None:
         try:
-            assert parse_cidr_v4(str(parse_cidr_v4(text))) == parse_cidr_v4(text)
-        except InvalidValue as refusal:
-            assert refusal.field == "/cidr_v4"  # noqa: PT017
+            cidr = parse_cidr_v4(text)
+        except InvalidValue:
+            return
+        assert parse_cidr_v4(str(cidr)) == cidr
 
 
 class TestIPv6Cidr:

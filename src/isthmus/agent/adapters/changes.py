@@ -1,6 +1,7 @@
 """Hears from the kernel that links, addresses, routes, rules or packet filters of the host changed."""
 
 import asyncio
+import errno
 import socket
 
 _NETLINK_NETFILTER = 12
@@ -26,15 +27,17 @@ class HostChanges:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._is_fresh = False
         for each in self._sockets:
             asyncio.get_running_loop().remove_reader(each)
             each.close()
+        self._sockets.clear()
 
     def is_same(self) -> bool:
-        """Whether nothing changed since the last call; False at the first."""
+        """Whether nothing changed since the last call; False at the first, and while nobody listens."""
         for each in self._sockets:
             self._read(each)
-        same, self._is_fresh = self._is_fresh, True
+        same, self._is_fresh = self._is_fresh, bool(self._sockets)
         return same
 
     async def wait(self) -> None:
@@ -56,8 +59,9 @@ class HostChanges:
                 each.recv(_BUFFER)
             except BlockingIOError:
                 return
-            except OSError:
-                # ENOBUFS: so much changed that some of it was not told.
-                pass
+            except OSError as error:
+                # So much changed that some of it could not be told.
+                if error.errno != errno.ENOBUFS:
+                    raise
             self._is_fresh = False
             self._heard.set()

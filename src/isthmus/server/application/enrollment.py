@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from isthmus.domain.errors import EnrollmentTokenInvalid, RateLimited
-from isthmus.domain.ids import PeerId, SessionId
-from isthmus.domain.mesh.enrollment import Session
+from isthmus.domain.errors import EnrollmentTokenInvalid, NotFound, RateLimited
+from isthmus.domain.ids import Digest, PeerId, SessionId
+from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer, audience_of
 from isthmus.server.application import secrets
@@ -53,11 +53,8 @@ class EnrollmentService:
     async def _enroll(self, caller: Caller, token: str, public_key: str, hostname: str, now: datetime) -> Enrolled:
         key = parse_public_key(public_key)
         async with self._store.transaction() as tx:
-            found = await tx.enrollments.lock(secrets.digest_of(token))
-            if found is None:
-                raise EnrollmentTokenInvalid
+            network, found = await _locked(tx, secrets.digest_of(token))
             claimed = found.claimed(key, now)
-            network = await tx.networks.lock((await tx.peers.get(found.peer_id)).network_id)
             before = await tx.peers.get(found.peer_id)
             await check_key_is_free(tx, key, before.id)
             after = replace(before, public_key=key)
@@ -82,3 +79,19 @@ class EnrollmentService:
         await tx.sessions.end_of_peer(peer_id)
         await tx.sessions.add(Session(SessionId(self._ids.new()), peer_id, token.digest, now))
         return token
+
+
+async def _locked(tx: Transaction, digest: Digest) -> tuple[Network, EnrollmentToken]:
+    """The token and its peer's network. The network is locked first, as by everybody: who took the token first
+    and whoever deletes its peer would wait for each other."""
+    seen = await tx.enrollments.find(digest)
+    if seen is None:
+        raise EnrollmentTokenInvalid
+    try:
+        network = await tx.networks.lock((await tx.peers.get(seen.peer_id)).network_id)
+    except NotFound:
+        raise EnrollmentTokenInvalid from None
+    found = await tx.enrollments.lock(digest)
+    if found is None:
+        raise EnrollmentTokenInvalid
+    return network, found

@@ -1,5 +1,6 @@
 """The networks in memory: what agents are sent, without a query. It can be thrown away and is rebuilt on demand."""
 
+import asyncio
 from dataclasses import dataclass, field
 
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
@@ -71,32 +72,47 @@ class MeshMemory:
         self._store = store
         self._networks: dict[NetworkId, NetworkMemory] = {}
         self._homes: dict[PeerId, NetworkId] = {}
+        self._loading = asyncio.Lock()
+        self._told: dict[NetworkId, int] = {}
 
     def known(self, network_id: NetworkId) -> NetworkMemory | None:
         return self._networks.get(network_id)
 
     async def around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
         """The network of a peer, and the peer. Raises `NotFound`."""
-        memory = self._networks.get(self._homes.get(peer_id, NetworkId(peer_id)))
-        if memory is None or peer_id not in memory.peers:
-            memory = await self._load(peer_id)
+        memory = self._home_of(peer_id)
+        if memory is None:
+            # A thousand agents that come back at once wait here for one reading of their network.
+            async with self._loading:
+                memory = self._home_of(peer_id) or await self._load(peer_id)
         return memory, memory.peers[peer_id]
 
+    def _home_of(self, peer_id: PeerId) -> NetworkMemory | None:
+        network_id = self._homes.get(peer_id)
+        memory = None if network_id is None else self._networks.get(network_id)
+        return memory if memory is not None and peer_id in memory.peers else None
+
     async def _load(self, peer_id: PeerId) -> NetworkMemory:
+        memory = await self._read(peer_id)
+        # A commit that was told while the store was read found nothing here to move on.
+        while memory.network.revision < self._told.get(memory.network.id, 0):
+            memory = await self._read(peer_id)
+        network_id = memory.network.id
+        self._networks[network_id] = memory
+        self._homes.update(dict.fromkeys(memory.peers, network_id))
+        return memory
+
+    async def _read(self, peer_id: PeerId) -> NetworkMemory:
         async with self._store.reading() as tx:
             peer = await tx.peers.get(peer_id)
             memory = NetworkMemory(await tx.networks.get(peer.network_id))
             for other in await tx.peers.of_network(peer.network_id):
                 memory.put(other)
-        known = self._networks.get(peer.network_id)
-        if known is not None and known.network.revision >= memory.network.revision and peer_id in known.peers:
-            return known  # a commit or another load was faster
-        self._networks[peer.network_id] = memory
-        self._homes.update(dict.fromkeys(memory.peers, peer.network_id))
         return memory
 
     def changed(self, commit: Commit) -> None:
         """Take a commit over. A network that is not in memory stays out of it until somebody asks."""
+        self._note(commit)
         memory = self._networks.get(commit.network_id)
         if memory is None:
             return
@@ -112,6 +128,12 @@ class MeshMemory:
                 self._homes.pop(peer_id, None)
         elif commit.network.revision > memory.network.revision:
             self._forget(commit.network_id)
+
+    def _note(self, commit: Commit) -> None:
+        if commit.network is None:
+            self._told.pop(commit.network_id, None)
+        else:
+            self._told[commit.network_id] = max(commit.network.revision, self._told.get(commit.network_id, 0))
 
     def _forget(self, network_id: NetworkId) -> None:
         memory = self._networks.pop(network_id, None)

@@ -112,7 +112,8 @@ class Stream:
 
 
 async def _send(send: Send, data: bytes) -> None:
-    await asyncio.wait_for(send({"type": "websocket.send", "text": data.decode()}), SEND_SECONDS)
+    async with asyncio.timeout(SEND_SECONDS):
+        await send({"type": "websocket.send", "text": data.decode()})
 
 
 class StreamHub:

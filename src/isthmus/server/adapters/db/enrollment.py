@@ -9,7 +9,8 @@ from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts, upsert_into, values_of
 from isthmus.server.adapters.db.tables import enrollment_tokens, sessions
 
-TOKEN_LOCKED = select(enrollment_tokens).where(enrollment_tokens.c.digest == bindparam("digest")).with_for_update()
+TOKEN = select(enrollment_tokens).where(enrollment_tokens.c.digest == bindparam("digest"))
+TOKEN_LOCKED = TOKEN.with_for_update()
 TOKENS_OF = select(enrollment_tokens).where(enrollment_tokens.c.peer_id.in_(bindparam("peer_ids", expanding=True)))
 SAVE_TOKEN = update(enrollment_tokens).where(enrollment_tokens.c.digest == bindparam("of_digest"))
 
@@ -24,6 +25,10 @@ class SqlEnrollments:
 
     async def put(self, token: EnrollmentToken) -> None:
         await self._statements.write(upsert_into(enrollment_tokens, self._statements.dialect), values_of(token))
+
+    async def find(self, digest: Digest) -> EnrollmentToken | None:
+        row = await self._statements.row(TOKEN, {"digest": digest})
+        return None if row is None else token_of(row)
 
     async def lock(self, digest: Digest) -> EnrollmentToken | None:
         row = await self._statements.row(TOKEN_LOCKED, {"digest": digest})

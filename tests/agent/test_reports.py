@@ -1,0 +1,79 @@
+"""Reports: what changed and only that, the urgent first, and nobody starves."""
+
+from dataclasses import replace
+
+from isthmus.agent.reports import Reports
+from isthmus.domain.addresses import Endpoint
+from isthmus.protocol.agent import MAX_REPORTS
+from isthmus.wireguard.keys import PublicKey
+from isthmus.wireguard.state import InterfaceState, PeerState
+from tests.agent.builders import a_key
+
+HOME = Endpoint("203.0.113.5", 4242)
+AWAY = Endpoint("198.51.100.9", 4242)
+
+
+def key(number: int) -> PublicKey:
+    return PublicKey.parse(a_key(number))
+
+
+def interface(*peers: PeerState) -> InterfaceState:
+    return InterfaceState(None, 0, 0, {peer.public_key: peer for peer in peers})
+
+
+def test_an_unchanged_neighbour_is_reported_once() -> None:
+    reports, state = Reports(), interface(PeerState(key(1), HOME, latest_handshake=5, rx=1, tx=2))
+    (report,) = reports.draw(state)
+    assert (report.endpoint, report.latest_handshake, report.rx, report.tx) == (str(HOME), 5, 1, 2)
+    assert reports.draw(state) == (report,)
+    reports.accepted()
+    assert reports.draw(state) == ()
+
+
+def test_a_neighbour_of_which_nothing_is_known_is_not_reported() -> None:
+    assert Reports().draw(interface(PeerState(key(1)))) == ()
+
+
+def test_a_new_session_is_told_everything_again() -> None:
+    reports, state = Reports(), interface(PeerState(key(1), HOME, latest_handshake=5))
+    reports.draw(state)
+    reports.accepted()
+    reports.forget()
+    assert len(reports.draw(state)) == 1
+
+
+def test_a_new_endpoint_is_urgent_until_the_server_knows_it() -> None:
+    reports, state = Reports(), interface(PeerState(key(1), HOME, latest_handshake=5))
+    assert reports.is_urgent(state)
+    reports.draw(state)
+    reports.accepted()
+    assert not reports.is_urgent(state)
+    moved = interface(replace(state.peers[key(1)], endpoint=AWAY))
+    assert reports.is_urgent(moved)
+    assert not reports.is_urgent(interface(replace(state.peers[key(1)], rx=99)))
+
+
+def test_an_endpoint_that_only_the_config_knows_is_not_urgent() -> None:
+    assert not Reports().is_urgent(interface(PeerState(key(1), HOME)))
+
+
+def test_all_of_many_changes_are_reported_in_turn_the_urgent_first() -> None:
+    reports = Reports()
+    peers = [PeerState(key(number), HOME, latest_handshake=1, rx=1) for number in range(1, MAX_REPORTS + 45)]
+    seen: list[str] = []
+    for _ in range(2):
+        drawn = reports.draw(interface(*peers))
+        assert len(drawn) <= MAX_REPORTS
+        seen += [report.public_key for report in drawn]
+        reports.accepted()
+    assert sorted(seen) == sorted(str(peer.public_key) for peer in peers)
+    # Everybody has traffic all the time; the one that moved does not wait for its turn, all others do.
+    busy = [replace(peer, rx=2) for peer in peers]
+    busy[200] = replace(busy[200], endpoint=AWAY)
+    first = [report.public_key for report in reports.draw(interface(*busy))]
+    assert first[0] == str(busy[200].public_key)
+    reports.accepted()
+    still_busy = interface(*(replace(peer, rx=3) for peer in busy))
+    second = [report.public_key for report in reports.draw(still_busy)]
+    left_out = {str(peer.public_key) for peer in peers} - set(first)
+    assert set(second[: len(left_out)]) == left_out

@@ -1,4 +1,0 @@
-async def test_x(store):
-    await store.check()
-    async with store.reading() as tx:
-        assert await tx.networks.all() == []
