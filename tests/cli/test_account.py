@@ -177,3 +177,22 @@ def test_the_audit_log_is_listed_newest_first_as_answered(isthmus: Run, server: 
     server.on("GET /api/v1/audit?limit=20&before=99", page(entry | {"number": 98, "subject": "laptop"}))
     lines = isthmus("audit", "list", "--limit", "20", "--before", "99").out.splitlines()
     assert lines[1].split() == ["11-23", "20:09:48", "user:admin", "peer.create", "laptop", "done"]
+
+
+def test_a_password_is_changed_and_never_shown(isthmus: Run, remote: tuple[str, Script], tmp_path: Path) -> None:
+    url, script = remote
+    script.on("PUT /api/v1/auth/password", b"", status=204)
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.write_text(PASSWORD, encoding="utf-8")
+    new.write_text(f"{PASSWORD} again", encoding="utf-8")
+    files = ("--current-password-file", str(old), "--new-password-file", str(new))
+    shown = isthmus("password", "change", "--server", url, *files)
+    assert shown.code == 0, shown.err
+    assert script.bodies_of("PUT") == [{"current_password": PASSWORD, "new_password": f"{PASSWORD} again"}]
+    assert PASSWORD not in shown.out + shown.err
+
+
+def test_a_lost_password_is_replaced_and_shown_once(isthmus: Run, remote: tuple[str, Script]) -> None:
+    url, script = remote
+    script.on("POST /api/v1/auth/password/reset", {"password": "abcd-efgh"})
+    assert "abcd-efgh" in isthmus("password", "reset", "admin", "--server", url).out

@@ -16,6 +16,7 @@ COMMANDS = {
     "login": ("account:login_app", "Sign in to a server elsewhere."),
     "logout": ("account:logout_app", "Sign out and forget the token."),
     "whoami": ("account:whoami_app", "Show who you are to the server."),
+    "password": ("password:app", "Change your password, or reset a lost one."),
     "network": ("networks:app", "Networks: their CIDRs, settings and addresses."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
