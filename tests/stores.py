@@ -54,6 +54,11 @@ class PostgresServer:
         commands = [str(delete(table)) for table in tables] + ["UPDATE backend SET ula = NULL, audited = 0"]
         self.run("psql", "--dbname", name, *(f"--command={command}" for command in commands))
 
+    def cut_connections(self) -> None:
+        """What a restart of the server does to its clients."""
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+        self.run("psql", "--dbname", "postgres", "--command", f"{others} AND application_name = 'isthmus'")
+
     def run(self, name: str, *arguments: str) -> None:
         command = [program(name), "--host", str(self.folder), "--username", "postgres", "--no-password", *arguments]
         subprocess.run(command, timeout=START_TIMEOUT, check=True, capture_output=True)

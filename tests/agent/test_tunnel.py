@@ -94,16 +94,18 @@ def test_a_plan_changes_nothing(gw: AgentHost, lab: Lab) -> None:
     assert picture(fresh) == before
 
 
-def test_a_peer_that_comes_or_goes_disturbs_no_session(mesh: None, gw: AgentHost, one: AgentHost) -> None:
-    handshakes = gw.shell(f"wg show {INTERFACE} latest-handshakes")
-    (line,) = [line for line in handshakes.splitlines() if one.public_key in line]
+def test_a_peer_that_comes_or_goes_disturbs_no_session(
+    mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost
+) -> None:
+    before = sorted(gw.shell(f"wg show {INTERFACE} latest-handshakes").splitlines())
     stranger = a_neighbour(77, allowed_ips=("10.20.0.77/32",))
-    config = gw.jump_config(one)
-    (step,) = gw.apply(a_config(*config.neighbours, stranger, **rest_of(config)))["steps"]
-    assert "remove peer" in step
-    assert one.public_key not in step
-    assert line in gw.shell(f"wg show {INTERFACE} latest-handshakes")
-    assert stranger.public_key in gw.shell(f"wg show {INTERFACE} peers")
+    config = gw.jump_config(one, two)
+    for neighbours, said in (((*config.neighbours, stranger), "peer"), (config.neighbours, "remove peer")):
+        (step,) = gw.apply(a_config(*neighbours, **rest_of(config)))["steps"]
+        assert step.startswith(f"wireguard: {said} {stranger.public_key}")
+        assert one.public_key not in step
+        assert set(before) <= set(gw.shell(f"wg show {INTERFACE} latest-handshakes").splitlines())
+    assert sorted(gw.shell(f"wg show {INTERFACE} latest-handshakes").splitlines()) == before
 
 
 def rest_of(config: object) -> dict[str, object]:
@@ -136,10 +138,10 @@ def test_isolated_peers_reach_the_jump_peer_only(mesh: None, gw: AgentHost, one:
 
 @pytest.mark.case("SEED-089")
 def test_encapsulated_traffic_leaves_with_the_jump_peers_address(
-    mesh: None, gw: AgentHost, one: AgentHost, web: Host
+    mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost, web: Host
 ) -> None:
     assert source_of_pings(web, one, str(web.ipv4)) == str(one.host.ipv4)
-    encapsulated = gw.jump_config(one, encapsulated=(one.v4, one.v6))
+    encapsulated = gw.jump_config(one, two, encapsulated=(one.v4, one.v6))
     gw.apply(encapsulated)
     one.apply(one.member_config(gw, routes=EVERYTHING))
     assert source_of_pings(web, one, str(web.ipv4)) == GATEWAY
@@ -151,14 +153,17 @@ def test_encapsulated_traffic_leaves_with_the_jump_peers_address(
     assert gw.shell("nft list tables") == "table inet isthmus\n"
     one.apply(one.member_config(gw))
     assert source_of_pings(web, one, str(web.ipv4)) == str(one.host.ipv4)
-    gw.apply(a_config(one.as_member(), addresses=(gw.v4, gw.v6), listen_port=51820, routes=NETWORK))
+    members = (one.as_member(), two.as_member())
+    gw.apply(a_config(*members, addresses=(gw.v4, gw.v6), listen_port=51820, routes=NETWORK))
     assert gw.shell("nft list tables") == ""
     assert gw.shell("sysctl -n net.ipv4.ip_forward net.ipv6.conf.all.forwarding") == "0\n0\n"
 
 
-def test_strict_reverse_path_checks_do_not_cut_the_tunnel_off(mesh: None, gw: AgentHost, one: AgentHost) -> None:
+def test_strict_reverse_path_checks_do_not_cut_the_tunnel_off(
+    mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost
+) -> None:
     one.shell("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
-    gw.apply(gw.jump_config(one, encapsulated=(one.v4, one.v6)))
+    gw.apply(gw.jump_config(one, two, encapsulated=(one.v4, one.v6)))
     one.apply(one.member_config(gw, routes=EVERYTHING))
     assert one.host.ping(gw.v4).loss == 0
     one.apply(one.member_config(gw))

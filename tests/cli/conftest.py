@@ -106,7 +106,7 @@ def handler_of(script: Script) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(raw)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = answer  # noqa: N815  # the names are http.server's
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer  # noqa: N815  # the names are http.server's
 
         def log_message(self, format: str, *args: object) -> None:
             """Stay quiet: what was asked is recorded."""

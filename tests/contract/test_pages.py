@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import IPv6Network
+from random import Random
 from uuid import UUID
 
 import pytest
@@ -20,6 +21,8 @@ async def test_a_walk_over_peers_loses_none_while_rows_come_and_go(store: Store)
     await put_network(store)
     present = [a_peer(number) for number in range(10, 200, 10)]
     await put_peers(store, present)
+    others = [number for number in range(1, 190) if number % 10]
+    Random(7).shuffle(others)
     seen: list[Peer] = []
     page = Page(limit=4)
     while True:
@@ -28,9 +31,8 @@ async def test_a_walk_over_peers_loses_none_while_rows_come_and_go(store: Store)
         if not rows:
             break
         seen += rows
-        number = rows[-1].id.int
         # New rows before and behind the cursor, and one gone that was seen.
-        await put_peers(store, [a_peer(number - 5), a_peer(number + 1)])
+        await put_peers(store, [a_peer(others.pop()) for _ in range(4)])
         async with store.transaction() as tx:
             await tx.peers.delete(rows[0].id)
         page = Page(limit=4, after=rows[-1].id)
@@ -42,8 +44,11 @@ async def test_a_walk_over_peers_loses_none_while_rows_come_and_go(store: Store)
 async def test_ids_sort_by_their_bytes_on_every_database(store: Store) -> None:
     await put_network(store)
     numbers = [1, 0x0A << 120, 0x7F << 120, 0x80 << 120, 0xFF << 120]
-    peers = [replace(a_peer(2), id=UUID(int=number), name=f"p{n}", public_key=None) for n, number in enumerate(numbers)]
-    await put_peers(store, [replace(peer, addresses=()) for peer in reversed(peers)])
+    peers = [
+        a_peer(2, id=UUID(int=number), name=f"peer-{place}", public_key=None, addresses=())
+        for place, number in enumerate(numbers)
+    ]
+    await put_peers(store, reversed(peers))
     async with store.reading() as tx:
         assert [peer.id.int for peer in await tx.peers.page(Page(), PeerFilter())] == numbers
         assert [peer.id.int for peer in await tx.peers.page(Page(2, peers[1].id), PeerFilter())] == numbers[2:4]

@@ -34,10 +34,13 @@ async def assert_empty_and_usable(store: Store) -> None:
 
 
 async def test_a_transaction_that_raises_leaves_nothing(store: Store) -> None:
-    with pytest.raises(Broken):
+    async def work() -> None:
         async with store.transaction() as tx:
             await fill(tx)
             raise Broken
+
+    with pytest.raises(Broken):
+        await work()
     await assert_empty_and_usable(store)
 
 
@@ -99,23 +102,30 @@ async def test_whoever_waits_for_a_writer_may_give_up(store: Store) -> None:
         assert (await tx.networks.get(network.id)).revision == 5
 
 
+async def fail_within(tx: Transaction) -> None:
+    """A use case that goes on after a conflict."""
+    await fill(tx)
+    with pytest.raises(Conflict):
+        await tx.networks.add(a_network())
+
+
 async def test_a_transaction_in_which_a_statement_failed_never_commits(store: Store) -> None:
     """Even when the use case swallows the conflict: PostgreSQL would roll back silently, SQLite commit the rest."""
     with pytest.raises(Conflict):
         async with store.transaction() as tx:
-            await fill(tx)
-            with pytest.raises(Conflict):
-                await tx.networks.add(a_network())
+            await fail_within(tx)
     await assert_empty_and_usable(store)
 
 
 async def test_a_transaction_in_which_a_statement_failed_runs_no_other(store: Store) -> None:
-    with pytest.raises(Conflict):
+    async def work() -> None:
         async with store.transaction() as tx:
-            await fill(tx)
-            with pytest.raises(Conflict):
-                await tx.networks.add(a_network())
+            await fail_within(tx)
             await tx.networks.all()
+            raise Broken
+
+    with pytest.raises(Conflict):
+        await work()
 
 
 async def test_readers_see_one_state_while_others_write(store: Store) -> None:

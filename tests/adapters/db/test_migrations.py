@@ -1,0 +1,114 @@
+"""The migrations lead to the schema of the code, and nowhere when the database is not theirs to change."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Connection, MetaData, create_engine, make_url, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from isthmus.server.adapters.db import migrate, open_store
+from isthmus.server.adapters.db.migrate import upgrade
+from isthmus.server.adapters.db.tables import metadata
+from isthmus.server.ports import Store, StoreUnavailable
+
+
+async def on_connection(url: str, work: Any) -> Any:
+    """Run `work(connection)` in a transaction on the database at `url`."""
+    if url.startswith("sqlite"):
+        engine = create_engine(url)
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        finally:
+            engine.dispose()
+    postgres = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    try:
+        async with postgres.begin() as connection:
+            return await connection.run_sync(work)
+    finally:
+        await postgres.dispose()
+
+
+def differences(connection: Connection) -> list[Any]:
+    return list(compare_metadata(MigrationContext.configure(connection), metadata))
+
+
+def reflected_checks(connection: Connection) -> set[str]:
+    found = MetaData()
+    found.reflect(connection)
+    return {str(each.name) for table in found.tables.values() for each in table.constraints if each.name}
+
+
+async def test_the_migrated_schema_is_that_of_the_tables(empty_database_url: str) -> None:
+    await migrate(empty_database_url)
+    assert await on_connection(empty_database_url, differences) == []
+    # The comparison looks at neither checks nor names of primary keys.
+    declared = {str(each.name) for table in metadata.tables.values() for each in table.constraints}
+    assert declared <= await on_connection(empty_database_url, reflected_checks)
+
+
+async def test_to_migrate_again_changes_nothing(store: Store, database_url: str) -> None:
+    await store.check()
+    if database_url.startswith("postgresql"):
+        await migrate(database_url)
+    await store.close()
+    await migrate(database_url)
+    assert await on_connection(database_url, differences) == []
+
+
+@pytest.mark.parametrize("backend_name", ["postgresql"])
+async def test_servers_that_start_at_once_migrate_once(empty_database_url: str) -> None:
+    await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
+    assert await on_connection(empty_database_url, differences) == []
+
+
+async def test_a_schema_newer_than_the_code_is_refused_with_what_to_do(database_url: str) -> None:
+    def pretend_to_be_newer(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+
+    def be_present_again(connection: Connection) -> None:
+        connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+    await on_connection(database_url, pretend_to_be_newer)
+    try:
+        with pytest.raises(StoreUnavailable, match=r"schema 9999.*start the newer isthmus.*or restore a backup"):
+            await open_store(database_url)
+    finally:
+        await on_connection(database_url, be_present_again)
+
+
+async def test_the_database_of_another_program_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'photos.db'}"
+
+    def make_photos(connection: Connection) -> None:
+        connection.execute(text("CREATE TABLE photos (id INTEGER)"))
+
+    await on_connection(url, make_photos)
+    with pytest.raises(StoreUnavailable, match="another program"):
+        await open_store(url)
+    assert await on_connection(url, lambda connection: tables_of(connection)) == {"photos"}
+
+
+async def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(Exception):
+        """Stands for whatever ends a migration half-way."""
+
+    def upgrade_half_way(connection: Connection) -> None:
+        upgrade(connection)
+        raise Interrupted
+
+    for module in ("sqlite", "postgres"):
+        monkeypatch.setattr(f"isthmus.server.adapters.db.{module}.upgrade", upgrade_half_way)
+    with pytest.raises(Interrupted):
+        await migrate(empty_database_url)
+    assert await on_connection(empty_database_url, tables_of) == set()
+
+
+def tables_of(connection: Connection) -> set[str]:
+    found = MetaData()
+    found.reflect(connection)
+    return set(found.tables)

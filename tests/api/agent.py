@@ -1,0 +1,139 @@
+"""An agent as the server sees it: enrolls, calls, and talks on the stream."""
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx2
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from isthmus.protocol import agent as wire
+from isthmus.wireguard.keys import PrivateKey
+from tests.server import API, Server, bearer
+
+NUMBERS = itertools.count(1)
+LARGEST = 16 * 1024 * 1024
+
+
+def a_public_key() -> str:
+    return str(PrivateKey.generate().public())
+
+
+def a_name(stem: str = "peer") -> str:
+    """A name that no other test of this process uses."""
+    return f"{stem}-{next(NUMBERS)}"
+
+
+def a_network(admin: httpx2.Client, **fields: Any) -> Any:
+    """A new network without IPv4, unless `fields` say otherwise."""
+    return admin.post("/networks", json={"name": a_name("net")} | fields).raise_for_status().json()
+
+
+def a_peer(admin: httpx2.Client, network: Any, **fields: Any) -> Any:
+    """A new peer with what is shown of it once."""
+    if fields.get("kind") == "jump":
+        fields = {"endpoint": "198.51.100.7:51820"} | fields
+    body = {"name": a_name()} | fields
+    return admin.post(f"/networks/{network['id']}/peers", json=body).raise_for_status().json()
+
+
+def enroll_body(token: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "token": token,
+        "public_key": a_public_key(),
+        "hostname": "host",
+        "machine_id": "machine",
+        "agent_version": "0",
+    } | fields
+
+
+def heartbeat(nonce: str, **fields: Any) -> dict[str, Any]:
+    return {
+        "nonce": nonce,
+        "hostname": "host",
+        "machine_id": "machine",
+        "boot_id": "boot",
+        "agent_version": "0",
+        "host_uptime": 10,
+        "agent_uptime": 5,
+        "revision": 0,
+    } | fields
+
+
+@dataclass
+class Agent:
+    """One enrolled agent."""
+
+    server: Server
+    peer_id: str
+    public_key: str
+    token: str
+    session: str
+
+    @classmethod
+    def enrolled(cls, server: Server, created: Any) -> Self:
+        """Spend the enrollment token of a peer that was just created."""
+        body = enroll_body(created["enrollment"]["token"])
+        with server.client() as client:
+            answer = client.post("/agent/enroll", json=body).raise_for_status().json()
+        return cls(server, answer["peer"]["id"], body["public_key"], body["token"], answer["session_token"])
+
+    def client(self) -> httpx2.Client:
+        return self.server.client(self.session)
+
+    def config(self) -> wire.ConfigAnswer:
+        with self.client() as client:
+            answer = client.get("/agent/config").raise_for_status()
+        return msgspec.json.decode(answer.content, type=wire.ConfigAnswer)
+
+    def stream(self, revision: int | None = None) -> "Stream":
+        return Stream(self.server, self.session, revision)
+
+
+class Stream:
+    """`async with agent.stream() as stream:` then `await stream.next()`."""
+
+    def __init__(self, server: Server, token: str | None, revision: int | None = None) -> None:
+        query = "" if revision is None else f"?revision={revision}"
+        self._url = f"ws://{server.address}{API}/agent/stream{query}"
+        self._token = token
+        self._connection: ClientConnection | None = None
+
+    async def __aenter__(self) -> Self:
+        self._connection = await connect(
+            self._url, additional_headers=bearer(self._token), max_size=LARGEST, open_timeout=20, proxy=None
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.connection.close()
+
+    @property
+    def connection(self) -> ClientConnection:
+        assert self._connection is not None
+        return self._connection
+
+    async def next(self) -> wire.FromServer:
+        text = await self.connection.recv()
+        return wire.decode_from_server(text)
+
+    async def next_of(self, *kinds: type[Any]) -> Any:
+        """The next message of one of these kinds; others are passed over."""
+        while True:
+            message = await self.next()
+            if isinstance(message, kinds):
+                return message
+
+    async def send(self, message: wire.FromAgent | str | bytes) -> None:
+        text = message if isinstance(message, str | bytes) else wire.encode(message).decode()
+        await self.connection.send(text)
+
+    async def closed(self) -> int:
+        """Read to the end of the stream; returns the code that it was closed with."""
+        try:
+            while True:
+                await self.connection.recv()
+        except ConnectionClosed:
+            return self.connection.close_code or 0

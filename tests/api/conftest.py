@@ -1,0 +1,43 @@
+"""Servers that the tests of a module share, and callers of every kind."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.server import Server, running
+from tests.stores import POSTGRES, PostgresServer, postgres
+
+__all__ = ["postgres"]
+
+Call = Callable[..., httpx2.Response]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on SQLite."""
+    with running(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module", params=["sqlite", POSTGRES])
+def either_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server on SQLite, and one on PostgreSQL."""
+    folder: Path = tmp_path_factory.mktemp("server")
+    if request.param == "sqlite":
+        with running(folder) as started:
+            yield started
+        return
+    database: PostgresServer = request.getfixturevalue("postgres")
+    name = database.create("template0")
+    with running(folder, database_url=database.url(name)) as started:
+        yield started
+    database.drop(name)
+
+
+@pytest.fixture(scope="module")
+def admin(server: Server) -> Iterator[httpx2.Client]:
+    """Calls with all scopes."""
+    with server.client(server.token("read", "write", "admin")) as client:
+        yield client

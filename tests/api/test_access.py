@@ -1,0 +1,157 @@
+"""Who may call what: every cell of the access table, tried over a socket."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import pytest
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+from websockets.exceptions import InvalidStatus
+
+from isthmus.server.adapters.http.access import ACCESS, Need, UnlistedRoute, check_complete
+from tests.api.agent import Agent, Stream, a_network, a_peer
+from tests.server import API, Server
+
+CALLERS = ["nobody", "read", "write", "admin", "agent", "spent enrollment token", "nonsense"]
+CELLS = [(method, path, caller) for method, path in ACCESS if method != "WS" for caller in CALLERS]
+NAMES = {"network_id", "peer_id", "token_id"}
+
+
+@pytest.fixture(scope="module")
+def agent(server: Server, admin: httpx2.Client) -> Agent:
+    return Agent.enrolled(server, a_peer(admin, a_network(admin)))
+
+
+@pytest.fixture(scope="module")
+def tokens(server: Server, agent: Agent) -> dict[str, str | None]:
+    """What each caller brings."""
+    return {
+        "nobody": None,
+        "read": server.token("read"),
+        "write": server.token("write"),
+        "admin": server.token("admin"),
+        "agent": agent.session,
+        "spent enrollment token": agent.token,
+        "nonsense": "isthmus-api-" + "A" * 43,
+    }
+
+
+@pytest.fixture(scope="module")
+def strangers(server: Server) -> Iterator[httpx2.Client]:
+    """A client whose token is given with each call."""
+    with server.client() as client:
+        yield client
+
+
+def expected(need: Need, caller: str) -> int | None:
+    """The status of a denial; None where the caller gets through to what the route itself says."""
+    if need is Need.NOTHING:
+        return None
+    if need is Need.LOCAL:
+        return 403
+    if need is Need.AGENT:
+        return None if caller == "agent" else 401
+    if caller in {"nobody", "spent enrollment token", "nonsense"}:
+        return 401
+    return None if caller == need.value else 403
+
+
+def filled(path: str) -> str:
+    """The path with ids of things that do not exist, so that nothing happens to those that do."""
+    for name in NAMES:
+        path = path.replace(f"{{{name}}}", str(uuid4()))
+    return path.replace("{address}", "10.0.0.1").removeprefix(API)
+
+
+def audited(admin: httpx2.Client) -> list[Any]:
+    return list(admin.get("/audit", params={"limit": 5}).raise_for_status().json()["items"])
+
+
+@pytest.mark.parametrize(("method", "path", "caller"), CELLS)
+def test_every_cell_of_the_table_is_as_it_says(
+    admin: httpx2.Client, strangers: httpx2.Client, tokens: dict[str, str | None], method: str, path: str, caller: str
+) -> None:
+    token = tokens[caller]
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    newest = audited(admin)[0]["number"]
+    answer = strangers.request(method, filled(path), headers=headers)
+    rows = [row for row in audited(admin) if row["number"] > newest]
+    status = expected(ACCESS[method, path], caller)
+    if status is None:
+        assert answer.status_code not in {401, 403, 405, 500}
+        return
+    assert answer.status_code == status
+    assert answer.json()["code"] == {401: "unauthenticated", 403: "forbidden"}[status]
+    (row,) = rows
+    assert (row["outcome"], row["reason"]) == ("denied", answer.json()["code"])
+    assert row["request_id"] == answer.headers["x-request-id"] == answer.json()["request_id"]
+    assert row["action"].startswith(method)
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+async def test_the_stream_is_for_agents_alone(
+    server: Server, admin: httpx2.Client, tokens: dict[str, str | None], caller: str
+) -> None:
+    if caller == "agent":
+        async with Stream(server, tokens[caller]) as stream:
+            await stream.next()
+        return
+    newest = audited(admin)[0]["number"]
+    with pytest.raises(InvalidStatus) as refused:
+        async with Stream(server, tokens[caller]):
+            pass
+    assert refused.value.response.status_code == 401
+    assert refused.value.response.headers["content-type"] == "application/problem+json"
+    (row,) = [row for row in audited(admin) if row["number"] > newest]
+    assert (row["outcome"], row["reason"]) == ("denied", "unauthenticated")
+
+
+def test_everything_is_answered_on_the_servers_own_socket(server: Server) -> None:
+    with server.local() as local:
+        for method, path in ACCESS:
+            if method != "WS" and ACCESS[method, path] is not Need.AGENT:
+                assert local.request(method, filled(path)).status_code not in {403, 405, 500}, path
+        reset = local.post("/auth/password/reset", json={"username": "admin"})
+    assert reset.status_code == 200
+    with server.client() as client:
+        login = client.post("/auth/login", json={"username": "admin", "password": reset.json()["password"]})
+    assert login.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/networks/", "/../networks", "//networks", "/agent/nothing"])
+def test_a_path_that_nobody_serves_is_a_problem_too(strangers: httpx2.Client, path: str) -> None:
+    answer = strangers.get(path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "route_not_found")
+
+
+@pytest.mark.parametrize("method", ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD"])
+def test_a_method_that_a_path_does_not_take_is_a_problem_too(strangers: httpx2.Client, method: str) -> None:
+    answer = strangers.request(method, "/networks")
+    assert answer.status_code == 405
+    assert "GET" in answer.headers["allow"]
+
+
+def test_the_openapi_document_lists_the_routes_of_the_table_and_no_others(strangers: httpx2.Client) -> None:
+    document = strangers.get("/openapi.json").json()
+    described = {(method.upper(), path) for path, item in document["paths"].items() for method in item}
+    for method, path in described:
+        operation = document["paths"][path][method.lower()]
+        assert bool(operation.get("security")) == (ACCESS[method, path] is not Need.NOTHING)
+    own = {(method, path) for method, path in ACCESS if not path.startswith(f"{API}/agent/")}
+    assert described == own - {("GET", f"{API}/openapi.json")}
+
+
+async def nothing(request: object) -> Response:
+    return Response()
+
+
+def test_a_route_without_a_row_stops_the_start() -> None:
+    known = [Route(path, nothing, methods=[method]) for method, path in ACCESS if method != "WS"]
+    with pytest.raises(UnlistedRoute, match="no row for.*/api/v1/forgotten"):
+        check_complete([*known, Route(f"{API}/forgotten", nothing, methods=["GET"])])
+    with pytest.raises(UnlistedRoute, match="no route for"):
+        check_complete(known[1:])
+    with pytest.raises(UnlistedRoute, match="a kind of route"):
+        check_complete([*known, Mount("/static", nothing)])
