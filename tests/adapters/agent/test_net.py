@@ -1,6 +1,7 @@
 """The host's own network: what is observed is what was done, and a change by others is heard of."""
 
 import asyncio
+from collections.abc import Set
 from ipaddress import ip_address, ip_network
 
 import pytest
@@ -27,7 +28,7 @@ from tests.adapters.agent.network import alone
 
 INTERFACE = "ist-test"
 V4, V6 = ip_address("10.20.0.2"), ip_address("fd00:20::2")
-ROUTES = {
+ROUTES: Set[Route] = {
     Route(ip_network("10.20.0.0/24")),
     Route(ip_network("10.21.0.1/32")),
     Route(ip_network("fd00:20::/64")),
@@ -35,7 +36,7 @@ ROUTES = {
     Route(ip_network("0.0.0.0/0"), 1_224_736_769),
     Route(ip_network("::/0"), 1_224_736_769),
 }
-RULES = {
+RULES: Set[Rule] = {
     Rule(family, 20_000 + number, table, mark, suppress)
     for family in (4, 6)
     for number, table, mark, suppress in ((0, None, None, 0), (1, 1_224_736_769, 0x4900_0001, None))
@@ -43,8 +44,7 @@ RULES = {
 
 
 async def a_host() -> None:
-    await tools.run(["ip", "link", "add", INTERFACE, "type", "dummy"])
-    await tools.run(["ip", "link", "add", "eth0", "type", "dummy"])
+    await tools.run(["ip", "link", "add", INTERFACE, "type", "veth", "peer", "name", "eth0"])
     await tools.run(["ip", "link", "set", "eth0", "up"])
     await tools.run(["ip", "route", "add", "10.9.0.0/16", "dev", "eth0"])
 
@@ -65,8 +65,9 @@ def test_what_was_done_is_observed_and_can_be_undone() -> None:
         return full, await net.observe(INTERFACE)
 
     full, empty = alone(work)
-    assert full.link == Link("dummy", 1380, True, "isthmus:p-1", frozenset({V4, V6}))
-    assert (full.routes, full.rules) == (ROUTES, RULES)
+    assert full.link == Link("veth", 1380, True, "isthmus:p-1", frozenset({V4, V6}))
+    assert full.routes == ROUTES
+    assert full.rules == RULES
     assert full.foreign_routes[ip_network("10.9.0.0/16")] == "eth0"
     assert empty.link is not None
     assert (empty.link.addresses, empty.routes, empty.rules) == (frozenset(), frozenset(), frozenset())

@@ -77,8 +77,7 @@ def test_an_allowed_ip_that_moves_is_held_by_one_peer_in_either_order(run: Calla
         for giver, taker in ((ONE, TWO), (TWO, ONE)):
             start = (PeerChange(giver, allowed_ips=(network,)), PeerChange(taker, allowed_ips=()))
             await wireguard.change(INTERFACE, InterfaceChange(peers=start))
-            moved = (PeerChange(ONE, allowed_ips=(network,) if taker == ONE else ()),)
-            moved += (PeerChange(TWO, allowed_ips=(network,) if taker == TWO else ()),)
+            moved = tuple(PeerChange(key, allowed_ips=(network,) if key == taker else ()) for key in (ONE, TWO))
             await wireguard.change(INTERFACE, InterfaceChange(peers=moved))
             peers = (await wireguard.state(INTERFACE)).peers
             assert peers[taker].allowed_ips == {network}
