@@ -1,29 +1,24 @@
 """What was answered survives: a process that dies at any moment loses nothing that it has said."""
 
-import subprocess
-import sys
 from random import Random
 
 import pytest
 
 from isthmus.server.adapters.db import open_store
+from tests.contract.committing import a_committing_process
 
 RANDOM = Random(11)
 
 
 @pytest.mark.parametrize("lines", [RANDOM.randrange(1, 120) for _ in range(4)])
 async def test_a_killed_process_loses_nothing_that_it_committed(database_url: str, lines: int) -> None:
-    command = [sys.executable, "-m", "tests.contract.committing", database_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        try:
-            for _ in range(lines):
-                assert process.stdout.readline()
-        finally:
-            process.kill()
+    async with a_committing_process(database_url) as committing:
+        for _ in range(lines):
+            assert await committing.stdout.readline()
+        committing.process.kill()
         # It went on meanwhile: what it said until it died counts too.
-        rest = process.stdout.read().split(b"\n")
-    said = lines + len([line for line in rest[:-1] if line])
+        rest = (await committing.stdout.read()).split(b"\n")
+    said = lines + len(rest) - 1
     store = await open_store(database_url)
     try:
         async with store.reading() as tx:

@@ -90,7 +90,7 @@ async def test_the_database_of_another_program_is_refused_and_stays_as_it_was(tm
     await on_connection(url, make_photos)
     with pytest.raises(StoreUnavailable, match="another program"):
         await open_store(url)
-    assert await on_connection(url, lambda connection: tables_of(connection)) == {"photos"}
+    assert await on_connection(url, tables_of) == {"photos"}
 
 
 async def test_a_migration_that_fails_leaves_nothing(empty_database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

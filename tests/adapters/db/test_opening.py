@@ -5,8 +5,6 @@ import os
 import resource
 import sqlite3
 import stat
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +16,7 @@ from isthmus.server.ports import Conflict, StoreUnavailable
 from isthmus.server.records import AuditEntry, Outcome
 from lab.waiting import wait_until
 from tests.builders import NOON
+from tests.contract.committing import a_committing_process
 from tests.contract.filling import ADA
 from tests.stores import PostgresServer
 
@@ -31,7 +30,7 @@ def an_entry(reason: str = "") -> AuditEntry:
 
 @ON_SQLITE
 async def test_a_second_opening_of_a_file_is_refused(store: SqlStore, database_url: str) -> None:
-    with pytest.raises(StoreUnavailable, match="another server has .* open: stop it first"):
+    with pytest.raises(StoreUnavailable, match=r"another server has .* open: stop it first"):
         await open_store(database_url)
     await store.check()
     await store.close()
@@ -40,19 +39,29 @@ async def test_a_second_opening_of_a_file_is_refused(store: SqlStore, database_u
 
 @ON_SQLITE
 async def test_a_second_process_on_a_file_is_refused_until_the_first_dies(database_url: str) -> None:
-    command = [sys.executable, "-m", "tests.contract.committing", database_url]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as first:
-        try:
-            assert first.stdout is not None
-            assert first.stdout.readline() == b"1\n"
-            second = subprocess.run(command, capture_output=True, timeout=30, check=False)
-            assert second.returncode != 0
-            assert b"another server has" in second.stderr
-            with pytest.raises(StoreUnavailable, match="another server"):
-                await open_store(database_url)
-        finally:
-            first.kill()
+    async with a_committing_process(database_url) as first:
+        assert await first.stdout.readline() == b"1\n"
+        async with a_committing_process(database_url) as second:
+            _, errors = await asyncio.wait_for(second.process.communicate(), 30)
+        assert second.process.returncode
+        assert b"another server has" in errors
+        with pytest.raises(StoreUnavailable, match="another server"):
+            await open_store(database_url)
     await (await open_store(database_url)).close()
+
+
+@ON_SQLITE
+async def test_a_store_that_is_closed_says_so_and_closes_again_without_harm(store: SqlStore) -> None:
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.check()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await store.reading().__aenter__()
+
+
+def modes_in(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
 
 
 async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
@@ -60,7 +69,7 @@ async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     try:
         store = await open_store(f"sqlite:///{tmp_path / 'new.db'}")
         await store.check()
-        modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+        modes = modes_in(tmp_path)
         await store.close()
     finally:
         os.umask(before)
@@ -68,7 +77,7 @@ async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 
 async def test_a_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="cannot write to the folder .*/nowhere: No such file"):
+    with pytest.raises(StoreUnavailable, match=r"cannot write to the folder .*/nowhere: No such file"):
         await open_store(f"sqlite:///{tmp_path}/nowhere/isthmus.db")
 
 

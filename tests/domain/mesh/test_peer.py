@@ -54,16 +54,22 @@ class TestKind:
 
 
 class TestFlags:
-    @pytest.mark.parametrize("flag", ["isolated", "full_encapsulation"])
-    def test_a_jump_peer_has_none(self, flag: str) -> None:
-        with pytest.raises(InvalidValue) as caught:
-            check_flags(Kind.JUMP, **{"isolated": False, "full_encapsulation": False} | {flag: True})
-        assert caught.value.field == f"/{flag}"
+    def test_a_jump_peer_has_none(self) -> None:
+        with pytest.raises(InvalidValue, match="isolated"):
+            check_flags(a_jump(isolated=True))
+        with pytest.raises(InvalidValue, match="full_encapsulation"):
+            check_flags(a_jump(full_encapsulation=True))
 
     def test_other_peers_have_any(self) -> None:
-        check_flags(Kind.JUMP, isolated=False, full_encapsulation=False)
-        check_flags(Kind.DYNAMIC, isolated=True, full_encapsulation=True)
-        check_flags(Kind.STATIC, isolated=True, full_encapsulation=True)
+        check_flags(a_jump())
+        check_flags(a_peer(isolated=True, full_encapsulation=True))
+        check_flags(a_static(isolated=True, full_encapsulation=True))
+
+    def test_nobody_reaches_the_ranges_behind_an_isolated_peer(self) -> None:
+        ranges = (ip_network("192.168.50.0/24"),)
+        check_flags(a_peer(additional_allowed_ips=ranges))
+        with pytest.raises(InvalidValue, match="isolated"):
+            check_flags(a_peer(isolated=True, additional_allowed_ips=ranges))
 
 
 class TestTexts:

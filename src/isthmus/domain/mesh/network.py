@@ -107,12 +107,13 @@ def parse_cidr_v4(text: str, field: str = "/cidr_v4") -> IPv4Network:
 
 
 def parse_cidr_v6(text: str, ula: IPv6Network, field: str = "/cidr_v6") -> IPv6Network:
-    """A /64 of the backend's own ULA /48."""
+    """A /64 of the backend's own ULA /48, except its first, which is the backend's."""
     cidr = parse_network(text, field)
-    if not isinstance(cidr, IPv6Network) or cidr.prefixlen != V6_PREFIX or not cidr.subnet_of(ula):
+    is_ours = isinstance(cidr, IPv6Network) and cidr.prefixlen == V6_PREFIX and cidr.subnet_of(ula)
+    if not isinstance(cidr, IPv6Network) or not is_ours or cidr.network_address == ula.network_address:
         raise InvalidValue(
             field,
-            f"is not a /64 of this backend's own {ula}",
+            f"is not a /64 of this backend's own {ula} behind the first",
             "leave it out to get the next free one",
         )
     return cidr

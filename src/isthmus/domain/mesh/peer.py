@@ -140,15 +140,15 @@ def check_kind_has_what_it_needs(kind: Kind, endpoint: Endpoint | None, public_k
         )
 
 
-def check_flags(kind: Kind, *, isolated: bool, full_encapsulation: bool) -> None:
-    """A jump peer forwards for others, so it can neither be isolated nor send all its traffic through another."""
-    if kind is Kind.JUMP and isolated:
+def check_flags(peer: Peer) -> None:
+    """Refuse flags that contradict each other: a jump peer forwards for others, an isolated one is reached by none."""
+    if peer.is_jump and peer.isolated:
         raise InvalidValue("/isolated", "is not for jump peers, which forward for others")
-    if kind is Kind.JUMP and full_encapsulation:
-        raise InvalidValue(
-            "/full_encapsulation",
-            "is not for jump peers, which carry the traffic of others",
-        )
+    if peer.is_jump and peer.full_encapsulation:
+        raise InvalidValue("/full_encapsulation", "is not for jump peers, which carry the traffic of others")
+    if peer.isolated and peer.additional_allowed_ips:
+        problem = "is not for isolated peers, which nobody reaches"
+        raise InvalidValue("/additional_allowed_ips", problem, "drop the ranges, or the isolation")
 
 
 def parse_text(text: str, field_name: str, longest: int = MAX_TEXT) -> str:

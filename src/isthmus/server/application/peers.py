@@ -114,7 +114,6 @@ class PeerService:
         endpoint = None if draft.endpoint is None else Endpoint.parse(draft.endpoint)
         given = None if draft.public_key is None else parse_public_key(draft.public_key)
         rules.check_kind_has_what_it_needs(draft.kind, endpoint, given)
-        rules.check_flags(draft.kind, isolated=draft.isolated, full_encapsulation=draft.full_encapsulation)
         if draft.keep_private_key and private is None:
             raise InvalidValue("/keep_private_key", "is for static peers whose key the server makes")
         await _check_name_is_free(tx, network.id, name)
@@ -123,7 +122,7 @@ class PeerService:
         offers = rules.parse_offers(draft.additional_allowed_ips, network)
         await _check_offers(tx, network.id, None, offers)
         peer_id = PeerId(self._ids.new())
-        return Peer(
+        peer = Peer(
             id=peer_id,
             network_id=network.id,
             name=name,
@@ -139,6 +138,8 @@ class PeerService:
             labels=rules.parse_labels(draft.labels),
             server_made_key=private is not None,
         )
+        rules.check_flags(peer)
+        return peer
 
     async def get(self, peer_id: PeerId) -> tuple[Peer, Network, EnrollmentToken | None]:
         async with self._store.reading() as tx:
@@ -195,7 +196,7 @@ class PeerService:
             full_encapsulation=chosen(update.full_encapsulation, before.full_encapsulation),
         )
         rules.check_kind_has_what_it_needs(after.kind, after.endpoint, None)
-        rules.check_flags(after.kind, isolated=after.isolated, full_encapsulation=after.full_encapsulation)
+        rules.check_flags(after)
         return after
 
     async def delete(self, caller: Caller, peer_id: PeerId, version: int | None, *, force: bool) -> None:

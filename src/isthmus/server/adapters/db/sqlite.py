@@ -22,8 +22,7 @@ from isthmus.server.adapters.db.statements import ENGINE_OPTIONS, AnyResult, Run
 from isthmus.server.adapters.db.waiting import to_its_end
 from isthmus.server.ports import StoreUnavailable
 
-WRITER_PATIENCE = 10.0  # seconds that a writer waits for those before it
-READER_PATIENCE = 10.0
+PATIENCE = 10.0  # seconds that a transaction waits for those before it
 MOST_READERS = 8
 # Seconds that the whole loop waits for another program that writes to the file; no second server can.
 LOCK_PATIENCE = 0.25
@@ -49,10 +48,11 @@ class Sqlite:
         except BaseException:
             os.close(self._claim)
             raise
-        self._turns = asyncio.Lock()
+        self._writers = asyncio.Lock()
         self._committer = ThreadPoolExecutor(1, "sqlite-commit")
         self._idle_readers: list[Connection] = []
-        self._seats = asyncio.Semaphore(MOST_READERS)
+        self._readers = asyncio.Semaphore(MOST_READERS)
+        self._is_closed = False
 
     async def migrate(self) -> None:
         """Bring the schema to the newest version; nobody else may use the store meanwhile."""
@@ -67,25 +67,23 @@ class Sqlite:
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Statements]:
-        await patiently(self._turns, WRITER_PATIENCE, "writes")
-        statements = Statements("sqlite", runner(self._writer), read_only=False)
-        driver = driver_of(self._writer)
-        try:
-            begin(driver, "BEGIN IMMEDIATE")
-            yield statements
-            statements.check()
-            await self._commit(driver)
-        finally:
-            statements.end()
-            # True after a commit only if that failed; then, as after any exception, nothing shall stay.
-            if driver.in_transaction:
-                driver.rollback()
-            self._turns.release()
+        async with self._turn(self._writers, "write to"):
+            statements = Statements("sqlite", runner(self._writer), read_only=False)
+            driver = driver_of(self._writer)
+            try:
+                begin(driver, "BEGIN IMMEDIATE")
+                yield statements
+                statements.check()
+                await self._commit(driver)
+            finally:
+                statements.end()
+                # Still in it after any exception, one of the commit included: then nothing shall stay.
+                if driver.in_transaction:
+                    driver.rollback()
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Statements]:
-        await patiently(self._seats, READER_PATIENCE, "reads")
-        try:
+        async with self._turn(self._readers, "read"):
             connection = self._idle_readers.pop() if self._idle_readers else self._new_reader()
             statements = Statements("sqlite", runner(connection), read_only=True)
             driver = driver_of(connection)
@@ -95,9 +93,24 @@ class Sqlite:
             finally:
                 statements.end()
                 driver.rollback()
-                self._idle_readers.append(connection)
+                if self._is_closed:
+                    connection.close()
+                else:
+                    self._idle_readers.append(connection)
+
+    @asynccontextmanager
+    async def _turn(self, turns: asyncio.Lock | asyncio.Semaphore, what: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await turns.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(f"too many others {what} the database: try again later") from None
+        try:
+            if self._is_closed:
+                raise StoreUnavailable("the database is closed: the server is stopping")
+            yield
         finally:
-            self._seats.release()
+            turns.release()
 
     async def _commit(self, driver: sqlite3.Connection) -> None:
         loop = asyncio.get_running_loop()
@@ -112,8 +125,11 @@ class Sqlite:
         return connection
 
     async def close(self) -> None:
-        """Waits for the writer, then gives the file free."""
-        await patiently(self._turns, WRITER_PATIENCE, "writes")
+        """Waits for the writer, then gives the file free; a second call does nothing."""
+        if self._is_closed:
+            return
+        async with self._turn(self._writers, "write to"):
+            self._is_closed = True
         for connection in (*self._idle_readers, self._writer):
             connection.close()
         self._engine.dispose()
@@ -189,11 +205,3 @@ def runner(connection: Connection) -> Run:
         return connection.execute(statement, values)
 
     return run
-
-
-async def patiently(turns: asyncio.Lock | asyncio.Semaphore, seconds: float, what: str) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await turns.acquire()
-    except TimeoutError:
-        raise StoreUnavailable(f"too many {what} are waiting for the database: try again later") from None

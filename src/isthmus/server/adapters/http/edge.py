@@ -5,6 +5,8 @@ from enum import Enum
 from typing import Any
 from uuid import uuid4
 
+from starlette.exceptions import HTTPException
+
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.errors import problem
 from isthmus.server.application.caller import ALL_SCOPES, Caller
@@ -25,8 +27,11 @@ SECURITY_HEADERS = [
 ]
 
 
-class BodyTooLarge(Exception):
-    """The body grew over the bound while it was read."""
+class BodyTooLarge(HTTPException):
+    """The body grew over the bound while it was read. Whatever reads bodies lets this kind of exception through."""
+
+    def __init__(self) -> None:
+        super().__init__(413, f"the body is larger than {MAX_BODY} bytes")
 
 
 class Visitors(Enum):
@@ -73,12 +78,12 @@ class Edge:
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Refuse bodies over the bound, announced or not, before anybody buffers them."""
-        refuse = problem("body_too_large", f"the body is larger than {MAX_BODY} bytes", request_id)
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if announced.isdigit() and int(announced[:12]) > MAX_BODY:
+            refuse = problem("body_too_large", BodyTooLarge().detail, request_id)
             await refuse(scope, receive, send)
             return
-        seen, started = 0, False
+        seen = 0
 
         async def counted() -> Message:
             nonlocal seen
@@ -88,16 +93,7 @@ class Edge:
                 raise BodyTooLarge
             return message
 
-        async def watched(message: Message) -> None:
-            nonlocal started
-            started = True
-            await send(message)
-
-        try:
-            await self._app(scope, counted, watched)
-        except BodyTooLarge:
-            if not started:
-                await refuse(scope, receive, send)
+        await self._app(scope, counted, send)
 
 
 def _stamped(send: Send, request_id: str) -> Send:
