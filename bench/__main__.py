@@ -11,17 +11,24 @@ import uvloop
 
 from bench import report
 from bench.cases import BENCHMARKS
+from bench.client import CallFailed
 from bench.measure import Row, Size
+from bench.server import ServerFailed
+from bench.stream import StreamFailed
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Returns 0 whatever the figures are: people read them, and machines differ."""
+    """Returns 0 whatever the figures are: people read them, and machines differ. 1 when there are none."""
     options = parser().parse_args(arguments)
     names = options.only or list(BENCHMARKS)
     size = Size(full=options.size == "full")
     allow_many_sockets()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        rows = runner.run(run(names, size))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            rows = runner.run(run(names, size))
+    except (CallFailed, ServerFailed, StreamFailed) as reason:
+        print(f"bench: {reason}", file=sys.stderr)
+        return 1
     output = options.output or (report.LATEST if size.full and not options.only else None)
     if output is not None:
         report.save(output, rows, full=size.full)

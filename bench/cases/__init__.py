@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from bench.cases import connect, creation, heartbeats, jump_config, memory, propagation, scaling, stalled
+from bench.cases import connect, creation, heartbeats, host, jump_config, memory, propagation, scaling, stalled
 from bench.measure import Row, Size
 
 Benchmark = Callable[[Size], AsyncIterator[Row]]
@@ -17,4 +17,5 @@ BENCHMARKS: dict[str, Benchmark] = {
     "memory": memory.measured,
     "scaling": scaling.measured,
     "stalled": stalled.measured,
+    "host": host.measured,
 }

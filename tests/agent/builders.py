@@ -17,6 +17,7 @@ from isthmus.agent.steps import (
     CreateInterface,
     DropRules,
     EnableForwarding,
+    HonourMarks,
     LinkUp,
     LoadRules,
     MarkInterface,
@@ -103,6 +104,25 @@ def _after(step: Step, host: HostState) -> HostState:
         case ConfigureWireGuard(change):
             assert host.wireguard is not None
             return replace(host, wireguard=_configured(host.wireguard, change))
+        case AddRoute() | RemoveRoute() | AddRule() | RemoveRule():
+            return _routed(step, host)
+        case EnableForwarding(family):
+            return replace(host, forwards=host.forwards | {family})
+        case HonourMarks():
+            return replace(host, honours_marks=True)
+        case LoadRules(script):
+            digest = script.rpartition('comment "')[2].partition('"')[0]
+            names = {line.split()[1] for line in script.splitlines() if line.strip().startswith("chain ")}
+            return replace(host, digest=digest, chains=host.chains | names)
+        case DropRules():
+            return replace(host, digest=None, chains=frozenset())
+        case _:
+            assert host.link is not None
+            return replace(host, link=_linked(step, host.link))
+
+
+def _routed(step: AddRoute | RemoveRoute | AddRule | RemoveRule, host: HostState) -> HostState:
+    match step:
         case AddRoute(route):
             return replace(host, routes=host.routes | {route})
         case RemoveRoute(route):
@@ -114,17 +134,6 @@ def _after(step: Step, host: HostState) -> HostState:
         case RemoveRule(rule):
             assert rule in host.rules
             return replace(host, rules=host.rules - {rule})
-        case EnableForwarding(family):
-            return replace(host, forwards=host.forwards | {family})
-        case LoadRules(script):
-            digest = script.rpartition('comment "')[2].partition('"')[0]
-            names = {line.split()[1] for line in script.splitlines() if line.strip().startswith("chain ")}
-            return replace(host, digest=digest, chains=host.chains | names)
-        case DropRules():
-            return replace(host, digest=None, chains=frozenset())
-        case _:
-            assert host.link is not None
-            return replace(host, link=_linked(step, host.link))
 
 
 def _linked(step: Step, link: Link) -> Link:

@@ -197,9 +197,9 @@ def test_forwarding_starts_after_its_rules_and_is_put_back_when_nobody_needs_it(
     assert kinds.index(LoadRules) < kinds.index(EnableForwarding)
     host = carried_out(steps, HostState())
     alone = desired(a_neighbour(1))
-    assert RestoreForwarding() in plan(alone, host, a_target(jump, has_undo=True)).steps
+    assert RestoreForwarding() in plan(alone, host, a_target(jump, forwarding_changed=True)).steps
     shared = replace(host, chains=host.chains | {"ist_ist_home__forward"})
-    assert RestoreForwarding() not in plan(alone, shared, a_target(jump, has_undo=True)).steps
+    assert RestoreForwarding() not in plan(alone, shared, a_target(jump, forwarding_changed=True)).steps
 
 
 def test_a_host_that_forwarded_before_is_not_changed() -> None:

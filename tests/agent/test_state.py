@@ -24,7 +24,7 @@ def state(tmp_path: Path) -> StateDir:
 def test_what_was_saved_is_read_back(state: StateDir) -> None:
     assert (state.identity(), state.applied(), state.undo(), state.private_key()) == (None, None, Undo(), None)
     applied = Applied(4, a_config(a_gateway()))
-    undo = Undo("ist-office", {"ipv4/ip_forward": "0"})
+    undo = Undo("ist-office", {"ipv4/ip_forward": "0"}, {"ipv4/conf/all/src_valid_mark": "0"})
     key = state.make_private_key()
     state.save_identity(IDENTITY)
     state.save_applied(applied)

@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("agent-tunnel")]
 PICTURE = """
 ip -brief link; ip -brief address; ip route show table all; ip -6 route show table all; ip rule; ip -6 rule
 nft list ruleset; sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv6.conf.default.forwarding
-sysctl -a 2>/dev/null -r 'net.ipv[46].conf.(all|default|eth0|lo).(forwarding|accept_ra|accept_redirects)'
+sysctl -a 2>/dev/null -r 'net.ipv[46].conf.(all|default|eth0|lo).(forwarding|accept_ra|accept_redirects|src_valid_mark)'
 """
 
 
@@ -114,10 +114,10 @@ def rest_of(config: object) -> dict[str, object]:
 
 def test_a_roamed_endpoint_is_kept(mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost) -> None:
     # Its own word differs from what the jump peer sees: the address of the NAT.
-    seen = gw.shell(f"wg show {INTERFACE} endpoints")
+    seen = sorted(gw.shell(f"wg show {INTERFACE} endpoints").splitlines())
     gw.apply(gw.jump_config(one, two, isolated=(one.v4,)))
     gw.apply(gw.jump_config(one, two))
-    assert gw.shell(f"wg show {INTERFACE} endpoints") == seen
+    assert sorted(gw.shell(f"wg show {INTERFACE} endpoints").splitlines()) == seen
     gateway = gw.public_key
     one.shell(f"wg set {INTERFACE} peer {gateway} endpoint 198.51.100.7:4242")
     assert one.apply(one.member_config(gw))["steps"] == []

@@ -116,8 +116,8 @@ class Stream:
         return self._connection
 
     async def next(self) -> wire.FromServer:
-        text = await self.connection.recv()
-        return wire.decode_from_server(text)
+        message: wire.FromServer = wire.decode_from_server(await self.connection.recv())
+        return message
 
     async def next_of(self, *kinds: type[Any]) -> Any:
         """The next message of one of these kinds; others are passed over."""

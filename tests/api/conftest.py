@@ -30,8 +30,8 @@ def either_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
             yield started
         return
     database: PostgresServer = request.getfixturevalue("postgres")
-    name = database.create("template0")
-    with running(folder, database_url=database.url(name)) as started:
+    name = request.node.path.stem
+    with running(folder, database_url=database.create(name)) as started:
         yield started
     database.drop(name)
 

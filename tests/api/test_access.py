@@ -152,9 +152,9 @@ async def nothing(request: object) -> Response:
 
 def test_a_route_without_a_row_stops_the_start() -> None:
     known = [Route(path, nothing, methods=[method]) for method, path in ACCESS if method != "WS"]
-    with pytest.raises(UnlistedRoute, match="no row for.*/api/v1/forgotten"):
+    with pytest.raises(UnlistedRoute, match=r"no row for.*/api/v1/forgotten"):
         check_complete([*known, Route(f"{API}/forgotten", nothing, methods=["GET"])])
     with pytest.raises(UnlistedRoute, match="no route for"):
         check_complete(known[1:])
     with pytest.raises(UnlistedRoute, match="a kind of route"):
-        check_complete([*known, Mount("/static", nothing)])
+        check_complete([*known, Mount("/static", routes=known)])

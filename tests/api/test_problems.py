@@ -45,7 +45,7 @@ def check_problem(answer: httpx2.Response, code: str) -> Any:
 @pytest.mark.parametrize("kind", subclasses(Refusal), ids=lambda kind: kind.__name__)
 def test_every_refusal_has_a_status_and_can_be_shown(kind: type[Refusal]) -> None:
     refusal = some(kind)
-    body = json.loads(of_refusal(refusal, str(uuid4())).body)
+    body = json.loads(bytes(of_refusal(refusal, str(uuid4())).body))
     assert 400 <= body["status"] < 500
     assert body["status"] == STATUS[kind.code]
     assert body["detail"] == str(refusal)
@@ -99,6 +99,11 @@ def enroll(admin: httpx2.Client, server: Server) -> httpx2.Response:
     return admin.post("/agent/enroll", json=enroll_body("isthmus-enroll-nonsense"))
 
 
+def forbidden(admin: httpx2.Client, server: Server) -> httpx2.Response:
+    with server.client(server.token("read")) as reader:
+        return reader.post("/networks", json={})
+
+
 # `internal`, `upstream_unavailable` and `version_conflict` are provoked where faults are: in test_faults.py.
 PROVOKED: dict[str, Callable[[httpx2.Client, Server], httpx2.Response]] = {
     "validation_failed": lambda admin, _: admin.post("/networks", json={"name": "Not A Name"}),
@@ -109,7 +114,7 @@ PROVOKED: dict[str, Callable[[httpx2.Client, Server], httpx2.Response]] = {
     "config_already_shown": shown,
     "enrollment_token_invalid": enroll,
     "unauthenticated": lambda _, server: httpx2.get(f"{server.url}/api/v1/networks"),
-    "forbidden": lambda _, server: server.client(server.token("read")).post("/networks", json={}),
+    "forbidden": forbidden,
     "replay_detected": replayed,
     "rate_limited": guessed,
     "json_invalid": lambda admin, _: admin.post("/networks", content=b'{"name": ', headers=JSON),

@@ -18,10 +18,13 @@ from isthmus.agent.steps import (
     CreateInterface,
     DropRules,
     EnableForwarding,
+    HonourMarks,
+    HostStep,
     LinkStep,
     LoadRules,
     MarkInterface,
     RestoreForwarding,
+    RestoreMarks,
     Step,
 )
 from isthmus.domain.addresses import Endpoint
@@ -125,7 +128,14 @@ class Applier:
         return link.alias == self._alias or (not link.alias and self._state.undo().creating == self.interface)
 
     def _targeting(self) -> Target:
-        return Target(self.interface, self._alias, self._key, has_undo=bool(self._state.undo().sysctls))
+        undo = self._state.undo()
+        return Target(
+            self.interface,
+            self._alias,
+            self._key,
+            forwarding_changed=bool(undo.forwarding),
+            marks_changed=bool(undo.marks),
+        )
 
     async def _target(self, desired: Desired) -> Target:
         wanted = {neighbour.endpoint for neighbour in desired.neighbours.values() if neighbour.endpoint is not None}
@@ -147,16 +157,15 @@ class Applier:
 
     async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> None:
         for group in _batches(steps):
-            for step in group:
-                log.debug("step", step=str(step))
-            if isinstance(group[0], LinkStep):
-                await self._host.net.apply(self.interface, [step for step in group if isinstance(step, LinkStep)])
-                if any(isinstance(step, MarkInterface) for step in group):
-                    self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=None))
-            else:
-                await self._do(group[0], wireguard)
+            log.debug("carrying out", steps=list(map(str, [group] if isinstance(group, HostStep) else group)))
+            if isinstance(group, HostStep):
+                await self._do(group, wireguard)
+                continue
+            await self._host.net.apply(self.interface, group)
+            if any(isinstance(step, MarkInterface) for step in group):
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=None))
 
-    async def _do(self, step: Step, wireguard: WireGuard) -> None:
+    async def _do(self, step: HostStep, wireguard: WireGuard) -> None:
         match step:
             case CreateInterface(interface):
                 self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=interface))
@@ -165,22 +174,32 @@ class Applier:
                 await wireguard.change(self.interface, change)
             case LoadRules(script) | DropRules(script):
                 await self._host.net.load(script)
+            case EnableForwarding() | RestoreForwarding() | HonourMarks() | RestoreMarks():
+                self._set(step)
+
+    def _set(self, step: EnableForwarding | RestoreForwarding | HonourMarks | RestoreMarks) -> None:
+        """Change settings of the host, the former ones written down first."""
+        undo, sysctls = self._state.undo(), self._host.sysctls
+        match step:
             case EnableForwarding(family):
-                undo = self._state.undo()
-                former = self._host.sysctls.before_forwarding(family)
-                self._state.save_undo(msgspec.structs.replace(undo, sysctls=former | undo.sysctls))
-                self._host.sysctls.enable_forwarding(family)
+                former = sysctls.before_forwarding(family) | undo.forwarding
+                self._state.save_undo(msgspec.structs.replace(undo, forwarding=former))
+                sysctls.enable_forwarding(family)
             case RestoreForwarding():
-                undo = self._state.undo()
-                self._host.sysctls.restore(undo.sysctls)
-                self._state.save_undo(msgspec.structs.replace(undo, sysctls={}))
-            case _:
-                raise TypeError(f"{step} is a step of the link")
+                sysctls.restore(undo.forwarding)
+                self._state.save_undo(msgspec.structs.replace(undo, forwarding={}))
+            case HonourMarks():
+                former = sysctls.before_marks() | undo.marks
+                self._state.save_undo(msgspec.structs.replace(undo, marks=former))
+                sysctls.honour_marks()
+            case RestoreMarks():
+                sysctls.restore(undo.marks)
+                self._state.save_undo(msgspec.structs.replace(undo, marks={}))
 
 
-def _batches(steps: Sequence[Step]) -> Iterator[list[Step]]:
+def _batches(steps: Sequence[Step]) -> Iterator[HostStep | list[LinkStep]]:
     """Neighbouring steps of the link together, every other step alone."""
-    batch: list[Step] = []
+    batch: list[LinkStep] = []
     for step in steps:
         if isinstance(step, LinkStep):
             batch.append(step)
@@ -188,6 +207,6 @@ def _batches(steps: Sequence[Step]) -> Iterator[list[Step]]:
         if batch:
             yield batch
         batch = []
-        yield [step]
+        yield step
     if batch:
         yield batch

@@ -41,7 +41,7 @@ class HostState:
     """`routes` and `rules` are those that agents made; `foreign_routes` names the device of each other main route.
 
     `chains` are those in our nft table, `digest` identifies our interface's rules there. `forwards` are the
-    families for which the host forwards.
+    families for which the host forwards, `honours_marks` tells that its reverse path checks look at packets' marks.
     """
 
     link: Link | None = None
@@ -52,3 +52,4 @@ class HostState:
     chains: frozenset[str] = frozenset()
     digest: str | None = None
     forwards: frozenset[Family] = frozenset()
+    honours_marks: bool = False

@@ -16,6 +16,7 @@ from isthmus.agent.steps import (
     CreateInterface,
     DropRules,
     EnableForwarding,
+    HonourMarks,
     LinkUp,
     LoadRules,
     MarkInterface,
@@ -24,6 +25,7 @@ from isthmus.agent.steps import (
     RemoveRoute,
     RemoveRule,
     RestoreForwarding,
+    RestoreMarks,
     SetMtu,
     Step,
 )
@@ -38,7 +40,7 @@ class Target:
     """Where a config is to be made true. `alias` is our mark on the interface.
 
     `resolved` has the address of each endpoint that could be found out; `last` are the neighbours of the config that
-    was applied before; `has_undo` tells that forwarding was changed by us and can be put back.
+    was applied before. `forwarding_changed` and `marks_changed` tell that these settings can be put back.
     """
 
     interface: str
@@ -46,7 +48,8 @@ class Target:
     private_key: PrivateKey
     resolved: Mapping[Endpoint, Endpoint] = field(default_factory=dict)
     last: Mapping[PublicKey, Neighbour] = field(default_factory=dict)
-    has_undo: bool = False
+    forwarding_changed: bool = False
+    marks_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +85,7 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
         *(AddRule(rule) for rule in sorted(wanted.rules - host.rules, key=_rule_order)),
         *_old_rules(wanted, host, target.interface),
         *_old_routes(wanted, host, target.interface),
-        *_old_mark(wanted, host.wireguard),
+        *_old_mark(wanted, host, target),
     ]
     return Plan(tuple(steps), tuple(sorted(remarks)))
 
@@ -95,9 +98,15 @@ def teardown(host: HostState, target: Target) -> Plan:
     # Routes in the interface go with it.
     if host.link is not None:
         steps.append(RemoveInterface(target.interface))
-    if target.has_undo and not host.chains - rules.chains(target.interface):
-        steps.append(RestoreForwarding())
+    if not _is_shared(host, target.interface):
+        steps += [RestoreForwarding()] if target.forwarding_changed else []
+        steps += [RestoreMarks()] if target.marks_changed else []
     return Plan(tuple(steps))
+
+
+def _is_shared(host: HostState, interface: str) -> bool:
+    """Whether another agent on this host may need the same settings."""
+    return bool(host.chains - rules.chains(interface))
 
 
 def _endpoints(desired: Desired, target: Target) -> Iterator[IPAddress]:
@@ -180,8 +189,10 @@ def _forwarding(desired: Desired, host: HostState, target: Target, mark: int) ->
     # Only after the rules are loaded, so that nothing is forwarded that they would stop.
     if forwarding.is_needed:
         yield from (EnableForwarding(family) for family in FAMILIES if family not in host.forwards)
-    elif target.has_undo and not host.chains - rules.chains(interface):
+    elif target.forwarding_changed and not _is_shared(host, interface):
         yield RestoreForwarding()
+    if mark and not host.honours_marks:
+        yield HonourMarks()
 
 
 def _new_routes(wanted: Routing, host: HostState, interface: str) -> Iterator[Step]:
@@ -203,9 +214,13 @@ def _old_routes(wanted: Routing, host: HostState, interface: str) -> Iterator[St
         yield RemoveRoute(route)
 
 
-def _old_mark(wanted: Routing, state: InterfaceState | None) -> Iterator[Step]:
-    if state is not None and state.fwmark and not wanted.mark:
+def _old_mark(wanted: Routing, host: HostState, target: Target) -> Iterator[Step]:
+    if wanted.mark:
+        return
+    if host.wireguard is not None and host.wireguard.fwmark:
         yield ConfigureWireGuard(InterfaceChange(fwmark=0))
+    if target.marks_changed and not _is_shared(host, target.interface):
+        yield RestoreMarks()
 
 
 def _own_routes(host: HostState, interface: str) -> frozenset[Route]:

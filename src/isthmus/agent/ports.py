@@ -55,13 +55,19 @@ class Net(Protocol):
 
 
 class Sysctls(Protocol):
-    """The host's forwarding settings, which take effect at once and change further settings in passing."""
+    """The host's settings, which take effect at once; those of forwarding change further ones in passing."""
 
     def before_forwarding(self, family: Family) -> dict[str, str]:
         """Present values of all that `enable_forwarding` may change."""
         ...
 
     def enable_forwarding(self, family: Family) -> None: ...
+
+    def before_marks(self) -> dict[str, str]:
+        """The present value of what `honour_marks` changes."""
+        ...
+
+    def honour_marks(self) -> None: ...
 
     def restore(self, values: dict[str, str]) -> None: ...
 

@@ -39,10 +39,11 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class Undo(msgspec.Struct, frozen=True):
-    """What to put back: `creating` is an interface that was about to be made, `sysctls` are former values."""
+    """What to put back: `creating` is an interface that was about to be made, the others are former settings."""
 
     creating: str | None = None
-    sysctls: dict[str, str] = {}
+    forwarding: dict[str, str] = {}
+    marks: dict[str, str] = {}
 
 
 class StateDir:

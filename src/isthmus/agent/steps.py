@@ -127,6 +127,20 @@ class RestoreForwarding:
 
 
 @dataclass(frozen=True, slots=True)
+class HonourMarks:
+    """Lets strict reverse path checks see that a reply to WireGuard's own packet came the right way."""
+
+    def __str__(self) -> str:
+        return "let reverse path checks honour marks"
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreMarks:
+    def __str__(self) -> str:
+        return "put the reverse path checks back"
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRules:
     """One nft transaction that replaces this interface's rules in our table."""
 
@@ -158,7 +172,17 @@ LinkStep = (
     | RemoveRule
     | RemoveInterface
 )
-Step = CreateInterface | ConfigureWireGuard | EnableForwarding | RestoreForwarding | LoadRules | DropRules | LinkStep
+HostStep = (
+    CreateInterface
+    | ConfigureWireGuard
+    | EnableForwarding
+    | RestoreForwarding
+    | HonourMarks
+    | RestoreMarks
+    | LoadRules
+    | DropRules
+)
+Step = HostStep | LinkStep
 
 
 def _peer_text(peer: PeerChange) -> str:

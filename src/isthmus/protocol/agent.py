@@ -18,7 +18,10 @@ HEARTBEAT_JITTER = 0.2
 MAX_MESSAGE = 64 * 1024  # from an agent; 1,000 changed peers need about 150 bytes each, sent over several beats
 MAX_REPORTS = 256
 
-Text = Annotated[str, Meta(max_length=255)]
+# People read these in terminals, and PostgreSQL stores no NUL: control characters are refused.
+Text = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+EndpointText = Annotated[str, Meta(max_length=262, pattern=r"\A[!-~]*\Z")]
+ErrorText = Annotated[str, Meta(max_length=500, pattern=r"\A[^\x00-\x08\x0b-\x1f\x7f-\x9f]*\Z")]
 Token = Annotated[str, Meta(min_length=1, max_length=128)]
 Key = Annotated[str, Meta(min_length=44, max_length=44)]
 Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
@@ -129,7 +132,7 @@ class PeerReport(Struct, frozen=True, omit_defaults=True):
     """What the interface shows of one neighbour; only neighbours that changed are reported."""
 
     public_key: Key
-    endpoint: Annotated[str, Meta(max_length=262)] | None = None
+    endpoint: EndpointText | None = None
     latest_handshake: UnixTime = 0
     rx: Count = 0
     tx: Count = 0
@@ -152,7 +155,7 @@ class Applied(Struct, frozen=True, tag="applied"):
 
     revision: Count
     took_ms: Count
-    error: Annotated[str, Meta(max_length=500)] | None = None
+    error: ErrorText | None = None
 
 
 class Resync(Struct, frozen=True, tag="resync"):

@@ -13,7 +13,6 @@ from typing import Any
 import structlog
 import uvloop
 
-from isthmus.domain.addresses import Endpoint
 from isthmus.domain.mesh.network import ula_prefix
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.app import build_app
@@ -21,7 +20,7 @@ from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.db.store import open_store
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.edge import Visitors
-from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, serve
+from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, check_tls, serve
 from isthmus.server.adapters.logs import configure_logs
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
@@ -36,7 +35,7 @@ from isthmus.server.application.peers import PeerService
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
-from isthmus.server.settings import Settings, SettingsRefused, load
+from isthmus.server.settings import Settings, SettingsRefused, listen_address, load
 
 log = structlog.get_logger()
 
@@ -86,7 +85,10 @@ class Fanout:
 async def _run(settings: Settings) -> None:
     with contextlib.ExitStack() as bound:
         listeners = bind(settings, bound)
-        store = await open_store(settings.database)
+        try:
+            store = await open_store(settings.database)
+        except ValueError as error:
+            raise SettingsRefused(f"database_url: {error}") from None
         try:
             await serve_store(settings, store, listeners)
         finally:
@@ -98,10 +100,11 @@ def bind(settings: Settings, bound: contextlib.ExitStack) -> list[Listener]:
     tls = None
     if settings.tls_certificate is not None and settings.tls_key is not None:
         tls = (settings.tls_certificate, settings.tls_key)
+        check_tls(*tls)
     people = Visitors.ALL if settings.agent_listen is None else Visitors.PEOPLE
-    listeners = [Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen, people, tls)]
+    listeners = [Listener(bind_tcp(listen_address(settings.listen)), settings.listen, people, tls)]
     if settings.agent_listen is not None:
-        sock = bind_tcp(Endpoint.parse(settings.agent_listen))
+        sock = bind_tcp(listen_address(settings.agent_listen))
         listeners.append(Listener(sock, settings.agent_listen, Visitors.AGENTS, tls))
     listeners.append(Listener(bind_unix(settings.local_socket), str(settings.local_socket), local=True))
     for listener in listeners:

@@ -3,15 +3,14 @@
 import ipaddress
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from isthmus.domain.addresses import Endpoint
-from isthmus.domain.errors import InvalidValue
+from isthmus.domain.addresses import MAX_PORT, Endpoint
 
 PREFIX = "ISTHMUS_"
 # Variables with the same prefix that other processes and the command line read.
@@ -54,6 +53,7 @@ class Source:
 
     name: str
     values: Mapping[str, Any]
+    spelled: Callable[[str], str] = str
 
 
 def default_data_dir(environment: Mapping[str, str]) -> Path:
@@ -75,7 +75,8 @@ def load(config: Path | None, given: Mapping[str, Any], environment: Mapping[str
                 raise SettingsRefused(f"{source.name}: {key} is no longer a setting: {RETIRED[key]}")
             if key not in Settings.model_fields:
                 known = ", ".join(sorted(Settings.model_fields))
-                raise SettingsRefused(f"{source.name}: {key} is not a setting; remove it, or use one of: {known}")
+                written = source.spelled(key)
+                raise SettingsRefused(f"{source.name}: {written} is not a setting; remove it, or use one of: {known}")
             merged[key], origin[key] = value, source.name
     try:
         settings = Settings(**merged)
@@ -104,7 +105,7 @@ def _environment(environment: Mapping[str, str]) -> Source:
         for name, value in environment.items()
         if name.startswith(PREFIX) and not name.startswith(FOREIGN)
     }
-    return Source("the environment (ISTHMUS_*)", own)
+    return Source("the environment", own, lambda key: PREFIX + key.upper())
 
 
 def _check_pairs(settings: Settings) -> None:
@@ -119,12 +120,22 @@ def _check_pairs(settings: Settings) -> None:
 
 
 def _check_listener(key: str, text: str, settings: Settings) -> None:
-    try:
-        address = ipaddress.ip_address(Endpoint.parse(text, f"/{key}").host)
-    except (InvalidValue, ValueError):
-        raise SettingsRefused(f"{key}: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080") from None
+    address = ipaddress.ip_address(listen_address(text, key).host)
     if settings.tls_certificate is None and settings.plaintext == "loopback" and not address.is_loopback:
         raise SettingsRefused(
             f"{key}: {text} can be reached from other hosts, and tokens would travel in clear: set tls_certificate and "
             'tls_key, or plaintext = "behind-proxy" where a TLS proxy stands before it, or plaintext = "development"'
         )
+
+
+def listen_address(text: str, key: str = "listen") -> Endpoint:
+    """An address of this host and a port; 0.0.0.0 and [::] stand for all addresses. Raises `SettingsRefused`."""
+    host, _, port = text.rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    try:
+        address = ipaddress.ip_address(bare)
+        if (host != bare) != (address.version == 6) or not 0 < int(port) <= MAX_PORT:
+            raise ValueError(text)
+    except ValueError:
+        raise SettingsRefused(f"{key}: {text!r} is not ADDRESS:PORT, such as 127.0.0.1:8080 or [::1]:8080") from None
+    return Endpoint(str(address), int(port))

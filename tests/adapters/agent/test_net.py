@@ -81,7 +81,7 @@ def test_an_interface_that_is_not_there_is_no_failure() -> None:
 def test_a_step_that_the_kernel_refuses_fails_with_its_words() -> None:
     async def work() -> None:
         await a_host()
-        with pytest.raises(ToolFailed, match="down"):
+        with pytest.raises(ToolFailed, match="not up"):
             await LinuxNet().apply(INTERFACE, [AddRoute(Route(ip_network("10.20.0.0/24")))])
 
     alone(work)

@@ -50,7 +50,11 @@ class LinuxNet:
         if interface not in self._seen:
             self._seen[interface] = await self._look(interface)
         # No notification tells of these.
-        return replace(self._seen[interface], forwards=frozenset(filter(sysctl.forwards, FAMILIES)))
+        return replace(
+            self._seen[interface],
+            forwards=frozenset(filter(sysctl.forwards, FAMILIES)),
+            honours_marks=sysctl.honours_marks(),
+        )
 
     async def _look(self, interface: str) -> HostState:
         link, (chains, digest), v4, v6 = await asyncio.gather(

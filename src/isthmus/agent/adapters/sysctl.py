@@ -1,4 +1,4 @@
-"""The kernel's forwarding settings, read and written as files."""
+"""The kernel's settings of forwarding and of reverse path checks, read and written as files."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,8 +7,9 @@ from pathlib import Path
 from isthmus.domain.addresses import Family
 
 ROOT = Path("/proc/sys/net")
-ROUTES = Path("/proc/net/ipv6_route")
+ROUTES = Path("/proc/thread-self/net/ipv6_route")
 _ALL = {4: "ipv4/ip_forward", 6: "ipv6/conf/all/forwarding"}
+_MARKS = "ipv4/conf/all/src_valid_mark"
 # Besides itself, a switch of forwarding sets these for every interface.
 _ALONG = {4: ("forwarding", "accept_redirects"), 6: ("forwarding",)}
 _BY_ADVERTISEMENT = 0x0004_0000
@@ -18,6 +19,11 @@ _NO_PREFIX = "0" * 32
 def forwards(family: Family) -> bool:
     """Whether the host forwards packets of `family`; False where it has none."""
     return _read(_ALL[family]) == "1"
+
+
+def honours_marks() -> bool:
+    """Whether reverse path checks look at marks; True where there is no IPv4, and so no check."""
+    return _read(_MARKS) in (None, "1")
 
 
 class LinuxSysctls:
@@ -39,6 +45,12 @@ class LinuxSysctls:
                 if _read(_accept_ra(device)) == "1":
                     _write(_accept_ra(device), "2")
         _write(_ALL[family], "1")
+
+    def before_marks(self) -> dict[str, str]:
+        return {_MARKS: value} if (value := _read(_MARKS)) is not None else {}
+
+    def honour_marks(self) -> None:
+        _write(_MARKS, "1")
 
     def restore(self, values: dict[str, str]) -> None:
         """Switches first: they overwrite the settings of single interfaces, which follow. Gone interfaces are none."""

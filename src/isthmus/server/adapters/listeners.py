@@ -5,6 +5,7 @@ import contextlib
 import errno
 import os
 import socket
+import ssl
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -60,6 +61,22 @@ def bind_tcp(endpoint: Endpoint) -> socket.socket:
             why = f"cannot be listened on ({error.strerror}): choose another address with --listen"
         raise CannotListen(f"{endpoint} {why}") from None
     return sock
+
+
+def check_tls(certificate: Path, key: Path) -> None:
+    """Raise `CannotListen`, naming the file, unless both are readable PEM files and belong together."""
+    for path in (certificate, key):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise CannotListen(f"{path} cannot be read ({error.strerror}): see tls_certificate and tls_key") from None
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+    except ssl.SSLError as error:
+        why = (
+            "belong to different keys" if error.reason == "KEY_VALUES_MISMATCH" else f"are not usable ({error.reason})"
+        )
+        raise CannotListen(f"{certificate} and {key} {why}: set a PEM certificate chain and its key") from None
 
 
 def bind_unix(path: Path) -> socket.socket:

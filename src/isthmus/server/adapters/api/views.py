@@ -17,6 +17,7 @@ Cidr = Annotated[str, Field(max_length=49, examples=["10.20.0.0/24"])]
 AddressText = Annotated[str, Field(max_length=45, examples=["10.20.0.9"])]
 Seconds = Annotated[int, Field(ge=0, le=10**9)]
 Line = Annotated[str, Field(max_length=120)]
+UserName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["admin"])]
 
 
 class Body(BaseModel):
@@ -63,7 +64,7 @@ class Problem(View):
 
 
 class LoginBody(Body):
-    username: Annotated[str, Field(min_length=1, max_length=63, examples=["admin"])]
+    username: UserName
     password: Annotated[str, Field(min_length=1, max_length=256, json_schema_extra={"format": "password"})]
 
 
@@ -92,7 +93,7 @@ class PasswordBody(Body):
 
 
 class PasswordResetBody(Body):
-    username: Annotated[str, Field(min_length=1, max_length=63, examples=["admin"])]
+    username: UserName
 
 
 class PasswordResetView(View):

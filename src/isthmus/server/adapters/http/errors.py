@@ -143,9 +143,15 @@ async def deny(request: Request, code: str) -> None:
     route = request.scope.get("route")
     action = f"{request.method} {getattr(route, 'path', request.url.path)}"
     try:
-        await request.app.state.services.denials.record(state.caller, action, request.url.path[:200], code)
+        await request.app.state.services.denials.record(state.caller, action, _written(request), code)
     except StoreUnavailable as failure:
         log.error("a denial could not be recorded", request_id=request_id_of(request.scope), error=str(failure))
+
+
+def _written(request: Request) -> str:
+    """The path as it was written, still percent-encoded: decoded it may hold anything, such as a NUL."""
+    path: bytes = request.scope["raw_path"]
+    return path.decode("ascii", "replace")[:MAX_TEXT]
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
