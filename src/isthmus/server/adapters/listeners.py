@@ -74,7 +74,7 @@ def check_tls(certificate: Path, key: Path) -> None:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except ssl.SSLError as error:
         why = (
-            "belong to different keys" if error.reason == "KEY_VALUES_MISMATCH" else f"are not usable ({error.reason})"
+            "belong to different keys" if error.reason == "KEY_VALUES_MISMATCH" else f"are not usable ({error.reason or 'not PEM'})"
         )
         raise CannotListen(f"{certificate} and {key} {why}: set a PEM certificate chain and its key") from None
 
