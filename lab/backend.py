@@ -1,12 +1,14 @@
 """A whole backend in a lab: one real server, and hosts that a real agent made peers of its networks."""
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import httpx2
 
@@ -59,8 +61,7 @@ class Member:
 class Backend:
     """Starts the server; networks and peers follow by the calls below. The lab takes everything away.
 
-        with Lab() as lab:
-            backend = Backend(lab)
+        with Lab() as lab, Backend(lab) as backend:
             backend.create_network("office", cidr_v4="10.20.0.0/24")
             gw = backend.join(lab.host("gw"), "office", kind="jump")
             laptop = backend.join(lab.host("laptop", behind=lab.nat("home")), "office")
@@ -85,6 +86,14 @@ class Backend:
         self.api = httpx2.Client(base_url="http://local/api/v1", transport=transport, timeout=CALL_SECONDS)
         self.await_server()
         self._watch(self.host, self.server.command, self.server.output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.api.close()
 
     def _configure(self, settings: Mapping[str, str]) -> None:
         certificate = self.authority.issue(self.host.ipv4, self.host.ipv6)
@@ -231,7 +240,7 @@ def write_private(path: Path, text: str) -> None:
 def token_in(output: str) -> str:
     """The enrollment token in what `isthmus peer create` or `isthmus peer token` printed."""
     paragraphs = output.split("\n\n")
-    for before, token in zip(paragraphs, paragraphs[1:], strict=False):
+    for before, token in itertools.pairwise(paragraphs):
         if before.startswith("Enrollment token"):
             return token.strip()
     raise LookupError("the command printed no enrollment token")

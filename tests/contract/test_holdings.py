@@ -75,6 +75,7 @@ async def test_ranges_are_swapped(store: Store) -> None:
         await set_free(tx, (10, 20), (30, 40))
         await tx.holdings.swap_free(OFFICE, [Range(v4(10), v4(20))], [Range(v4(11), v4(20))])
         assert await tx.holdings.lowest_free(OFFICE, 4) == Range(v4(11), v4(20))
+        assert await tx.holdings.free_around(OFFICE, v4(30)) == Range(v4(30), v4(40))
         await tx.holdings.swap_free(OFFICE, [Range(v4(11), v4(20)), Range(v4(30), v4(40))], [])
         assert await tx.holdings.lowest_free(OFFICE, 4) is None
         await tx.holdings.swap_free(OFFICE, [], [Range(v4(1), v4(1)), Range(v4(3), v4(3))])
@@ -112,8 +113,8 @@ async def test_a_quarantine_is_over_at_its_end_and_only_a_quarantine(store: Stor
     await put_network(store)
     until = NOON + timedelta(hours=1)
     async with store.transaction() as tx:
-        for holding in HOLDINGS[:2]:
-            await tx.holdings.hold(holding)
+        await tx.holdings.hold(HOLDINGS[0])
+        await tx.holdings.hold(Holding(OFFICE, v4(10), Held.RESERVED, until=NOON))
         await tx.holdings.change(Holding(OFFICE, v4(2), Held.QUARANTINE, until=until))
         assert await tx.holdings.expired(OFFICE, until - timedelta(microseconds=1)) == []
         assert await tx.holdings.expired(OFFICE, until) == [Holding(OFFICE, v4(2), Held.QUARANTINE, until=until)]

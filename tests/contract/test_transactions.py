@@ -61,28 +61,39 @@ async def test_a_transaction_that_is_cancelled_leaves_nothing(store: Store) -> N
     await assert_empty_and_usable(store)
 
 
-@pytest.mark.parametrize("steps", range(0, 40, 3))
-async def test_a_cancellation_at_any_step_leaves_all_or_nothing(store: Store, steps: int) -> None:
+def cancel_later(task: asyncio.Task[None], turns: int) -> None:
+    """Cancel `task` after so many turns of the loop."""
+    if turns:
+        asyncio.get_running_loop().call_soon(cancel_later, task, turns - 1)
+    else:
+        task.cancel()
+
+
+@pytest.mark.parametrize("turns", range(15))
+@pytest.mark.parametrize("moment", ["before", "between", "at the commit"])
+async def test_a_cancellation_at_any_moment_leaves_all_or_nothing(store: Store, moment: str, turns: int) -> None:
     """The block ends normally exactly when its transaction has happened, so that it can be told."""
     is_told = False
 
     async def work() -> None:
         nonlocal is_told
         async with store.transaction() as tx:
-            for _ in range(3):
-                await asyncio.sleep(0)
+            if moment == "between":
+                cancel_later(task, turns)
             await fill(tx)
+            if moment == "at the commit":
+                cancel_later(task, turns)
         is_told = True
 
     task = asyncio.create_task(work())
-    for _ in range(steps):
-        await asyncio.sleep(0)
-    task.cancel()
+    if moment == "before":
+        cancel_later(task, turns)
     await asyncio.wait([task], timeout=ANSWER_WITHIN)
     assert task.done()
     async with store.reading() as tx:
         assert bool(await tx.networks.all()) == is_told
         assert bool(await tx.accounts.users()) == is_told
+    await store.check()
 
 
 async def test_whoever_waits_for_a_writer_may_give_up(store: Store) -> None:

@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from isthmus.domain.addresses import Endpoint, IPNetwork
 from isthmus.domain.errors import InvalidValue
@@ -53,6 +54,8 @@ def read_number(text: str, highest: int) -> int:
     return number
 
 
+# A large interface is read again and again, and nearly all of it is as it was.
+@lru_cache(maxsize=16_384)
 def read_networks(text: str) -> tuple[IPNetwork, ...]:
     """Comma-separated CIDRs; as WireGuard does, cut off set host bits and take a bare address for a /32 or /128."""
     if "%" in text:

@@ -73,9 +73,8 @@ def check_tls(certificate: Path, key: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
     except ssl.SSLError as error:
-        why = (
-            "belong to different keys" if error.reason == "KEY_VALUES_MISMATCH" else f"are not usable ({error.reason or 'not PEM'})"
-        )
+        is_mismatch = error.reason == "KEY_VALUES_MISMATCH"
+        why = "belong to different keys" if is_mismatch else f"are not usable ({error.reason or 'not PEM'})"
         raise CannotListen(f"{certificate} and {key} {why}: set a PEM certificate chain and its key") from None
 
 

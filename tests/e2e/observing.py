@@ -1,0 +1,108 @@
+"""What tests look at on a host: its WireGuard sessions, its state as a whole, and packets over a time."""
+
+import re
+import signal
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from lab import Host, wait_until
+from lab.backend import Member
+
+PING_SECONDS = 0.02
+ANSWER_SECONDS = 0.3
+FOLLOW_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one interface knows of one neighbour; `rx` and `tx` in bytes, `handshake` in Unix seconds, 0 for never."""
+
+    allowed_ips: frozenset[str]
+    handshake: int
+    rx: int
+    tx: int
+
+
+def sessions(member: Member) -> dict[str, Session]:
+    """The neighbours of a member's interface, by public key."""
+    # The first line is the interface's own, with its private key.
+    lines = member.host.run(["wg", "show", member.interface, "dump"]).stdout.splitlines()[1:]
+    found = {}
+    for line in lines:
+        key, _, _, allowed, handshake, rx, tx, _ = line.split("\t")
+        ranges = frozenset() if allowed == "(none)" else frozenset(allowed.split(","))
+        found[key] = Session(ranges, int(handshake), int(rx), int(tx))
+    return found
+
+
+def reaches(host: Host, address: object) -> bool:
+    return bool(host.ping(str(address), count=1, timeout=ANSWER_SECONDS))
+
+
+def await_reach(host: Host, *addresses: object, within: float = FOLLOW_SECONDS) -> None:
+    """Wait until every address answers to `host`."""
+    for address in addresses:
+        wait_until(lambda a=address: reaches(host, a), within=within, what=f"{address} to answer {host.name}")
+
+
+def await_silence(host: Host, *addresses: object, within: float = FOLLOW_SECONDS) -> None:
+    """Wait until no address answers to `host`."""
+    for address in addresses:
+        wait_until(
+            lambda a=address: not reaches(host, a), within=within, what=f"{address} to be out of reach of {host.name}"
+        )
+
+
+SETTINGS = (
+    "net.ipv4.ip_forward",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv4.conf.all.src_valid_mark",
+    "net.ipv4.conf.all.rp_filter",
+)
+
+
+def network_state(host: Host) -> dict[str, str]:
+    """All that an agent could have touched: links, addresses, routes, rules, nft, WireGuard and kernel settings."""
+    commands = {
+        "links": "ip -o link",
+        "addresses": "ip -o address",
+        "routes": "ip route show table all",
+        "routes 6": "ip -6 route show table all",
+        "rules": "ip rule",
+        "rules 6": "ip -6 rule",
+        "nft": "nft --stateless list ruleset",
+        "settings": f"sysctl {' '.join(SETTINGS)}",
+        "state": "ls -A /var/lib/isthmus-agent /run/isthmus-agent /run/wireguard",
+    }
+    return {name: _stable(host.run(command.split(), check=False).stdout) for name, command in commands.items()}
+
+
+def _stable(text: str) -> str:
+    """Without what changes by itself: life times of addresses, counters of WireGuard."""
+    return re.sub(r"(valid_lft|preferred_lft|expires) \S+", "", text)
+
+
+class Pinging:
+    """Echo requests fifty times a second while the block runs; `lost` and `sent` afterwards."""
+
+    def __init__(self, host: Host, address: str) -> None:
+        self._host = host
+        self._command = ["ping", "-n", "-q", "-i", str(PING_SECONDS), address]
+
+    def __enter__(self) -> Self:
+        self._process = self._host.start(self._command, name=f"ping-{id(self)}")
+        self._process.wait_for("PING")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.signal(signal.SIGINT)
+        counts = self._process.wait_for("packets transmitted")
+        found = re.search(r"(\d+) packets transmitted, (\d+) received", counts)
+        if found is None:
+            raise ValueError(f"ping printed {counts!r}")
+        self.sent = int(found[1])
+        # The last request may have left without time for its answer.
+        self.lost = max(0, self.sent - int(found[2]) - 1)
