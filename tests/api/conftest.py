@@ -1,6 +1,6 @@
-"""Servers that the tests of a module share, and callers of every kind."""
+"""Servers that tests share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
@@ -11,19 +11,17 @@ from tests.stores import POSTGRES, PostgresServer, postgres
 
 __all__ = ["postgres"]
 
-Call = Callable[..., httpx2.Response]
 
-
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on SQLite."""
+    """A server on SQLite that all tests of a worker share."""
     with running(tmp_path_factory.mktemp("server")) as started:
         yield started
 
 
 @pytest.fixture(scope="module", params=["sqlite", POSTGRES])
 def either_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server on SQLite, and one on PostgreSQL."""
+    """A server on SQLite, and one on PostgreSQL, for the tests of one module."""
     folder: Path = tmp_path_factory.mktemp("server")
     if request.param == "sqlite":
         with running(folder) as started:
@@ -36,7 +34,7 @@ def either_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     database.drop(name)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def admin(server: Server) -> Iterator[httpx2.Client]:
     """Calls with all scopes."""
     with server.client(server.token("read", "write", "admin")) as client:

@@ -216,9 +216,7 @@ def test_a_hostile_if_match_is_no_fault(target: Target, value: str) -> None:
         assert (answer.status_code == 200) == (value == "*"), answer.text
 
 
-@pytest.mark.parametrize(
-    "value", ["", "Bearer", "Bearer ", "Basic YTpi", "bearer x", "Bearer " + "x" * 8000, "Bearer é"]
-)
+@pytest.mark.parametrize("value", ["", "Bearer", "Basic YTpi", "bearer x", "Bearer " + "x" * 8000, "Bearer \xe9"])
 def test_a_hostile_authorization_is_unauthenticated(target: Target, value: str) -> None:
     with target.server.client() as client:
         for path in ("/networks", "/agent/config"):

@@ -20,13 +20,12 @@ def either_admin(either_server: Server) -> Iterator[httpx2.Client]:
 
 
 def state_of(admin: httpx2.Client) -> Any:
-    """All networks, peers and reservations, without what agents report."""
+    """All networks with their capacities and all peers, without what agents report."""
     networks = admin.get("/networks", params={"limit": 1000}).json()["items"]
     peers = admin.get("/peers", params={"limit": 1000}).json()["items"]
     for peer in peers:
         del peer["status"]
-    held = [admin.get(f"/networks/{network['id']}/reservations").json() for network in networks]
-    return networks, peers, held
+    return networks, peers
 
 
 def newest(admin: httpx2.Client) -> Any:
@@ -82,12 +81,13 @@ def test_an_update_with_a_bad_field_changes_nothing(either_admin: httpx2.Client)
     ):
         problem = refused(admin, "PATCH", f"/networks/{network['id']}", body)
         assert (problem["code"], pointers(problem)) == ("validation_failed", [pointer])
-    for body, pointer in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"owner": "ada", "name": "Not A Name"}, "/name"),
         ({"owner": "ada", "additional_allowed_ips": ["10.5.0.0/25"]}, "/additional_allowed_ips/0"),
         ({"owner": "ada", "isolated": "yes"}, "/isolated"),
         ({"owner": "ada", "kind": "jump"}, "/kind"),
-    ):
+    ]
+    for body, pointer in wrong:
         problem = refused(admin, "PATCH", f"/peers/{peer['id']}", body)
         assert (problem["code"], pointers(problem)) == ("validation_failed", [pointer])
 
@@ -241,7 +241,8 @@ async def test_pages_lose_no_row_while_others_are_made(either_server: Server, ei
             return {answer.raise_for_status().json()["peer"]["id"] for answer in made}
 
         async def read() -> list[str]:
-            seen, after = [], {}
+            seen: list[str] = []
+            after: dict[str, str] = {}
             while True:
                 page = (await client.get("/peers", params=where | after)).raise_for_status().json()
                 seen += [peer["id"] for peer in page["items"]]

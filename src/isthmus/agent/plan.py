@@ -85,6 +85,8 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
         *(AddRule(rule) for rule in sorted(wanted.rules - host.rules, key=_rule_order)),
         *_old_rules(wanted, host, target.interface),
         *_old_routes(wanted, host, target.interface),
+        # With the last address of a family the kernel takes away all its routes too: by now the new ones are there.
+        *_old_addresses(desired, host.link),
         *_old_mark(wanted, host, target),
     ]
     return Plan(tuple(steps), tuple(sorted(remarks)))
@@ -169,14 +171,18 @@ def _endpoint(neighbour: Neighbour, present: PeerState | None, target: Target) -
 
 def _link(desired: Desired, link: Link | None) -> Iterator[Step]:
     link = link or Link(kind="", mtu=0, is_up=False)
-    for address in sorted(link.addresses - desired.addresses, key=_order):
-        yield RemoveAddress(address)
     if link.mtu != desired.mtu:
         yield SetMtu(desired.mtu)
     for address in sorted(desired.addresses - link.addresses, key=_order):
         yield AddAddress(address)
     if not link.is_up:
         yield LinkUp()
+
+
+def _old_addresses(desired: Desired, link: Link | None) -> Iterator[Step]:
+    present = link.addresses if link is not None else frozenset()
+    for address in sorted(present - desired.addresses, key=_order):
+        yield RemoveAddress(address)
 
 
 def _forwarding(desired: Desired, host: HostState, target: Target, mark: int) -> Iterator[Step]:

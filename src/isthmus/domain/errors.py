@@ -118,8 +118,11 @@ class Forbidden(Refusal):
 
 @dataclass(eq=False)
 class ReplayDetected(Refusal):
+    """`nonce` is the one that the next report must carry."""
+
     code = "replay_detected"
-    mend = "fetch the config, which brings a fresh nonce, and report with that one"
+    mend = "report again with the nonce of this answer"
+    nonce: str
 
     def __str__(self) -> str:
         return "the report does not carry the nonce of the last acknowledgement"

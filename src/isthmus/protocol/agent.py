@@ -151,7 +151,10 @@ class Heartbeat(Struct, frozen=True, tag="heartbeat"):
 
 
 class Applied(Struct, frozen=True, tag="applied"):
-    """The agent made `revision` true on its host, or says in `error` why it could not."""
+    """The agent made `revision` true on its host, or says in `error` why it could not.
+
+    Where WebSockets are blocked it is the body of POST /api/v1/agent/applied.
+    """
 
     revision: Count
     took_ms: Count

@@ -62,7 +62,7 @@ class AgentService:
         """
         expected = self._nonces.get(peer_id)
         if expected is not None and beat.nonce != expected:
-            raise ReplayDetected
+            raise ReplayDetected(self.fresh_nonce(peer_id))
         memory, peer = await self._around(peer_id)
         now = self._clock.now()
         status = await self._status(peer_id)

@@ -102,7 +102,7 @@ class Stream:
             try:
                 nonce = await agents.heartbeat(self.peer_id, message)
             except ReplayDetected as stale:
-                self.answer(wire.Refused(stale.code, str(stale), agents.fresh_nonce(self.peer_id)))
+                self.answer(wire.Refused(stale.code, str(stale), stale.nonce))
                 return
             self.answer(wire.Ack(nonce, agents.unix_time()))
         elif isinstance(message, wire.Applied):

@@ -80,6 +80,8 @@ def of_refusal(refusal: Refusal, request_id: str) -> Response:
         members = {"hint": refusal.hint, "errors": [{key: text for key, text in item.items() if text is not None}]}
     elif isinstance(refusal, errors.TransitionNotAllowed):
         members["hint"] = refusal.hint
+    elif isinstance(refusal, errors.ReplayDetected):
+        members["nonce"] = refusal.nonce
     elif isinstance(refusal, RateLimited):
         members["retry_after"] = refusal.retry_after
     return problem(refusal.code, str(refusal), request_id, **members)
