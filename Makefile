@@ -13,7 +13,7 @@ run: ## start a server at http://127.0.0.1:8080; ISTHMUS_* variables reach it
 
 test: lint ## linters, all tests, and how much of the conformance catalogue they prove
 	@status=0; \
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup || status=$$?; \
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile || status=$$?; \
 	$(PYTHON) -m tools.conformance || status=1; \
 	exit $$status
 

@@ -89,15 +89,15 @@ class Agent:
         return msgspec.json.decode(answer.content, type=wire.ConfigAnswer)
 
     def stream(self, revision: int | None = None) -> "Stream":
-        return Stream(self.server, self.session, revision)
+        return Stream(self.server.address, self.session, revision)
 
 
 class Stream:
     """`async with agent.stream() as stream:` then `await stream.next()`."""
 
-    def __init__(self, server: Server, token: str | None, revision: int | None = None) -> None:
+    def __init__(self, address: str, token: str | None, revision: int | None = None) -> None:
         query = "" if revision is None else f"?revision={revision}"
-        self._url = f"ws://{server.address}{API}/agent/stream{query}"
+        self._url = f"ws://{address}{API}/agent/stream{query}"
         self._token = token
         self._connection: ClientConnection | None = None
 

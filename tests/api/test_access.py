@@ -98,12 +98,12 @@ async def test_the_stream_is_for_agents_alone(
     server: Server, admin: httpx2.Client, tokens: dict[str, str | None], caller: str
 ) -> None:
     if caller == "agent":
-        async with Stream(server, tokens[caller]) as stream:
+        async with Stream(server.address, tokens[caller]) as stream:
             await stream.next()
         return
     newest = audited(admin)[0]["number"]
     with pytest.raises(InvalidStatus) as refused:
-        async with Stream(server, tokens[caller]):
+        async with Stream(server.address, tokens[caller]):
             pass
     assert refused.value.response.status_code == 401
     assert refused.value.response.headers["content-type"] == "application/problem+json"

@@ -115,7 +115,7 @@ async def test_the_session_and_not_the_token_serves_later_requests(server: Serve
             check_denied(admin, since, with_token.request(method, path, json=body), "unauthenticated")
     since = last_row(admin)
     with pytest.raises(InvalidStatus) as refused:
-        async with Stream(server, agent.token):
+        async with Stream(server.address, agent.token):
             pass
     assert refused.value.response.status_code == 401
     assert b'"unauthenticated"' in (refused.value.response.body or b"")

@@ -18,6 +18,7 @@ from isthmus.agent.errors import AlreadyEnrolled, SessionEnded
 from isthmus.agent.loop import Agent, Contact
 from isthmus.agent.pace import Pace, race
 from isthmus.agent.plan import Plan
+from isthmus.agent.routing import slot_of
 from isthmus.agent.settings import Settings
 from isthmus.agent.state import Identity, StateDir
 from isthmus.agent.status import Status, status_of
@@ -77,10 +78,11 @@ async def run(settings: Settings) -> None:
     if identity.ended:
         raise SessionEnded
     url = check_server(identity.server, allow_http=settings.allow_http)
-    server = ServerConnection(url, identity.session_token, tls_context(url, settings.ca_file))
     with state.locked():
         changes = HostChanges()
         applier = applier_for(settings, state, changes)
+        context, mark = tls_context(url, settings.ca_file), slot_of(applier.interface).mark
+        server = ServerConnection(url, identity.session_token, context, mark)
         log.info("agent started", interface=applier.interface, peer=identity.peer_name, server=url)
         try:
             with changes:

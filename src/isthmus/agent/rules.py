@@ -76,9 +76,10 @@ def _content(interface: str, forwarding: Forwarding, mark: int) -> list[str]:
         statements["forward"] = list(_forward(interface, forwarding.between_peers, sets))
         statements["nat"] = list(_nat(interface, sets))
     if mark:
-        # Replies to WireGuard's own packets carry its mark again, so that strict reverse path checks let them in.
-        statements["restore"] = [f"meta l4proto udp ct mark {mark:#x} meta mark set ct mark"]
-        statements["save"] = [f"meta l4proto udp meta mark {mark:#x} ct mark set meta mark"]
+        # Replies to packets past the tunnel, which are WireGuard's own and those to the server, carry the mark again,
+        # so that strict reverse path checks let them in.
+        statements["restore"] = [f"meta l4proto {{ tcp, udp }} ct mark {mark:#x} meta mark set ct mark"]
+        statements["save"] = [f"meta l4proto {{ tcp, udp }} meta mark {mark:#x} ct mark set meta mark"]
     content = [_set(interface, name, version, elements) for (name, version), elements in filled.items()]
     content += [_chain(interface, name, lines) for name, lines in statements.items() if lines]
     return content

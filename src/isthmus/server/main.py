@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import signal
@@ -116,6 +117,9 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     services, hub = assemble(settings, store)
     app = build_app(services, hub)
     password = await first_start(store, services)
+    # What was imported and built stays for good: looking through it again and again would stall the loop.
+    gc.collect()
+    gc.freeze()
     greet(settings, password)
     stop = stop_event()
     async with flushing(services.agents):

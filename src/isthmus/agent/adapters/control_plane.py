@@ -12,6 +12,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
+from isthmus.agent.adapters import past_tunnel
 from isthmus.agent.errors import EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
 from isthmus.protocol.agent import (
     CLOSE_SESSION_ENDED,
@@ -91,19 +92,27 @@ async def enroll(server: str, context: ssl.SSLContext | None, request: EnrollReq
 
 
 class ServerConnection:
-    """`isthmus.agent.ports.ControlPlane` for one session."""
+    """`isthmus.agent.ports.ControlPlane` for one session.
 
-    def __init__(self, server: str, session_token: str, context: ssl.SSLContext | None) -> None:
+    `mark` keeps its connections outside the tunnel. A connection that changed sides with the routes would break, and
+    an agent that reaches its server only through a tunnel could never be told that the tunnel is wrong.
+    """
+
+    def __init__(self, server: str, session_token: str, context: ssl.SSLContext | None, mark: int = 0) -> None:
         self._server = server
         self._context = context
+        self._mark = mark
         self._headers = {"Authorization": f"Bearer {session_token}"}
 
     @contextlib.asynccontextmanager
     async def stream(self, revision: int) -> AsyncIterator["WebSocketStream"]:
         url = f"ws{self._server.removeprefix('http')}/api/v1/agent/stream?revision={revision}"
         try:
+            async with asyncio.timeout(OPEN_SECONDS):
+                sock = None if past_tunnel.goes_through_proxy(url) else await past_tunnel.connected(url, self._mark)
             socket = await connect(
                 url,
+                sock=sock,
                 additional_headers=self._headers,
                 ssl=self._context,
                 compression=None,
@@ -125,7 +134,8 @@ class ServerConnection:
 
     @contextlib.asynccontextmanager
     async def polling(self) -> AsyncIterator["HttpsPolling"]:
-        async with _client(self._server, self._context, self._headers) as client:
+        mark = 0 if past_tunnel.goes_through_proxy(f"ws{self._server.removeprefix('http')}") else self._mark
+        async with _client(self._server, self._context, self._headers, mark) as client:
             yield HttpsPolling(client)
 
 
@@ -184,11 +194,18 @@ class HttpsPolling:
             raise Unreachable(_refusal(status, body))
 
 
-def _client(server: str, context: ssl.SSLContext | None, headers: dict[str, str] | None = None) -> "AsyncClient":
+def _client(
+    server: str, context: ssl.SSLContext | None, headers: dict[str, str] | None = None, mark: int = 0
+) -> "AsyncClient":
     # Only enrollment and the fallback need it: the running agent does without its memory and start-up time.
-    from httpx2 import AsyncClient
+    from httpx2 import AsyncClient, AsyncHTTPTransport
 
-    return AsyncClient(base_url=server, verify=context or True, timeout=OPEN_SECONDS, headers=headers)
+    # A transport of our own would leave the proxies of the environment unused.
+    options = past_tunnel.socket_options(mark)
+    transport = AsyncHTTPTransport(verify=context or True, socket_options=options) if options else None
+    return AsyncClient(
+        base_url=server, verify=context or True, timeout=OPEN_SECONDS, headers=headers, transport=transport
+    )
 
 
 async def _call(client: "AsyncClient", method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:

@@ -18,6 +18,7 @@ from isthmus.server.adapters.http.edge import App, Edge, Visitors
 
 BACKLOG = 2048
 STALLED_MS = 60_000
+UNSENT_BYTES = 128 * 1024
 DRAIN_SECONDS = 5
 KEEP_ALIVE_SECONDS = 75  # longer than a proxy's, or it would send requests into a closing connection
 
@@ -46,7 +47,9 @@ def bind_tcp(endpoint: Endpoint) -> socket.socket:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Inherited by accepted connections: who takes no byte for a minute is cut off, and its buffer with it.
+    # Accepted connections inherit both: what is not sent yet has a bound of its own, beside what the peer's window
+    # takes, and who takes no byte for a minute is cut off with all of it.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
     try:
         sock.bind((endpoint.host, endpoint.port))

@@ -1,6 +1,7 @@
 """The networks in memory: what agents are sent, without a query. It can be thrown away and is rebuilt on demand."""
 
 import asyncio
+from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
@@ -15,54 +16,81 @@ from isthmus.server.records import Commit
 
 @dataclass(slots=True)
 class NetworkMemory:
-    """One network: its peers, and how jump peers list each of them, already encoded."""
+    """One network: its peers, and what many configs have in common, already encoded.
+
+    `fragments` is how jump peers list each enrolled peer, in the order of `listed`. `shared` are the peers that stand
+    in every regular config, so that one costs the same in any network; `flagged` those that jump peers treat apart.
+    """
 
     network: Network
     peers: dict[PeerId, Peer] = field(default_factory=dict)
     by_key: dict[PublicKey, PeerId] = field(default_factory=dict)
-    special: dict[PeerId, Peer] = field(default_factory=dict)
+    shared: dict[PeerId, Peer] = field(default_factory=dict)
+    flagged: dict[PeerId, Peer] = field(default_factory=dict)
     fragments: dict[PeerId, bytes] = field(default_factory=dict)
+    listed: list[PeerId] = field(default_factory=list)
+    templates: dict[tuple[bool, bool], wire.Config] = field(default_factory=dict)
 
     def put(self, peer: Peer) -> None:
         """Add or replace a peer; what stood here of it before is forgotten."""
-        known = self.peers.get(peer.id)
-        if known is not None and known.public_key is not None and known.public_key != peer.public_key:
-            self.by_key.pop(known.public_key, None)
+        self.drop(peer.id)
         self.peers[peer.id] = peer
-        self.special.pop(peer.id, None)
-        self.fragments.pop(peer.id, None)
         if peer.public_key is None:
             return
         self.by_key[peer.public_key] = peer.id
         self.fragments[peer.id] = wire.encode(to_wire.neighbour(as_member(peer)))
-        # Those who stand in every regular peer's config: the others never do, so it costs the same in any network.
-        if peer.is_jump or peer.additional_allowed_ips:
-            self.special[peer.id] = peer
+        insort(self.listed, peer.id)
+        if peer.is_jump or peer.offers:
+            self.shared[peer.id] = peer
+            self.templates.clear()
+        if peer.isolated or peer.full_encapsulation:
+            self.flagged[peer.id] = peer
 
     def drop(self, peer_id: PeerId) -> None:
         peer = self.peers.pop(peer_id, None)
-        if peer is not None and peer.public_key is not None:
-            self.by_key.pop(peer.public_key, None)
-        self.special.pop(peer_id, None)
-        self.fragments.pop(peer_id, None)
+        if peer is None or peer.public_key is None:
+            return
+        self.by_key.pop(peer.public_key, None)
+        del self.fragments[peer_id]
+        del self.listed[bisect_left(self.listed, peer_id)]
+        self.flagged.pop(peer_id, None)
+        if self.shared.pop(peer_id, None) is not None:
+            self.templates.clear()
 
     def desired(self, peer: Peer) -> int:
         return desired_revision(self.network, peer)
 
     def config(self, peer: Peer) -> wire.Config:
         """What the agent of `peer` shall make true."""
-        if not peer.is_jump:
-            return to_wire.config(self.network, peer, tunnel_for(self.network, self.special.values(), peer))
-        others = [self.peers[peer_id] for peer_id in sorted(self.fragments) if peer_id != peer.id]
+        if peer.is_jump:
+            return self._of_jump(peer)
+        if peer.offers:
+            return to_wire.config(self.network, peer, tunnel_for(self.network, self.shared.values(), peer))
+        return to_wire.personal(self._template(peer), peer)
+
+    def _template(self, peer: Peer) -> wire.Config:
+        """The config that all regular peers with the same flags share but for their name and addresses."""
+        flags = (peer.isolated, peer.full_encapsulation)
+        template = self.templates.get(flags)
+        if template is None:
+            tunnel = tunnel_for(self.network, self.shared.values(), peer)
+            encoded = [wire.encode(to_wire.neighbour(neighbour)) for neighbour in tunnel.neighbours]
+            template = self.templates[flags] = to_wire.config(self.network, peer, tunnel, encoded)
+        return template
+
+    def _of_jump(self, peer: Peer) -> wire.Config:
+        shared = [other for other in self.shared.values() if other.id != peer.id]
+        flagged = [self.flagged[peer_id] for peer_id in sorted(self.flagged)]
         frame = Tunnel(
             addresses=peer.addresses,
             mtu=self.network.mtu,
             listen_port=listen_port(self.network, peer),
             neighbours=(),
-            routes=jump_routes(self.network, others),
-            forwarding=jump_forwarding(others, peer),
+            routes=jump_routes(self.network, shared),
+            forwarding=jump_forwarding(flagged, peer),
         )
-        return to_wire.config(self.network, peer, frame, [self.fragments[other.id] for other in others])
+        others = (self.fragments[peer_id] for peer_id in self.listed if peer_id != peer.id)
+        return to_wire.config(self.network, peer, frame, others)
 
 
 class MeshMemory:

@@ -44,6 +44,11 @@ def config(network: Network, me: Peer, tunnel: rules.Tunnel, encoded: Iterable[b
     )
 
 
+def personal(template: wire.Config, me: Peer) -> wire.Config:
+    """The config of a peer whose tunnel differs from that of `template` by name and addresses alone."""
+    return msgspec.structs.replace(template, name=me.name, addresses=tuple(map(str, me.addresses)))
+
+
 def _requires(tunnel: rules.Tunnel) -> tuple[str, ...]:
     """What an agent must be able to do to make the tunnel true: leaving it out would let packets go astray."""
     needs = []

@@ -98,7 +98,7 @@ class AgentPlane:
             await _deny(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
-        await self._hub.serve(peer_id, has, receive, send)
+        await self._hub.serve(peer_id, has, lambda: self._peer(request), receive, send)
 
 
 class _Stream:

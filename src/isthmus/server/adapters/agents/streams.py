@@ -1,37 +1,39 @@
-"""The agents' streams: one WebSocket per peer, with a bounded outbox and one writer, so nobody waits for the slow."""
+"""The agents' streams: one WebSocket per peer. Configs have one writer and answers go out as they arise; whoever does
+not read in time is dropped, so nobody waits for the slow."""
 
 import asyncio
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 import msgspec
 import structlog
 
-from isthmus.domain.errors import Refusal, ReplayDetected, Unauthenticated
+from isthmus.domain.errors import NotFound, Refusal, ReplayDetected, Unauthenticated
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Audience
 from isthmus.protocol import agent as wire
 from isthmus.server.adapters.http.edge import Receive, Send
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.ports import StoreUnavailable
 from isthmus.server.records import Commit
 
+Check = Callable[[], Awaitable[object]]
 log = structlog.get_logger()
 
-MAX_OUTBOX = 32  # answers that an agent has not read yet
 SEND_SECONDS = 10.0  # how long a frame may wait for a reader
+CLOSE_SECONDS = 1.0
 TICK_SECONDS = 0.02  # changes that come closer together share one message
 
 
 class Stream:
     """One connected agent. `close` may be called from anywhere; the writer says it and ends."""
 
-    def __init__(self, peer_id: PeerId, network_id: NetworkId, has: int | None) -> None:
+    def __init__(self, peer_id: PeerId, network_id: NetworkId, has: int | None, send: Send) -> None:
         self.peer_id = peer_id
         self.network_id = network_id
         self._sent = has
+        self._send = send
         self._knows_where_it_stands = False
-        self._outbox: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._changed = True
         self._closing: tuple[int, str] | None = None
@@ -46,74 +48,82 @@ class Stream:
             self._closing = (code, reason)
         self._wake.set()
 
-    def answer(self, message: wire.FromServer) -> None:
-        if len(self._outbox) >= MAX_OUTBOX:
-            self.close(wire.CLOSE_TOO_SLOW, "answers are not read")
-            return
-        self._outbox.append(wire.encode(message))
-        self._wake.set()
-
     def resync(self) -> None:
         self._sent = None
         self.wake()
 
-    async def write(self, send: Send, agents: AgentService) -> tuple[int, str]:
-        """Send what there is until the stream closes; returns code and reason. Raises `TimeoutError` when a frame
-        is not taken in time."""
+    async def say(self, message: wire.FromServer) -> None:
+        """Send one message. Raises `TimeoutError` when the agent does not read in time: what it has not taken yet is
+        then one message and what the socket holds, never more."""
+        frame = {"type": "websocket.send", "text": wire.encode(message).decode()}
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._send(frame)
+
+    async def write(self, agents: AgentService) -> tuple[int, str]:
+        """Send each config until the stream closes; returns code and reason. Raises `TimeoutError`."""
         while self._closing is None:
-            while self._outbox:
-                await _send(send, self._outbox.popleft())
             if self._changed:
-                await self._send_config(send, agents)
-            if not self._outbox and not self._changed:
+                await self._say_config(agents)
+            else:
+                self._wake.clear()
                 await self._wake.wait()
-            self._wake.clear()
         return self._closing
 
-    async def _send_config(self, send: Send, agents: AgentService) -> None:
+    async def _say_config(self, agents: AgentService) -> None:
         is_first, self._knows_where_it_stands = not self._knows_where_it_stands, True
         self._changed = False
         revision, config = await agents.config(self.peer_id, self._sent)
         if config is not None:
             self._sent = revision
-            await _send(send, wire.encode(wire.Snapshot(revision, config)))
+            await self.say(wire.Snapshot(revision, config))
             await asyncio.sleep(TICK_SECONDS)
         elif is_first:
-            await _send(send, wire.encode(wire.Unchanged(revision)))
+            await self.say(wire.Unchanged(revision))
 
     async def read(self, receive: Receive, agents: AgentService) -> None:
-        """Take messages until the agent hangs up or the session ends."""
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                self.close(1000, "the agent hung up")
-                return
-            text = message.get("text") or message.get("bytes") or b""
-            try:
-                await self._take(wire.decode_from_agent(text), agents)
-            except msgspec.MsgspecError as error:
-                self.answer(wire.Refused("validation_failed", str(error)[:200]))
-            except Unauthenticated as ended:
-                self.close(wire.CLOSE_SESSION_ENDED, str(ended))
-                return
+        """Take messages until the agent hangs up, its session ends, or it does not read the answers."""
+        try:
+            while self._closing is None:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    self.close(1000, "the agent hung up")
+                    return
+                await self._take(message.get("text") or message.get("bytes") or b"", agents)
+        except Unauthenticated as ended:
+            self.close(wire.CLOSE_SESSION_ENDED, str(ended))
+        except TimeoutError:
+            self.close(wire.CLOSE_TOO_SLOW, "answers are not read")
 
-    async def _take(self, message: wire.FromAgent, agents: AgentService) -> None:
+    async def _take(self, text: str | bytes, agents: AgentService) -> None:
+        try:
+            message = wire.decode_from_agent(text)
+        except msgspec.MsgspecError as error:
+            await self.say(wire.Refused("validation_failed", str(error)[:200]))
+            return
         if isinstance(message, wire.Heartbeat):
-            try:
-                nonce = await agents.heartbeat(self.peer_id, message)
-            except ReplayDetected as stale:
-                self.answer(wire.Refused(stale.code, str(stale), stale.nonce))
-                return
-            self.answer(wire.Ack(nonce, agents.unix_time()))
+            await self.say(await self._acknowledged(message, agents))
         elif isinstance(message, wire.Applied):
             await agents.applied(self.peer_id, message)
         else:
             self.resync()
 
+    async def _acknowledged(self, beat: wire.Heartbeat, agents: AgentService) -> wire.FromServer:
+        try:
+            return wire.Ack(await agents.heartbeat(self.peer_id, beat), agents.unix_time())
+        except ReplayDetected as stale:
+            return wire.Refused(stale.code, str(stale), stale.nonce)
 
-async def _send(send: Send, data: bytes) -> None:
-    async with asyncio.timeout(SEND_SECONDS):
-        await send({"type": "websocket.send", "text": data.decode()})
+    def on_read_end(self, reader: asyncio.Task[None]) -> None:
+        """Close when the reader broke: a stream that still speaks but hears nothing would look alive."""
+        failure = None if reader.cancelled() else reader.exception()
+        if failure is not None:
+            log.error("a stream broke", peer=str(self.peer_id), exc_info=failure)
+            self.close(wire.CLOSE_BROKEN, "internal error")
+
+
+async def _close(send: Send, code: int, reason: str) -> None:
+    async with asyncio.timeout(CLOSE_SECONDS):
+        await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 class StreamHub:
@@ -127,28 +137,44 @@ class StreamHub:
     def is_connected(self, peer_id: PeerId) -> bool:
         return any(peer_id in streams for streams in self._streams.values())
 
-    async def serve(self, peer_id: PeerId, has: int | None, receive: Receive, send: Send) -> None:
-        """Run one accepted WebSocket to its end."""
-        memory, _ = await self._mesh.around(peer_id)
-        stream = Stream(peer_id, memory.network.id, has)
+    async def serve(self, peer_id: PeerId, has: int | None, check_session: Check, receive: Receive, send: Send) -> None:
+        """Run one accepted WebSocket to its end. `check_session` raises `Refusal` when the session is over."""
+        try:
+            memory, _ = await self._mesh.around(peer_id)
+        except NotFound as gone:
+            await _close(send, wire.CLOSE_SESSION_ENDED, str(gone))
+            return
+        stream = Stream(peer_id, memory.network.id, has, send)
         streams = self._streams.setdefault(stream.network_id, {})
         if peer_id in streams:
             streams[peer_id].close(wire.CLOSE_REPLACED, "the same peer has opened another stream")
         streams[peer_id] = stream
-        stream.answer(wire.Hello(self._agents.fresh_nonce(peer_id), self._agents.unix_time()))
-        reader = asyncio.create_task(stream.read(receive, self._agents))
+        reader: asyncio.Task[None] | None = None
         try:
-            code, reason = await stream.write(send, self._agents)
-            await asyncio.wait_for(send({"type": "websocket.close", "code": code, "reason": reason}), SEND_SECONDS)
+            await stream.say(wire.Hello(self._agents.fresh_nonce(peer_id), self._agents.unix_time()))
+            reader = asyncio.create_task(stream.read(receive, self._agents))
+            reader.add_done_callback(stream.on_read_end)
+            await _close(send, *await self._written(stream, check_session))
         except TimeoutError:
             log.warning("an agent does not read its stream and is dropped", peer=str(peer_id))
-        except Refusal as refusal:
-            await send({"type": "websocket.close", "code": wire.CLOSE_SESSION_ENDED, "reason": str(refusal)})
         finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            if reader is not None:
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
             if streams.get(peer_id) is stream:
                 del streams[peer_id]
+
+    async def _written(self, stream: Stream, check_session: Check) -> tuple[int, str]:
+        """Serve `stream` until it closes; returns the code and the reason to close with."""
+        try:
+            # Once more: a session that ended before the stream was listed had nothing to close.
+            await check_session()
+            return await stream.write(self._agents)
+        except Refusal as refusal:
+            return wire.CLOSE_SESSION_ENDED, str(refusal)
+        except StoreUnavailable as failure:
+            log.error("store unavailable", peer=str(stream.peer_id), error=str(failure))
+            return wire.CLOSE_BROKEN, "the database does not answer"
 
     def changed(self, commit: Commit) -> None:
         """Wake those whom a commit concerns, and end the streams whose session is over."""
@@ -168,7 +194,7 @@ class StreamHub:
         themselves = [peer.id for peer in commit.changed]
         if commit.audience is Audience.NOBODY:
             return themselves
-        return [*themselves, *(peer.id for peer in memory.special.values() if peer.is_jump)]
+        return [*themselves, *(peer.id for peer in memory.shared.values() if peer.is_jump)]
 
     def close_all(self) -> None:
         """The server goes away; agents come back by themselves."""

@@ -29,10 +29,10 @@ def build_app(services: Services, hub: StreamHub) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
-    # One flat list: a router that is included as a whole costs a second look-up per request.
+    # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
+    app.router.routes.extend(AgentPlane(services, hub).routes())
     for module in (accounts, networks, peers, operations):
         app.router.routes.extend(module.router.routes)
-    app.router.routes.extend(AgentPlane(services, hub).routes())
     check_complete(app.routes)
     describe_security(app)
     return app

@@ -1,0 +1,58 @@
+"""The application in this process, on a real socket, with services that a test may break."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from isthmus.domain.addresses import Endpoint
+from isthmus.server.adapters.api.app import build_app
+from isthmus.server.adapters.db import open_store
+from isthmus.server.adapters.http.deps import Services
+from isthmus.server.adapters.listeners import Listener, bind_tcp, serve
+from isthmus.server.main import assemble, first_start
+from isthmus.server.settings import Settings
+from tests.server import API, bearer, free_port
+
+
+@dataclass
+class Inside:
+    """A server whose `services` can be reached, and the password of its administrator."""
+
+    address: str
+    services: Services
+    password: str
+
+    def client(self, token: str | None = None) -> httpx2.AsyncClient:
+        return httpx2.AsyncClient(base_url=f"http://{self.address}{API}", headers=bearer(token), timeout=20)
+
+    async def admin(self) -> httpx2.AsyncClient:
+        """Signed in as the administrator; the caller closes it."""
+        async with self.client() as client:
+            body = {"username": "admin", "password": self.password}
+            answer: Any = (await client.post("/auth/login", json=body)).raise_for_status().json()
+        return self.client(answer["token"])
+
+
+@contextlib.asynccontextmanager
+async def inside(folder: Path) -> AsyncIterator[Inside]:
+    """What `isthmus.server.main` does, without its signals and its greeting."""
+    settings = Settings(data_dir=folder, listen=f"127.0.0.1:{free_port()}")
+    store = await open_store(settings.database)
+    services, hub = assemble(settings, store)
+    password = await first_start(store, services)
+    assert password is not None
+    listener = Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen)
+    stop = asyncio.Event()
+    serving = asyncio.create_task(serve(build_app(services, hub), [listener], stop, hub.close_all))
+    try:
+        yield Inside(settings.listen, services, password)
+    finally:
+        stop.set()
+        await serving
+        listener.close()
+        await store.close()
