@@ -9,7 +9,7 @@ from lab.host import Host
 from lab.lab import Lab
 from lab.terminal import Terminal
 from lab.waiting import wait_until
-from lab.wireguard import quick_up
+from lab.wireguard import quick_down, quick_up
 
 FOLLOW_SECONDS = 10.0
 ANSWER_SECONDS = 0.3
@@ -50,12 +50,16 @@ class Journey:
         """See no address answer any more, in time."""
         for address in addresses:
             what = f"{address} ({name}) to be silent for {host.name}"
-            wait_until(lambda a=address: not answers(host, a), within=FOLLOW_SECONDS, what=what)
+            wait_until(partial(is_silent, host, address), within=FOLLOW_SECONDS, what=what)
         self.say.fact(f"{host.name} does not reach {name}: {' and '.join(addresses)}")
 
 
 def answers(host: Host, address: str) -> bool:
     return bool(host.ping(address, count=1, timeout=ANSWER_SECONDS))
+
+
+def is_silent(host: Host, address: str) -> bool:
+    return not answers(host, address)
 
 
 def create(journey: Journey) -> None:
@@ -114,10 +118,16 @@ def renumber(journey: Journey) -> None:
     """The network gets other addresses; the phone must be handed a new config, so it has to be meant"""
     laptop, tablet = journey.member("laptop"), journey.member("tablet")
     journey.backend.cli("network", "update", NETWORK, "--cidr", "10.99.0.0/24", "--force")
-    seconds = journey.backend.settle()
+    journey.backend.settle()
     journey.backend.renumbered()
-    journey.say.fact(f"the agents followed within {seconds:.1f} s, without a restart")
+    journey.say.fact("the agents have followed, without a restart")
     journey.reaches(laptop.host, "tablet", tablet.ipv4, tablet.ipv6)
+    conf = journey.backend.cli("peer", "regenerate", "phone", "--network", NETWORK)
+    host = journey.lab.hosts["phone"]
+    quick_down(host)
+    quick_up(host, conf)
+    journey.say.command(host, ["wg-quick", "up", "wg0"], "")
+    journey.reaches(host, "laptop", laptop.ipv4, laptop.ipv6)
 
 
 def delete(journey: Journey) -> None:
@@ -174,6 +184,5 @@ def travel(journey: Journey) -> int:
             for name, text in journey.backend.logs().items():
                 journey.say.log(name, text.splitlines()[-LOG_LINES:])
             return 1
-    say = journey.say
-    say.step(f"Done: {say.facts} expectations held, {len(journey.lab.hosts)} hosts are taken away")
+    journey.say.end(f"{journey.say.facts} expectations held; {len(journey.lab.hosts)} hosts are taken away")
     return 0

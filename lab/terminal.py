@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from lab.host import Host
 
-SHOWN_LINES = 16
+SHOWN_LINES = 18
 BOLD, DIM, GREEN, RED, CYAN = "1", "2", "32", "31", "36"
 
 
@@ -45,6 +45,9 @@ class Terminal:
         """Something that was seen to be so."""
         self.facts += 1
         self._print(f"  {self._in(GREEN, '✓')} {text}")
+
+    def end(self, text: str) -> None:
+        self._print(f"\n{self._in(BOLD, f'Done in {self.seconds:.0f} s:')} {text}")
 
     def failure(self, text: str) -> None:
         self._print(f"\n{self._in(RED, '✗')} {text}")

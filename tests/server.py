@@ -64,7 +64,7 @@ class Server:
         return self.folder / "data"
 
     @property
-    def socket(self) -> Path:
+    def local_socket(self) -> Path:
         return self.data / "server.sock"
 
     @property
@@ -93,6 +93,11 @@ class Server:
         if self._process is None or self._process.poll() is not None:
             return True
         # All listeners are bound before one answers, and on this one it does not matter whether there is TLS.
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.local_socket))
+            except OSError:
+                return False
         try:
             with self.local() as local:
                 return local.get("/health/live").status_code == 200
@@ -130,7 +135,7 @@ class Server:
 
     def local(self) -> httpx2.Client:
         """Calls over the server's own socket, which may do everything."""
-        transport = httpx2.HTTPTransport(uds=str(self.socket))
+        transport = httpx2.HTTPTransport(uds=str(self.local_socket))
         return httpx2.Client(base_url=f"http://local{API}", transport=transport, timeout=CALL_SECONDS)
 
     def token(self, *scopes: str) -> str:

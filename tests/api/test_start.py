@@ -12,6 +12,7 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidMessage
 
+from isthmus.server.main import run
 from tests.server import API, free_port, refused_start, running
 
 
@@ -34,23 +35,10 @@ def settings_of(tmp_path: Path, **settings: str) -> dict[str, str]:
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1, and its key."""
     folder = tmp_path_factory.mktemp("tls")
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
-        + [
-            "-subj",
-            "/CN=127.0.0.1",
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            "key.pem",
-            "-out",
-            "cert.pem",
-        ],
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=30,
-    )
+    names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    kind = ["-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    command = ["openssl", "req", *kind, *names, "-keyout", "key.pem", "-out", "cert.pem"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=30)
     return folder / "cert.pem", folder / "key.pem"
 
 
@@ -86,28 +74,45 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
     check_refused(done, str(folder), "Permission denied", "ISTHMUS_DATA_DIR")
 
 
-def test_settings_with_a_mistake_name_key_place_and_remedy(tmp_path: Path) -> None:
-    wrong: dict[str, tuple[str, ...]] = {
-        'nonsense = "x"\n': ("nonsense", "is not a setting", "listen"),
-        'database_path = "x"\n': ("database_path", "no longer a setting", "database_url"),
-        "listen = 8080\n": ("listen",),
-        'listen = "localhost"\n': ("listen", "ADDRESS:PORT"),
-        'log_level = "loud"\n': ("log_level", "debug"),
-        'tls_certificate = "/x"\n': ("tls_key", "set both"),
-        'agent_listen = "127.0.0.1:1"\nlisten = "127.0.0.1:1"\n': ("agent_listen", "listen"),
-        'database_url = "mysql://x"\n': ("database", "sqlite", "postgresql"),
-        "listen = \n": ("is not TOML",),
-    }
-    for text, words in wrong.items():
-        config = tmp_path / "server.toml"
-        config.write_text(text)
-        done = refused_start({"data_dir": str(tmp_path / "data")}, "--config", str(config))
-        check_refused(done, *words)
+WRONG_SETTINGS = {
+    'nonsense = "x"\n': ("nonsense", "server.toml", "is not a setting", "listen"),
+    'database_path = "x"\n': ("database_path", "server.toml", "no longer a setting", "database_url"),
+    "listen = 8080\n": ("listen", "server.toml"),
+    'listen = "localhost"\n': ("listen", "ADDRESS:PORT"),
+    'log_level = "loud"\n': ("log_level", "server.toml", "debug"),
+    'tls_certificate = "/x"\n': ("tls_key", "set both"),
+    'agent_listen = "127.0.0.1:1"\nlisten = "127.0.0.1:1"\n': ("agent_listen", "listen"),
+    'listen = "0.0.0.0:8080"\n': ("listen", "tls_certificate", "behind-proxy"),
+    'agent_listen = "[::]:8081"\n': ("agent_listen", "tls_certificate", "behind-proxy"),
+    "listen = \n": ("is not TOML", "server.toml"),
+    "\xff": ("is not TOML", "server.toml"),
+}
+
+
+@pytest.mark.parametrize(("text", "words"), WRONG_SETTINGS.items())
+def test_a_setting_with_a_mistake_is_named_with_its_remedy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: tuple[str, ...]
+) -> None:
+    config = tmp_path / "server.toml"
+    config.write_bytes(text.encode("latin-1"))
+    code = run(config, {"data_dir": str(tmp_path / "data")})
+    captured = capsys.readouterr()
+    check_refused(subprocess.CompletedProcess([], code, captured.out, captured.err), *words)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_settings_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     check_refused(refused_start({}, "--config", str(tmp_path / "nowhere.toml")), "nowhere.toml", "cannot be read")
 
 
+def test_a_database_of_an_unknown_kind_is_named(tmp_path: Path) -> None:
+    done = refused_start(settings_of(tmp_path, database_url="mysql://ada:hunter2@host/x"))
+    check_refused(done, "database_url", "sqlite:///", "postgresql://")
+    assert "hunter2" not in done.stderr
+
+
 def test_an_unknown_variable_is_named(tmp_path: Path) -> None:
-    check_refused(refused_start(settings_of(tmp_path, nonsense="x")), "ISTHMUS_", "nonsense", "is not a setting")
+    check_refused(refused_start(settings_of(tmp_path, nonsense="x")), "ISTHMUS_NONSENSE", "is not a setting")
 
 
 BROKEN_TLS: dict[str, Callable[[Path, Path, Path], tuple[Path, Path]]] = {
@@ -121,14 +126,13 @@ BROKEN_TLS: dict[str, Callable[[Path, Path, Path], tuple[Path, Path]]] = {
 def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path, certificate: tuple[Path, Path], kind: str) -> None:
     cert, key = BROKEN_TLS[kind](tmp_path, *certificate)
     settings = settings_of(tmp_path, tls_certificate=str(cert), tls_key=str(key))
-    check_refused(refused_start(settings), "tls_certificate", str(cert))
+    check_refused(refused_start(settings), str(cert), "PEM" if kind != "missing" else "tls_certificate")
 
 
-@pytest.mark.parametrize("text", ["", "short"])
-def test_a_vault_without_its_key_is_named(tmp_path: Path, text: str) -> None:
+def test_a_vault_without_its_key_is_named(tmp_path: Path) -> None:
     data = tmp_path / "data"
     data.mkdir(mode=0o700)
-    (data / "vault.key").write_text(text)
+    (data / "vault.key").write_text("short")
     (data / "vault.key").chmod(0o600)
     check_refused(refused_start(settings_of(tmp_path)), "vault.key", "backup")
     (data / "vault.key").chmod(0o644)
@@ -137,9 +141,8 @@ def test_a_vault_without_its_key_is_named(tmp_path: Path, text: str) -> None:
 
 @pytest.mark.case("SEED-096")
 async def test_nothing_travels_in_clear_beyond_this_host(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
-    for listen in ("0.0.0.0:0", "0.0.0.0:8081", "[::]:8081"):
-        words = ("listen",) if listen.endswith(":0") else ("listen", "tls_certificate", "development")
-        check_refused(refused_start(settings_of(tmp_path, listen=listen)), *words)
+    refused = refused_start(settings_of(tmp_path, listen="0.0.0.0:8081"))
+    check_refused(refused, "listen", "tls_certificate", "development")
     port = free_port()
     for named in ("development", "behind-proxy"):
         with running(tmp_path / named, listen=f"0.0.0.0:{port}", plaintext=named):

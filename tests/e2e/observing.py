@@ -3,6 +3,7 @@
 import re
 import signal
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -40,18 +41,20 @@ def reaches(host: Host, address: object) -> bool:
     return bool(host.ping(str(address), count=1, timeout=ANSWER_SECONDS))
 
 
-def await_reach(host: Host, *addresses: object, within: float = FOLLOW_SECONDS) -> None:
+def misses(host: Host, address: object) -> bool:
+    return not reaches(host, address)
+
+
+def await_reach(host: Host, *addresses: object) -> None:
     """Wait until every address answers to `host`."""
     for address in addresses:
-        wait_until(lambda a=address: reaches(host, a), within=within, what=f"{address} to answer {host.name}")
+        wait_until(partial(reaches, host, address), within=FOLLOW_SECONDS, what=f"{address} to answer {host.name}")
 
 
-def await_silence(host: Host, *addresses: object, within: float = FOLLOW_SECONDS) -> None:
+def await_silence(host: Host, *addresses: object) -> None:
     """Wait until no address answers to `host`."""
     for address in addresses:
-        wait_until(
-            lambda a=address: not reaches(host, a), within=within, what=f"{address} to be out of reach of {host.name}"
-        )
+        wait_until(partial(misses, host, address), within=FOLLOW_SECONDS, what=f"{address} to be lost to {host.name}")
 
 
 SETTINGS = (

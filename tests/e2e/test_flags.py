@@ -69,36 +69,64 @@ def seen_from(host: Host, client: Host, address: str) -> str:
 
 @pytest.mark.case("SEED-089")
 def test_full_encapsulation_sends_all_traffic_out_under_the_jump_peers_address(office: Office) -> None:
-    backend, laptop, gw = office.backend, office.laptop, office.gw
-    world, nat = office.lab.host("world"), office.lab.hosts["home"]
-    # As strict as a careful administrator makes it: answers must come from where their senders are reached.
-    laptop.host.run(["sysctl", "net.ipv4.conf.all.rp_filter=1"])
-    before = {name: network_state(member.host) for name, member in (("gw", gw), ("laptop", laptop))}
-    assert seen_from(world, laptop.host, str(world.ipv4)) == str(nat.ipv4)
-
-    backend.change("laptop", full_encapsulation=True)
+    backend, lab = office.backend, office.lab
+    world, nat, exit_host = lab.host("world"), lab.nat("hostel"), lab.host("exit")
+    untouched = network_state(exit_host)
+    backend.create_network("travel", cidr_v4="10.40.0.0/24")
+    jump = backend.join(exit_host, "travel", kind="jump")
+    phone = backend.join(lab.host("phone", behind=nat), "travel")
     backend.settle()
-    assert primary(laptop) == {"0.0.0.0/0", "::/0"}
-    await_reach(laptop.host, world.ipv4, world.ipv6, office.desk.ipv4)
-    assert seen_from(world, laptop.host, str(world.ipv4)) == str(gw.host.ipv4)
-    assert seen_from(world, laptop.host, str(world.ipv6)) == str(gw.host.ipv6)
-    tables = gw.host.run(["nft", "list", "tables"]).stdout.split("\n")
-    assert [line for line in tables if line] == ["table inet isthmus"]
-    # Its agent speaks through the tunnel by now, and the server hears it.
-    assert backend.peer("laptop")["status"]["connected"]
+    # As strict as a careful administrator makes it: answers must come from where their senders are reached.
+    phone.host.run(["sysctl", "net.ipv4.conf.all.rp_filter=1"])
+    before = {name: network_state(backend.members[name].host) for name in ("exit", "phone")}
+    assert seen_from(world, phone.host, str(world.ipv4)) == str(nat.ipv4)
+
+    backend.change("phone", full_encapsulation=True)
+    backend.settle()
+    assert primary(phone) == {"0.0.0.0/0", "::/0"}
+    await_reach(phone.host, world.ipv4, world.ipv6, jump.ipv4)
+    assert seen_from(world, phone.host, str(world.ipv4)) == str(exit_host.ipv4)
+    assert seen_from(world, phone.host, str(world.ipv6)) == str(exit_host.ipv6)
+    assert exit_host.run(["nft", "list", "tables"]).stdout.split("\n") == ["table inet isthmus", ""]
 
     # The same config once more changes nothing.
-    applied = network_state(gw.host)
-    gw.agent.restart()
-    gw.agent.wait_for("connected")
-    assert network_state(gw.host) == applied
+    applied = network_state(exit_host)
+    jump.agent.restart()
+    jump.agent.wait_for("connected")
+    assert network_state(exit_host) == applied
 
-    backend.change("laptop", full_encapsulation=False)
+    backend.change("phone", full_encapsulation=False)
     backend.settle()
-    assert seen_from(world, laptop.host, str(world.ipv4)) == str(nat.ipv4)
-    assert "masquerade" not in gw.host.run(["nft", "list", "ruleset"]).stdout
-    for name, member in (("gw", gw), ("laptop", laptop)):
-        assert network_state(member.host) == before[name]
+    assert seen_from(world, phone.host, str(world.ipv4)) == str(nat.ipv4)
+    for name, state in before.items():
+        assert network_state(backend.members[name].host) == state
+    assert "masquerade" not in before["exit"]["nft"]
+
+    jump.agent.stop()
+    backend.type(exit_host, "isthmus", "agent", "leave")
+    assert network_state(exit_host) == untouched
+    assert untouched["nft"] == ""
+
+
+def test_an_agent_hears_of_changes_though_its_jump_peer_is_dead(office: Office) -> None:
+    """Its own way to the server never leads through the tunnel, or nobody could tell it to leave it."""
+    backend, laptop = office.backend, office.laptop
+    world = office.lab.host("elsewhere")
+    backend.change("laptop", full_encapsulation=True)
+    backend.settle()
+    await_reach(laptop.host, world.ipv4)
+
+    office.lab.cut(office.gw.host)
+    try:
+        await_silence(laptop.host, world.ipv4)
+        laptop.agent.restart()
+        laptop.agent.wait_for("connected")
+        backend.change("laptop", full_encapsulation=False)
+        await_reach(laptop.host, world.ipv4)
+    finally:
+        office.lab.mend(office.gw.host)
+    await_reach(laptop.host, office.gw.ipv4)
+    backend.settle(within=40)
 
 
 def test_hosts_behind_a_peer_are_reached_while_it_offers_them(office: Office) -> None:
@@ -111,9 +139,8 @@ def test_hosts_behind_a_peer_are_reached_while_it_offers_them(office: Office) ->
     await_reach(laptop.host, camera.ipv4, camera.ipv6)
     await_reach(office.gw.host, camera.ipv4, camera.ipv6)
 
-    clash = {"name": "other", "additional_allowed_ips": [str(router.lan.ipv4.supernet())]}
     with pytest.raises(httpx2.HTTPStatusError, match="422"):
-        backend.create_peer(network="office", **clash)
+        backend.create_peer("other", "office", additional_allowed_ips=[str(router.lan.ipv4.supernet())])
 
     backend.change("branch", additional_allowed_ips=[])
     backend.settle()

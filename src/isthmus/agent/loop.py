@@ -16,7 +16,8 @@ from isthmus.protocol import agent as wire
 
 log = structlog.get_logger()
 
-# Streams that fail before their first message, after which plain HTTPS is tried.
+# Streams that fail before their first message, after which plain HTTPS is tried. Where that works, and yet another
+# stream fails right after it, streams are blocked; else the server was down for a while.
 STREAM_TRIES = 3
 # Refused heartbeats in a row that are repeated at once, each with the nonce that came with the refusal.
 REPEATS = 2
@@ -43,6 +44,7 @@ class Agent:
         self._on_contact = on_contact
         self._failures = 0
         self._streams_refused = 0
+        self._streams_are_blocked = False
 
     async def run(self) -> None:
         await race(self._converse(), self._worker.run())
@@ -61,28 +63,35 @@ class Agent:
 
     async def _stream(self) -> None:
         self._streams_refused += 1
+        self._worker.tell_again()
         async with self._server.stream(self._worker.applier.revision) as stream:
             await Conversation(stream, self._worker, self._beats, self._pace, self._reached_by_stream).run()
 
     def _reached_by_stream(self) -> None:
         self._streams_refused = 0
+        self._streams_are_blocked = False
         self._reached("stream")
 
     async def _poll(self) -> None:
         """Plain HTTPS until a stream is worth another try."""
         self._streams_refused = STREAM_TRIES - 1
+        until = time.monotonic() + (self._pace.https_only if self._streams_are_blocked else 0.0)
+        self._streams_are_blocked = False
         self._beats.reports.forget()
+        self._worker.tell_again()
         async with self._server.polling() as server:
-            await race(self._ask(server), self._tell(server))
+            await race(self._ask(server, until), self._tell(server))
+        self._streams_are_blocked = True
 
-    async def _ask(self, server: Polling) -> None:
-        until = time.monotonic() + self._pace.https_only
-        while time.monotonic() < until:
+    async def _ask(self, server: Polling, until: float) -> None:
+        while True:
             answer = await server.fetch(self._worker.applier.revision)
             if answer.config is not None:
                 self._worker.take(answer.revision, answer.config)
             await self._report(server, answer.nonce)
             self._reached("https")
+            if time.monotonic() >= until:
+                return
             await self._beats.due()
 
     async def _tell(self, server: Polling) -> None:

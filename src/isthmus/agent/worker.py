@@ -46,6 +46,11 @@ class Worker:
         """Something on the host changed: see whether the config is still true."""
         self._changed.set()
 
+    def tell_again(self) -> None:
+        """The connection is another one: what was said on the last one may not have arrived."""
+        if self._outcome is not None:
+            self._told.set()
+
     async def outcome(self) -> wire.Applied:
         """The next outcome to tell the server; an older one that was not told yet is not told any more."""
         await self._told.wait()

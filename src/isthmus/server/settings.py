@@ -103,9 +103,13 @@ def _environment(environment: Mapping[str, str]) -> Source:
     own = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
-        if name.startswith(PREFIX) and not name.startswith(FOREIGN)
+        if name.startswith(PREFIX) and not _is_foreign(name)
     }
     return Source("the environment", own, lambda key: PREFIX + key.upper())
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith(FOREIGN) and name.removeprefix(PREFIX).lower() not in Settings.model_fields
 
 
 def _check_pairs(settings: Settings) -> None:

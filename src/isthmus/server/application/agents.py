@@ -10,6 +10,7 @@ from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import secrets
 from isthmus.server.application.mesh import MeshMemory, NetworkMemory
+from isthmus.server.application.sessions import SessionMemory
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
 
@@ -22,19 +23,14 @@ class AgentService:
         self._store = store
         self._clock = clock
         self._mesh = mesh
+        self._sessions = SessionMemory(store)
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
         self._nonces: dict[PeerId, str] = {}
 
     async def authenticate(self, session_token: str) -> PeerId:
         """The peer of a session. Raises `Unauthenticated`, which an agent takes for the end of its session."""
-        async with self._store.reading() as tx:
-            session = await tx.sessions.with_digest(secrets.digest_of(session_token))
-        if session is None:
-            raise Unauthenticated(
-                "the session is over",
-            )
-        return session.peer_id
+        return await self._sessions.peer_of(session_token)
 
     def unix_time(self) -> int:
         return int(self._clock.now().timestamp())
@@ -66,7 +62,10 @@ class AgentService:
         memory, peer = await self._around(peer_id)
         now = self._clock.now()
         status = await self._status(peer_id)
-        self._put(replace(status, last_seen=now, hostname=beat.hostname, agent_version=beat.agent_version))
+        # An `applied` may get lost with its connection: every heartbeat says the revision too, 0 for none.
+        revision = beat.revision or status.applied_revision
+        status = replace(status, last_seen=now, applied_revision=revision)
+        self._put(replace(status, hostname=beat.hostname, agent_version=beat.agent_version))
         if peer.is_jump:
             await self._observe(memory, beat.peers)
         return self.fresh_nonce(peer_id)
@@ -121,6 +120,7 @@ class AgentService:
 
     def changed(self, commit: Commit) -> None:
         """Forget what belongs to sessions that are over."""
+        self._sessions.changed(commit)
         for peer_id in commit.ended:
             self._nonces.pop(peer_id, None)
         for peer_id in commit.removed:

@@ -18,6 +18,7 @@ AddressText = Annotated[str, Field(max_length=45, examples=["10.20.0.9"])]
 Seconds = Annotated[int, Field(ge=0, le=10**9)]
 Line = Annotated[str, Field(max_length=120)]
 UserName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["admin"])]
+Password = Annotated[str, Field(max_length=256, json_schema_extra={"format": "password"})]
 
 
 class Body(BaseModel):
@@ -65,7 +66,7 @@ class Problem(View):
 
 class LoginBody(Body):
     username: UserName
-    password: Annotated[str, Field(min_length=1, max_length=256, json_schema_extra={"format": "password"})]
+    password: Annotated[Password, Field(min_length=1)]
 
 
 class UserView(View):
@@ -88,8 +89,8 @@ class MeView(View):
 
 
 class PasswordBody(Body):
-    current_password: Annotated[str, Field(max_length=256)]
-    new_password: Annotated[str, Field(max_length=256)]
+    current_password: Password
+    new_password: Annotated[Password, Field(description="12 characters or more")]
 
 
 class PasswordResetBody(Body):
@@ -102,7 +103,7 @@ class PasswordResetView(View):
 
 class TokenBody(Body):
     name: Annotated[str, Field(min_length=1, max_length=120, examples=["ci"])]
-    scopes: Annotated[list[Literal["read", "write", "admin"]], Field(min_length=1, max_length=3)]
+    scopes: Annotated[list[Literal["read", "write", "admin"]], Field(min_length=1, max_length=3, examples=[["read"]])]
     lifetime: Annotated[Seconds | None, Field(description="seconds, null = until deleted", examples=[86400])] = None
 
 

@@ -1,0 +1,149 @@
+"""The OpenAPI document: complete, with examples that work, and true of every answer that schemathesis provokes."""
+
+from typing import Any
+
+import httpx2
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from isthmus.server.adapters.http.access import ACCESS, API
+from tests.api.agent import a_name, a_network, a_peer
+from tests.server import Server, bearer
+
+EXAMPLES = 12
+CALLS = [(method, path) for method, path in ACCESS if not path.startswith((f"{API}/agent/", f"{API}/openapi"))]
+SPOILABLE = [(method, path) for method, path in CALLS if "/health/" not in path]
+MODES = [(*call, GenerationMode.POSITIVE) for call in CALLS] + [(*call, GenerationMode.NEGATIVE) for call in SPOILABLE]
+CONFORMANCE = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+
+@pytest.fixture(scope="module")
+def document(server: Server) -> Any:
+    return httpx2.get(f"{server.url}{API}/openapi.json").raise_for_status().json()
+
+
+@pytest.fixture
+def ids(admin: httpx2.Client) -> dict[str, str]:
+    """Something that exists for every parameter in a path."""
+    network = a_network(admin)
+    address = f"{network['cidr_v6'].partition('/')[0]}99"
+    admin.post(f"/networks/{network['id']}/reservations", json={"address": address}).raise_for_status()
+    token = admin.post("/tokens", json={"name": "spare", "scopes": ["read"]}).raise_for_status().json()
+    peer = a_peer(admin, network, kind="static")["peer"]
+    return {"network_id": network["id"], "peer_id": peer["id"], "token_id": token["id"], "address": address}
+
+
+@pytest.mark.parametrize(("method", "path", "mode"), MODES)
+def test_every_answer_is_as_the_document_says(
+    server: Server, document: Any, ids: dict[str, str], method: str, path: str, mode: GenerationMode
+) -> None:
+    operation = schemathesis.openapi.from_dict(document)[path][method]
+    known = {name: value for name, value in ids.items() if f"{{{name}}}" in path}
+    if mode is GenerationMode.POSITIVE:
+        cases, checks = operation.as_strategy(generation_mode=mode, path_parameters=known), CONFORMANCE
+    else:
+        cases, checks = operation.as_strategy(generation_mode=mode), [*CONFORMANCE, negative_data_rejection]
+    headers = bearer(server.token("read", "write", "admin"))
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases)
+    def run(case: Case[Any]) -> None:
+        answer = case.call(base_url=server.url, headers=headers)
+        case.validate_response(answer, checks=checks)
+
+    run()
+
+
+def operations_of(document: Any) -> list[tuple[str, Any]]:
+    return [
+        (f"{method} {path}", operation)
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    ]
+
+
+def test_everything_is_described(document: Any) -> None:
+    assert document["openapi"].startswith("3.1")
+    assert all(path.startswith(f"{API}/") for path in document["paths"])
+    names = [operation["operationId"] for _, operation in operations_of(document)]
+    assert len(set(names)) == len(names)
+    for name, operation in operations_of(document):
+        assert operation["description"], name
+        assert operation["tags"], name
+        success = {status for status in operation["responses"] if status.startswith("2")}
+        assert len(success) == 1, name
+        assert operation["responses"].keys() - success - {"503"} == {"4XX", "5XX"}, name
+        for status in ("4XX", "5XX"):
+            content = operation["responses"][status]["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, name
+
+
+def bodies_of(document: Any) -> dict[str, Any]:
+    """The schemas of request bodies, by name."""
+    found = {}
+    for _, operation in operations_of(document):
+        for schema in schemas_in(operation.get("requestBody", {})):
+            found[schema] = document["components"]["schemas"][schema]
+    return found
+
+
+def schemas_in(node: Any) -> list[str]:
+    if isinstance(node, list):
+        return [name for item in node for name in schemas_in(item)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["$ref"].rpartition("/")[2]] if "$ref" in node else []
+    return own + [name for item in node.values() for name in schemas_in(item)]
+
+
+def test_bodies_take_no_field_that_they_do_not_name(document: Any) -> None:
+    assert len(bodies_of(document)) >= 9
+    for name, schema in bodies_of(document).items():
+        assert schema["additionalProperties"] is False, name
+
+
+def test_what_a_body_must_have_comes_with_an_example_unless_it_is_secret(document: Any) -> None:
+    for name, schema in bodies_of(document).items():
+        for field in schema.get("required", []):
+            described = schema["properties"][field]
+            assert described.get("examples") or described.get("format") == "password", (name, field)
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ("NetworkBody", "/networks"),
+        ("PeerBody", "/networks/{network}/peers"),
+        ("ReservationBody", "/networks/{network}/reservations"),
+        ("TokenBody", "/tokens"),
+    ],
+)
+def test_the_examples_work(admin: httpx2.Client, document: Any, body: str, path: str) -> None:
+    network = a_network(admin, cidr_v4="10.20.0.0/24")
+    schema = document["components"]["schemas"][body]
+    example = {field: schema["properties"][field]["examples"][0] for field in schema["required"]}
+    if body == "NetworkBody":
+        example["name"] = a_name(example["name"])
+    answer = admin.post(path.format(network=network["id"]), json=example)
+    admin.delete(f"/networks/{network['id']}", params={"force": True}).raise_for_status()
+    assert answer.status_code == 201, answer.text

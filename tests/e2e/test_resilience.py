@@ -1,0 +1,131 @@
+"""Agents and servers that die, and ways between them that are blocked: tunnels carry on, and nothing is lost."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from lab import wait_until
+from lab.backend import AUTHORITY_FILE, Member
+from tests.e2e import middlebox
+from tests.e2e.conftest import Office
+from tests.e2e.observing import Pinging, await_reach, network_state, reaches, sessions
+
+pytestmark = [pytest.mark.xdist_group("e2e-resilience"), pytest.mark.timeout(120)]
+
+RECONNECT_SECONDS = 20.0
+# A poll every 15 s ± 20 %, after three tries for a stream with pauses of up to 1, 2 and 4 s.
+POLL_SECONDS = 30.0
+
+
+def await_connected(office: Office, member: Member) -> None:
+    def connected() -> bool:
+        return bool(office.backend.peer(member.name)["status"]["connected"])
+
+    wait_until(connected, within=RECONNECT_SECONDS, what=f"{member.name} to be connected")
+
+
+def test_a_killed_agent_leaves_the_tunnel_up_and_finds_it_again(office: Office) -> None:
+    laptop, desk, gw = office.laptop, office.desk, office.gw
+    await_reach(laptop.host, desk.ipv4)
+    before = {member.name: network_state(member.host) for member in (laptop, gw)}
+    counted = sessions(laptop)
+    with Pinging(laptop.host, desk.ipv4) as pinging:
+        for member in (laptop, gw):
+            member.agent.kill()
+        wait_until(
+            lambda: not office.backend.peer("laptop")["status"]["connected"], within=5, what="the server to know"
+        )
+        for member in (laptop, gw):
+            member.agent.restart()
+            member.agent.wait_for("connected")
+    assert pinging.sent > 10
+    assert pinging.lost == 0
+    for member in (laptop, gw):
+        assert network_state(member.host) == before[member.name]
+        plan = office.backend.type(member.host, "isthmus", "agent", "plan", "--dry-run")
+        assert plan.strip() == "nothing to do: this host is as it shall be"
+    for key, session in sessions(laptop).items():
+        assert session.rx > counted[key].rx
+
+
+def test_a_killed_server_loses_nothing_and_its_agents_come_back(office: Office) -> None:
+    backend, laptop, desk = office.backend, office.laptop, office.desk
+    await_reach(laptop.host, desk.ipv4)
+    backend.create_peer("late", "office", kind="static", isolated=True)
+    network = backend.api.get("/networks").json()["items"]
+    peers = [{**peer, "status": None} for peer in backend.peers()]
+
+    with Pinging(laptop.host, desk.ipv4) as pinging:
+        backend.server.kill()
+        # A host that starts anew without its server has its last config at once.
+        desk.agent.restart()
+        desk.agent.wait_for("no connection")
+        backend.server.restart()
+        backend.await_server()
+        for member in (laptop, desk, office.gw):
+            await_connected(office, member)
+    assert pinging.sent > 50
+    assert pinging.lost == 0
+    assert "password" not in backend.server.output
+    assert backend.api.get("/networks").json()["items"] == network
+    assert [{**peer, "status": None} for peer in backend.peers()] == peers
+
+    # Who connects again hears of what comes.
+    backend.delete("late")
+    backend.settle()
+
+
+def test_a_tunnel_that_is_gone_is_made_anew_from_the_last_config_without_the_server(office: Office) -> None:
+    desk, backend = office.desk, office.backend
+    await_reach(desk.host, office.laptop.ipv4)
+    desk.agent.stop()
+    backend.server.kill()
+    # As after a reboot: no interface, no rules; only the state directory is left.
+    desk.host.run(["ip", "link", "delete", desk.interface])
+    assert not reaches(desk.host, office.gw.ipv4)
+    desk.agent.restart()
+    await_reach(desk.host, office.laptop.ipv4, office.laptop.ipv6)
+    backend.server.restart()
+    backend.await_server()
+    await_connected(office, desk)
+
+
+@pytest.mark.case("SEED-050")
+def test_where_websockets_are_blocked_changes_come_by_https(office: Office) -> None:
+    backend, lab = office.backend, office.lab
+    # The box answers where its clients look for the server, and has a certificate that they trust.
+    box = lab.host("box")
+    folder = box.path("/etc/isthmus")
+    certificate = backend.authority.issue(box.ipv4)
+    (folder / "box.pem").write_text(certificate.certificate)
+    (folder / "box.key").write_text(certificate.key)
+    (folder / "ca.pem").write_text(backend.authority.certificate)
+    command = [sys.executable, str(Path(middlebox.__file__)), "/etc/isthmus", str(backend.host.ipv4)]
+    box.start(command, name="box").wait_for("is ready")
+
+    guest = lab.host("guest", behind=lab.nat("company"))
+    backend.trust(guest)
+    assert guest.path(AUTHORITY_FILE).exists()
+    token = backend.create_peer("guest", "office")["enrollment"]["token"]
+    enroll = ["isthmus", "agent", "enroll", "--server", f"https://{box.ipv4}", "--token-file", "-"]
+    guest.run(enroll, input=token)
+    member = backend.run_agent(guest, "office")
+    member.agent.wait_for('"by": "stream"')
+    backend.settle()
+    await_reach(guest, office.laptop.ipv4)
+
+    backend.change("guest", isolated=True)
+    backend.settle(within=2)
+    assert not reaches(guest, office.laptop.ipv4)
+
+    (folder / "no-websockets").touch()
+    member.agent.wait_for('"by": "https"', within=POLL_SECONDS)
+    backend.change("guest", isolated=False)
+    backend.settle(within=POLL_SECONDS)
+    await_reach(guest, office.laptop.ipv4)
+    # Nobody could have called the guest: it listens on nothing that answers.
+    assert guest.run(["ss", "-Htln"]).stdout == ""
+
+    (folder / "no-websockets").unlink()
+    backend.delete("guest")
