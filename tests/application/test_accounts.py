@@ -36,7 +36,7 @@ def signed_in(user: User, token_id: ApiTokenId) -> Caller:
 async def test_the_first_start_makes_the_administrator_and_the_second_does_not(backend: Backend, password: str) -> None:
     assert await backend.accounts.first_admin(LOCAL) is None
     user, issued = await backend.accounts.login(ANYONE, "admin", password)
-    assert (await backend.accounts.authenticate(issued.text))[0] == user
+    assert await backend.accounts.authenticate(issued.text) == (issued.token, user.name)
 
 
 async def test_a_login_ends_after_twelve_hours(backend: Backend, password: str) -> None:
@@ -110,7 +110,7 @@ async def test_a_token_has_no_scope_that_its_maker_lacks(backend: Backend, passw
     with pytest.raises(Forbidden):
         await backend.accounts.create_token(reader, "ci", frozenset({"read", "write"}), None)
     issued = await backend.accounts.create_token(caller, "ci", frozenset({"read"}), timedelta(hours=1))
-    _, token = await backend.accounts.authenticate(issued.text)
+    token, _ = await backend.accounts.authenticate(issued.text)
     assert token.scopes == {"read"}
     backend.clock.turn(timedelta(hours=1))
     with pytest.raises(Unauthenticated):

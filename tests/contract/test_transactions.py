@@ -155,7 +155,7 @@ async def test_readers_do_not_see_what_is_not_committed(store: Store) -> None:
         await fill(tx)
         async with store.reading() as reader:
             assert await reader.networks.all() == []
-            assert await reader.peers.with_name(a_network().id, "peer-2") is None
+            assert await reader.peers.of_network(a_network().id) == []
 
 
 async def test_a_reader_cannot_write(store: Store) -> None:

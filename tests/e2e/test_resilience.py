@@ -1,13 +1,10 @@
 """Agents and servers that die, and ways between them that are blocked: tunnels carry on, and nothing is lost."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
 from lab import wait_until
-from lab.backend import AUTHORITY_FILE, Member
-from tests.e2e import middlebox
+from lab.backend import Member
+from tests.e2e.box import Box
 from tests.e2e.conftest import Office
 from tests.e2e.observing import Pinging, await_reach, network_state, reaches, sessions
 
@@ -94,22 +91,9 @@ def test_a_tunnel_that_is_gone_is_made_anew_from_the_last_config_without_the_ser
 @pytest.mark.case("SEED-050")
 def test_where_websockets_are_blocked_changes_come_by_https(office: Office) -> None:
     backend, lab = office.backend, office.lab
-    # The box answers where its clients look for the server, and has a certificate that they trust.
-    box = lab.host("box")
-    folder = box.path("/etc/isthmus")
-    certificate = backend.authority.issue(box.ipv4)
-    (folder / "box.pem").write_text(certificate.certificate)
-    (folder / "box.key").write_text(certificate.key)
-    (folder / "ca.pem").write_text(backend.authority.certificate)
-    command = [sys.executable, str(Path(middlebox.__file__)), "/etc/isthmus", str(backend.host.ipv4)]
-    box.start(command, name="box").wait_for("is ready")
-
     guest = lab.host("guest", behind=lab.nat("company"))
-    backend.trust(guest)
-    assert guest.path(AUTHORITY_FILE).exists()
-    token = backend.create_peer("guest", "office")["enrollment"]["token"]
-    enroll = ["isthmus", "agent", "enroll", "--server", f"https://{box.ipv4}", "--token-file", "-"]
-    guest.run(enroll, input=token)
+    box = Box(backend, lab.host("box"))
+    box.enroll(guest, "office")
     member = backend.run_agent(guest, "office")
     member.agent.wait_for('"by": "stream"')
     backend.settle()
@@ -119,7 +103,7 @@ def test_where_websockets_are_blocked_changes_come_by_https(office: Office) -> N
     backend.settle(within=2)
     assert not reaches(guest, office.laptop.ipv4)
 
-    (folder / "no-websockets").touch()
+    box.forbid_websockets()
     member.agent.wait_for('"by": "https"', within=POLL_SECONDS)
     backend.change("guest", isolated=False)
     backend.settle(within=POLL_SECONDS)
@@ -127,5 +111,4 @@ def test_where_websockets_are_blocked_changes_come_by_https(office: Office) -> N
     # Nobody could have called the guest: it listens on nothing that answers.
     assert guest.run(["ss", "-Htln"]).stdout == ""
 
-    (folder / "no-websockets").unlink()
     backend.delete("guest")

@@ -1,5 +1,6 @@
 """The running agent's note for `status`: when it last spoke with the server. Kept where a reboot forgets it."""
 
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -33,4 +34,7 @@ def read(folder: Path, interface: str) -> Contact | None:
 
 
 def remove(folder: Path, interface: str) -> None:
+    """Remove the note, and the folder unless another agent's note is in it."""
     (folder / f"{interface}.json").unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        folder.rmdir()

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, PublicKey, UserId
+from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, UserId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
@@ -61,15 +61,15 @@ class Peers(Protocol):
     async def in_every_config(self, network_id: NetworkId) -> list[Peer]:
         """The peers that every regular peer is told of: jump peers, and those with ranges behind them."""
 
-    async def with_name(self, network_id: NetworkId, name: str) -> Peer | None: ...
-    async def with_key(self, public_key: PublicKey) -> Peer | None: ...
     async def count(self, network_id: NetworkId, kind: Kind | None = None) -> int: ...
     async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
         """Every range that a peer of the network offers, with the peer's id and name."""
 
-    async def add(self, peer: Peer) -> None: ...
+    async def add(self, peer: Peer) -> None:
+        """Raises `NameTaken` or `KeyTaken`."""
+
     async def save(self, peer: Peer) -> None:
-        """Writes all fields, addresses excepted: those follow `Holdings`."""
+        """Writes all fields, addresses excepted: those follow `Holdings`. Raises `NameTaken` or `KeyTaken`."""
 
     async def delete(self, peer_id: PeerId) -> None:
         """Deletes the peer with its tokens, sessions, status and kept key; its addresses stay held."""
@@ -87,8 +87,8 @@ class Holdings(Protocol):
 
     async def swap_free(self, network_id: NetworkId, old: Iterable[Range], new: Iterable[Range]) -> None: ...
     async def reset_free(self, network_id: NetworkId, family: Family, ranges: Iterable[Range]) -> None: ...
-    async def hold(self, holding: Holding) -> None:
-        """Raises `AddressTaken` when the address is held already."""
+    async def hold(self, *held: Holding) -> None:
+        """Raises `AddressTaken` when one of the addresses is held already."""
 
     async def change(self, holding: Holding) -> None: ...
     async def drop(self, network_id: NetworkId, addresses: Iterable[IPAddress]) -> None: ...
@@ -131,7 +131,9 @@ class Accounts(Protocol):
     async def users(self) -> list[User]: ...
     async def add_user(self, user: User) -> None: ...
     async def save_user(self, user: User) -> None: ...
-    async def token_with_digest(self, digest: Digest) -> ApiToken | None: ...
+    async def token_with_digest(self, digest: Digest) -> tuple[ApiToken, str] | None:
+        """The token and the name of its user."""
+
     async def tokens(self, page: Page, user_id: UserId | None = None) -> list[ApiToken]: ...
     async def add_token(self, token: ApiToken) -> None: ...
     async def touch_tokens(self, used: dict[ApiTokenId, datetime]) -> None: ...
@@ -213,6 +215,14 @@ class Conflict(Exception):
 
 class AddressTaken(Conflict):
     """Somebody else holds that address."""
+
+
+class NameTaken(Conflict):
+    """Another peer of the network has that name."""
+
+
+class KeyTaken(Conflict):
+    """Another peer of the backend has that public key."""
 
 
 class Clock(Protocol):

@@ -91,20 +91,20 @@ class AccountService:
             await tx.journal.audit([caller.did("user.password", user.id, self._clock.now())])
         return password
 
-    async def authenticate(self, text: str) -> tuple[User, ApiToken]:
-        """Whose token this is. Raises `Unauthenticated`."""
+    async def authenticate(self, text: str) -> tuple[ApiToken, str]:
+        """The token and the name of its user. Raises `Unauthenticated`."""
         now = self._clock.now()
         async with self._store.reading() as tx:
-            token = await tx.accounts.token_with_digest(secrets.digest_of(text))
-            user = None if token is None else await tx.accounts.user(token.user_id)
-        if token is None or user is None:
+            found = await tx.accounts.token_with_digest(secrets.digest_of(text))
+        if found is None:
             raise Unauthenticated("the token is not known")
+        token, _ = found
         if token.expires_at is not None and now >= token.expires_at:
             raise Unauthenticated("the token has expired")
         if token.last_used_at is None or now - token.last_used_at >= TOUCH_EVERY:
             async with self._store.transaction() as tx:
                 await tx.accounts.touch_tokens({token.id: now})
-        return user, token
+        return found
 
     async def create_token(
         self, caller: Caller, name: str, scopes: frozenset[str], lifetime: timedelta | None

@@ -41,8 +41,8 @@ async def allocate(
             address = await _take_lowest(tx, network.id, cidr)
         else:
             address = await _take(tx, network.id, cidr, wish, FIELDS[cidr.version])
-        await tx.holdings.hold(Holding(network.id, address, Held.PEER, peer_id))
         addresses.append(address)
+    await tx.holdings.hold(*(Holding(network.id, address, Held.PEER, peer_id) for address in addresses))
     return tuple(addresses)
 
 
@@ -136,8 +136,7 @@ async def renumber(
     wishes = [_same_host(old, new, before.get(peer)) for peer in peers]
     addresses = ipam.placed(new, wishes, [holding.address for holding in kept])
     given = [Holding(network.id, address, Held.PEER, peer) for address, peer in zip(addresses, peers, strict=True)]
-    for holding in (*kept, *given):
-        await tx.holdings.hold(holding)
+    await tx.holdings.hold(*kept, *given)
     free = ipam.free_ranges(new, [holding.address for holding in (*kept, *given)])
     await tx.holdings.reset_free(network.id, family, free)
 

@@ -10,7 +10,7 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer, audience_of
 from isthmus.server.application import secrets
 from isthmus.server.application.caller import Caller
-from isthmus.server.application.peers import Step, advance, check_key_is_free
+from isthmus.server.application.peers import Step, advance, unique
 from isthmus.server.application.static_config import parse_public_key
 from isthmus.server.application.throttle import Throttle
 from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
@@ -56,12 +56,12 @@ class EnrollmentService:
             network, found = await _locked(tx, secrets.digest_of(token))
             claimed = found.claimed(key, now)
             before = await tx.peers.get(found.peer_id)
-            await check_key_is_free(tx, key, before.id)
             after = replace(before, public_key=key)
             if after != before:
                 network = await advance(tx, network, Step("peer.enrolled", after.id, before, after), now)
                 after = replace(after, revision=network.revision)
-                await tx.peers.save(after)
+                with unique():
+                    await tx.peers.save(after)
             await tx.enrollments.save(claimed)
             session = await self._new_session(tx, after.id, now)
             facts = {"hostname": hostname}

@@ -1,6 +1,7 @@
 """Peers: create by kind, change, delete; enrollment tokens and the configs of static peers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -17,7 +18,7 @@ from isthmus.server.application.caller import Caller
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
 from isthmus.server.application.static_config import StaticConfig, parse_public_key, rendered
-from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction, Vault
+from isthmus.server.ports import Clock, Ids, KeyTaken, Listeners, NameTaken, Store, Transaction, Vault
 from isthmus.server.records import Change, Commit, KeptKey, Page, PeerFilter
 from isthmus.wireguard.keys import PrivateKey
 
@@ -98,7 +99,8 @@ class PeerService:
             peer = await self._drafted(tx, before, draft, private, now)
             network = await advance(tx, before, Step("peer.created", peer.id, None, peer), now)
             peer = replace(peer, revision=network.revision)
-            await tx.peers.add(peer)
+            with unique():
+                await tx.peers.add(peer)
             token = await self._issue(tx, peer.id, draft.token_lifetime, now) if peer.kind.has_agent else None
             if private is not None and draft.keep_private_key:
                 await self._keep(tx, peer.id, private)
@@ -116,9 +118,6 @@ class PeerService:
         rules.check_kind_has_what_it_needs(draft.kind, endpoint, given)
         if draft.keep_private_key and private is None:
             raise InvalidValue("/keep_private_key", "is for static peers whose key the server makes")
-        await _check_name_is_free(tx, network.id, name)
-        if given is not None:
-            await check_key_is_free(tx, given)
         offers = rules.parse_offers(draft.additional_allowed_ips, network)
         await _check_offers(tx, network.id, None, offers)
         peer_id = PeerId(self._ids.new())
@@ -167,7 +166,8 @@ class PeerService:
             if after != before:
                 network = await advance(tx, network, Step("peer.changed", peer_id, before, after), now)
                 after = replace(after, revision=network.revision, version=before.version + 1)
-                await tx.peers.save(after)
+                with unique():
+                    await tx.peers.save(after)
             await tx.journal.audit([caller.did("peer.update", peer_id, now, fields=named_fields(update))])
         if after != before:
             self._listeners.changed(Commit(network.id, network, changed=(after,), audience=audience_of(before, after)))
@@ -177,7 +177,6 @@ class PeerService:
         after = before
         if not isinstance(update.name, Unset) and update.name != before.name:
             after = replace(after, name=rules.parse_name(update.name))
-            await _check_name_is_free(tx, network.id, after.name)
         if not isinstance(update.endpoint, Unset):
             after = replace(after, endpoint=None if update.endpoint is None else Endpoint.parse(update.endpoint))
         if not isinstance(update.public_key, Unset):
@@ -280,16 +279,17 @@ async def _check_may_leave(tx: Transaction, jump: Peer, *, force: bool) -> None:
     rules.check_may_leave(jump, other_jumps=jumps - 1, other_peers=peers - jumps, force=force)
 
 
-async def check_key_is_free(tx: Transaction, key: PublicKey, owner: PeerId | None = None) -> None:
-    """One key, one peer: WireGuard knows a peer by nothing else."""
-    holder = await tx.peers.with_key(key)
-    if holder is not None and holder.id != owner:
-        raise InvalidValue("/public_key", "is the key of another peer", "make a new key pair: wg genkey | wg pubkey")
-
-
-async def _check_name_is_free(tx: Transaction, network_id: NetworkId, name: str) -> None:
-    if await tx.peers.with_name(network_id, name) is not None:
-        raise InvalidValue("/name", f"{name!r} is the name of another peer of this network")
+@contextmanager
+def unique() -> Iterator[None]:
+    """Around writing a peer: what the store's constraints found taken is refused as the field's fault."""
+    try:
+        yield
+    except NameTaken:
+        raise InvalidValue("/name", "is the name of another peer of this network") from None
+    except KeyTaken:
+        # One key, one peer: WireGuard knows a peer by nothing else.
+        hint = "make a new key pair: wg genkey | wg pubkey"
+        raise InvalidValue("/public_key", "is the key of another peer", hint) from None
 
 
 async def _check_offers(
@@ -307,7 +307,6 @@ async def _with_key(tx: Transaction, before: Peer, after: Peer, text: str) -> Pe
     key = parse_public_key(text)
     if key == before.public_key:
         return after
-    await check_key_is_free(tx, key, before.id)
     await tx.kept_keys.delete(before.id)
     return replace(after, public_key=key, server_made_key=False)
 

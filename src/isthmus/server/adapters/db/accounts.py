@@ -16,7 +16,11 @@ USER_NAMED = select(users).where(users.c.name == bindparam("named"))
 ADD_USER = insert(users)
 SAVE_USER = update(users).where(users.c.id == bindparam("user_id"))
 
-TOKEN = select(api_tokens).where(api_tokens.c.digest == bindparam("digest"))
+TOKEN = (
+    select(api_tokens, users.c.name.label("owner"))
+    .join(users, users.c.id == api_tokens.c.user_id)
+    .where(api_tokens.c.digest == bindparam("digest"))
+)
 ADD_TOKEN = insert(api_tokens)
 TOUCH_TOKEN = (
     update(api_tokens).where(api_tokens.c.id == bindparam("token_id")).values(last_used_at=bindparam("used_at"))
@@ -45,9 +49,13 @@ class SqlAccounts:
         if not await self._statements.write(SAVE_USER, {**values_of(user), "user_id": user.id}):
             raise NotFound("user", user.name)
 
-    async def token_with_digest(self, digest: Digest) -> ApiToken | None:
+    async def token_with_digest(self, digest: Digest) -> tuple[ApiToken, str] | None:
         row = await self._statements.row(TOKEN, {"digest": digest})
-        return None if row is None else token_of(row)
+        if row is None:
+            return None
+        fields = dict(row._mapping)
+        owner = fields.pop("owner")
+        return ApiToken(**{**fields, "scopes": frozenset(row.scopes)}), owner
 
     async def tokens(self, page: Page, user_id: UserId | None = None) -> list[ApiToken]:
         statement = select(api_tokens).order_by(api_tokens.c.id).limit(page.limit)

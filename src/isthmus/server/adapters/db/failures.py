@@ -3,10 +3,15 @@
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from isthmus.server.adapters.db.tables import holdings, metadata
-from isthmus.server.ports import AddressTaken, Conflict, StoreUnavailable
+from isthmus.server.ports import AddressTaken, Conflict, KeyTaken, NameTaken, StoreUnavailable
 
 FOREIGN_KEY = "foreign key"  # all that SQLite tells of one
-ADDRESS_KEY = str(holdings.primary_key.name)
+# The constraints that a use case answers in words of its own.
+NAMED_CONFLICTS: dict[str, type[Conflict]] = {
+    str(holdings.primary_key.name): AddressTaken,
+    "uq_peers_network_id_name": NameTaken,
+    "uq_peers_public_key": KeyTaken,
+}
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")
 
@@ -29,7 +34,7 @@ def meaning_of(error: Exception) -> Exception:
     """What to raise for `error`: a `Conflict`, a `StoreUnavailable`, or `error` itself where the code is wrong."""
     if isinstance(error, IntegrityError):
         name = constraint_of(error)
-        return AddressTaken(name) if name == ADDRESS_KEY else Conflict(name)
+        return NAMED_CONFLICTS.get(name, Conflict)(name)
     if isinstance(error, ProgrammingError | DataError | NotSupportedError):
         return error
     if isinstance(error, DBAPIError):

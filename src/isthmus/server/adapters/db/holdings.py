@@ -86,8 +86,9 @@ class SqlHoldings:
         if come:
             await self._statements.write(ADD_FREE, come)
 
-    async def hold(self, holding: Holding) -> None:
-        await self._statements.write(HOLD, fields_of(holding))
+    async def hold(self, *held: Holding) -> None:
+        if held:
+            await self._statements.write(HOLD, [fields_of(holding) for holding in held])
 
     async def change(self, holding: Holding) -> None:
         values = {**fields_of(holding), "of_network": holding.network_id, "at_address": holding.address}

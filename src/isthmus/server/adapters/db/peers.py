@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Select, and_, bindparam, delete, func, insert, or_, select, update
 
 from isthmus.domain.addresses import Endpoint, IPNetwork, sort_key
 from isthmus.domain.errors import peer_not_found
-from isthmus.domain.ids import NetworkId, PeerId, PublicKey
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import NO_LABELS, Kind, Peer
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts
 from isthmus.server.adapters.db.tables import holdings, offers, peers
@@ -43,10 +43,9 @@ PEERS = (
 ONE = PEERS.where(peers.c.id == bindparam("peer_id"))
 OF_NETWORK = PEERS.where(peers.c.network_id == bindparam("network_id")).order_by(peers.c.id)
 OFFERING = select(offers.c.peer_id).where(offers.c.network_id == bindparam("network_id"))
-JUMPS = PEERS.where(peers.c.network_id == bindparam("network_id"), peers.c.kind == Kind.JUMP.value)
-OFFERERS = PEERS.where(peers.c.id.in_(OFFERING), peers.c.kind != Kind.JUMP.value)
-NAMED = PEERS.where(peers.c.network_id == bindparam("network_id"), peers.c.name == bindparam("named"))
-KEYED = PEERS.where(peers.c.public_key == bindparam("key"))
+# Each side of the OR has an index of its own; neither reads the whole network.
+JUMP = and_(peers.c.network_id == bindparam("network_id"), peers.c.kind == Kind.JUMP.value)
+IN_EVERY_CONFIG = PEERS.where(or_(JUMP, peers.c.id.in_(OFFERING)))
 COUNT = select(func.count()).select_from(peers).where(peers.c.network_id == bindparam("network_id"))
 COUNT_KIND = COUNT.where(peers.c.kind == bindparam("of_kind"))
 ADD = insert(peers)
@@ -88,16 +87,9 @@ class SqlPeers:
         return assembled(rows, offered)
 
     async def in_every_config(self, network_id: NetworkId) -> list[Peer]:
-        # Two queries, each by its own index: one with OR would read the whole network.
         values = {"network_id": network_id}
-        rows = [*await self._statements.rows(JUMPS, values), *await self._statements.rows(OFFERERS, values)]
-        return assembled(rows, await self._statements.rows(OFFERED_IN_NETWORK, values))
-
-    async def with_name(self, network_id: NetworkId, name: str) -> Peer | None:
-        return await self._one(NAMED, {"network_id": network_id, "named": name})
-
-    async def with_key(self, public_key: PublicKey) -> Peer | None:
-        return await self._one(KEYED, {"key": public_key})
+        rows = await self._statements.rows(IN_EVERY_CONFIG, values)
+        return assembled(rows, await self._statements.rows(OFFERED_IN_NETWORK, values) if rows else ())
 
     async def count(self, network_id: NetworkId, kind: Kind | None = None) -> int:
         if kind is None:

@@ -62,9 +62,9 @@ async def authorize(
         peer_id = await services(request).agents.authenticate(token)
         request.state.caller = replace(caller, actor=f"agent:{peer_id}")
         raise Forbidden("an agent's session is for the calls under /api/v1/agent, and for its own peer only")
-    user, api_token = await services(request).accounts.authenticate(token)
+    api_token, owner = await services(request).accounts.authenticate(token)
     request.state.caller = Caller(
-        f"user:{user.name}", caller.request_id, caller.source, api_token.scopes, user.id, api_token.id
+        f"user:{owner}", caller.request_id, caller.source, api_token.scopes, api_token.user_id, api_token.id
     )
     if need.value not in api_token.scopes:
         raise Forbidden(f"the token lacks the scope {need.value}")
