@@ -116,9 +116,20 @@ def _after(step: Step, host: HostState) -> HostState:
             return replace(host, digest=digest, chains=host.chains | names)
         case DropRules():
             return replace(host, digest=None, chains=frozenset())
+        case RemoveAddress(address):
+            assert host.link is not None
+            link = replace(host.link, addresses=host.link.addresses - {address})
+            return replace(host, link=link, routes=_routes_left(host, link, address.version))
         case _:
             assert host.link is not None
             return replace(host, link=_linked(step, host.link))
+
+
+def _routes_left(host: HostState, link: Link, version: int) -> frozenset[Route]:
+    """With the last IPv4 address of a device Linux takes away all IPv4 routes into it."""
+    if version == 6 or any(address.version == 4 for address in link.addresses):
+        return host.routes
+    return frozenset(route for route in host.routes if route.destination.version == 6)
 
 
 def _routed(step: AddRoute | RemoveRoute | AddRule | RemoveRule, host: HostState) -> HostState:
@@ -146,8 +157,6 @@ def _linked(step: Step, link: Link) -> Link:
             return replace(link, is_up=True)
         case AddAddress(address):
             return replace(link, addresses=link.addresses | {address})
-        case RemoveAddress(address):
-            return replace(link, addresses=link.addresses - {address})
     raise AssertionError(step)
 
 

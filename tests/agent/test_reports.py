@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from isthmus.agent.reports import Reports
 from isthmus.domain.addresses import Endpoint
-from isthmus.protocol.agent import MAX_REPORTS
+from isthmus.protocol.agent import MAX_REPORTS, Host
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import InterfaceState, PeerState
 from tests.agent.builders import a_key
@@ -28,6 +28,27 @@ def test_an_unchanged_neighbour_is_reported_once() -> None:
     assert reports.draw(state) == (report,)
     reports.accepted()
     assert reports.draw(state) == ()
+
+
+def test_counters_come_with_the_next_handshake_for_every_keepalive_changes_them() -> None:
+    reports, state = Reports(), interface(PeerState(key(1), HOME, latest_handshake=5, rx=1))
+    reports.draw(state)
+    reports.accepted()
+    assert reports.draw(interface(replace(state.peers[key(1)], rx=33))) == ()
+    (report,) = reports.draw(interface(replace(state.peers[key(1)], rx=99, latest_handshake=125)))
+    assert (report.rx, report.latest_handshake) == (99, 125)
+
+
+def test_the_host_is_told_once_a_session_and_when_it_changed() -> None:
+    reports, host = Reports(), Host("laptop", "machine", "boot", "1", 1, 2)
+    assert reports.draw_host(host) == host
+    assert reports.draw_host(host) == host, "nobody has acknowledged it yet"
+    reports.accepted()
+    assert reports.draw_host(host) is None
+    renamed = Host("desk", "machine", "boot", "1", 1, 2)
+    assert reports.draw_host(renamed) == renamed
+    reports.forget()
+    assert reports.draw_host(host) == host
 
 
 def test_a_neighbour_of_which_nothing_is_known_is_not_reported() -> None:
@@ -67,13 +88,13 @@ def test_all_of_many_changes_are_reported_in_turn_the_urgent_first() -> None:
         seen += [report.public_key for report in drawn]
         reports.accepted()
     assert sorted(seen) == sorted(str(peer.public_key) for peer in peers)
-    # Everybody has traffic all the time; the one that moved does not wait for its turn, all others do.
-    busy = [replace(peer, rx=2) for peer in peers]
+    # Everybody has a new handshake all the time; the one that moved does not wait for its turn, all others do.
+    busy = [replace(peer, latest_handshake=2) for peer in peers]
     busy[200] = replace(busy[200], endpoint=AWAY)
     first = [report.public_key for report in reports.draw(interface(*busy))]
     assert first[0] == str(busy[200].public_key)
     reports.accepted()
-    still_busy = interface(*(replace(peer, rx=3) for peer in busy))
+    still_busy = interface(*(replace(peer, latest_handshake=3) for peer in busy))
     second = [report.public_key for report in reports.draw(still_busy)]
     left_out = {str(peer.public_key) for peer in peers} - set(first)
     assert set(second[: len(left_out)]) == left_out

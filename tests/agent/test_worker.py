@@ -127,7 +127,7 @@ class ScriptedServer:
 
     async def report(self, heartbeat: wire.Heartbeat) -> wire.Ack | wire.Refused:
         self.polls.append(heartbeat)
-        return wire.Ack("next", 0)
+        return wire.Ack("next")
 
     async def tell(self, outcome: wire.Applied) -> None:
         self.polls.append(outcome)
@@ -199,7 +199,7 @@ async def test_each_heartbeat_returns_the_nonce_of_the_last_answer(applier: Appl
         # Refused with a nonce: the report is repeated at once, not after the interval.
         stream.down.put_nowait(wire.Refused("replay_detected", "", "n-2"))
         assert (await stream.next(wire.Heartbeat)).nonce == "n-2"
-        stream.down.put_nowait(wire.Ack("n-3", 0))
+        stream.down.put_nowait(wire.Ack("n-3"))
         await asyncio.sleep(0.1)
         assert stream.up.empty()
         seen.set()
@@ -229,7 +229,7 @@ async def test_an_endpoint_that_changed_is_reported_before_its_time(applier: App
     async def serve(stream: ScriptedStream) -> None:
         stream.down.put_nowait(wire.Hello("n-1", 0))
         await stream.next(wire.Heartbeat)
-        stream.down.put_nowait(wire.Ack("n-2", 0))
+        stream.down.put_nowait(wire.Ack("n-2"))
         await asyncio.sleep(0.05)
         assert stream.up.empty()
         host.roam(Endpoint("203.0.113.5", 4242))

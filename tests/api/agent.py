@@ -49,17 +49,10 @@ def enroll_body(token: str, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
-def heartbeat(nonce: str, **fields: Any) -> dict[str, Any]:
-    return {
-        "nonce": nonce,
-        "hostname": "host",
-        "machine_id": "machine",
-        "boot_id": "boot",
-        "agent_version": "0",
-        "host_uptime": 10,
-        "agent_uptime": 5,
-        "revision": 0,
-    } | fields
+def heartbeat(nonce: str, hostname: str = "host", **fields: Any) -> dict[str, Any]:
+    host: dict[str, Any] = {"hostname": hostname, "machine_id": "machine", "boot_id": "boot", "agent_version": "0"}
+    host |= {"booted_at": 1_700_000_000, "started_at": 1_700_000_060}
+    return {"nonce": nonce, "revision": 0, "host": host} | fields
 
 
 @dataclass

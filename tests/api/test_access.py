@@ -1,6 +1,7 @@
 """Who may call what: every cell of the access table, tried over a socket."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from websockets.exceptions import InvalidStatus
 
 from isthmus.server.adapters.http.access import ACCESS, Need, UnlistedRoute, check_complete
 from tests.api.agent import Agent, Stream, a_network, a_peer
-from tests.server import API, Server
+from tests.server import API, Server, running
 
 CALLERS = ["nobody", "read", "write", "admin", "agent", "spent enrollment token", "nonsense"]
 CELLS = [(method, path, caller) for method, path in ACCESS if method != "WS" for caller in CALLERS]
@@ -111,16 +112,16 @@ async def test_the_stream_is_for_agents_alone(
     assert (row["outcome"], row["reason"]) == ("denied", "unauthenticated")
 
 
-def test_everything_is_answered_on_the_servers_own_socket(server: Server) -> None:
-    with server.local() as local:
+def test_everything_is_answered_on_the_servers_own_socket(tmp_path: Path) -> None:
+    with running(tmp_path) as server, server.local() as local:
         for method, path in ACCESS:
             if method != "WS" and ACCESS[method, path] is not Need.AGENT:
                 assert local.request(method, filled(path)).status_code not in {403, 405, 500}, path
-        reset = local.post("/auth/password/reset", json={"username": "admin"})
-    assert reset.status_code == 200
-    with server.client() as client:
-        login = client.post("/auth/login", json={"username": "admin", "password": reset.json()["password"]})
-    assert login.status_code == 200
+        reset = local.post("/auth/password/reset", json={"username": "admin"}).raise_for_status().json()
+        with server.client() as client:
+            for password, status in ((server.password, 401), (reset["password"], 200)):
+                login = client.post("/auth/login", json={"username": "admin", "password": password})
+                assert login.status_code == status
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/networks/", "/../networks", "//networks", "/agent/nothing"])

@@ -64,8 +64,10 @@ def test_heartbeats_update_last_seen_and_endpoint_and_are_acknowledged(
         for endpoint in ("203.0.113.9:40000", "203.0.113.10:40001"):
             before = datetime.now(UTC)
             reports = [report_on(laptop, endpoint)]
-            for name, client, fields in (("gw", calls, {"peers": reports}), ("laptop", own, {})):
-                ack = client.post("/agent/heartbeat", json=heartbeat(nonces[name][-1], **fields)).raise_for_status()
+            for name, client, seen_peers in (("gw", calls, reports), ("laptop", own, [])):
+                ack = client.post(
+                    "/agent/heartbeat", json=heartbeat(nonces[name][-1], peers=seen_peers)
+                ).raise_for_status()
                 nonces[name].append(ack.json()["nonce"])
             shown = status_of(admin, laptop)
             assert shown["endpoint"] == endpoint
@@ -117,11 +119,11 @@ def test_reports_on_others_change_nothing(
         ({"hostname": "h" * 256}, 422),
         ({"hostname": "\x1b[31mred"}, 422),
         ({"hostname": "x" * MAX_BODY}, 413),
-        ({"host_uptime": -1}, 422),
+        ({"revision": -1}, 422),
     ],
 )
 def test_a_report_that_cannot_be_true_is_refused_as_a_whole(
-    admin: httpx2.Client, gw: Agent, laptop: Agent, calls: httpx2.Client, fields: dict[str, Any], status: int
+    admin: httpx2.Client, gw: Agent, calls: httpx2.Client, fields: dict[str, Any], status: int
 ) -> None:
     nonce, before = nonce_of(calls), status_of(admin, gw)
     answer = calls.post("/agent/heartbeat", json=heartbeat(nonce, **fields))

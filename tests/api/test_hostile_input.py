@@ -101,6 +101,7 @@ BODIES: dict[str, Request] = {
     "enroll": lambda t: (t.admin, "POST", "/agent/enroll", enroll_body("isthmus-enroll-x", protocol=1)),
     "heartbeat": lambda t: (t.agent_client, "POST", "/agent/heartbeat", heartbeat("x", peers=[REPORT])),
     "report": lambda t: (t.agent_client, "POST", "/agent/heartbeat", REPORT),
+    "host": lambda t: (t.agent_client, "POST", "/agent/heartbeat", heartbeat("x")["host"]),
     "applied": lambda t: (t.agent_client, "POST", "/agent/applied", {"revision": 1, "took_ms": 5, "error": "no"}),
 }
 
@@ -124,9 +125,8 @@ def test_a_hostile_value_in_any_field_of_a_body_is_no_fault(target: Target, name
             if path == "/agent/heartbeat":
                 # A fresh nonce each time, or replay detection would answer before anything else.
                 nonce = client.get("/agent/config").json()["nonce"]
-                body = heartbeat(nonce, peers=[body]) if name == "report" else {"nonce": nonce} | body
-                if field == "nonce":
-                    body["nonce"] = value
+                around = {"report": {"peers": [body]}, "host": {"host": body}}.get(name, body)
+                body = heartbeat(nonce) | around | {"nonce": value if field == "nonce" else nonce}
             answer = client.request(method, path, content=json.dumps(body), headers=JSON)
             check_unharmed(answer, (field, str(value)[:50]))
     check_nothing_broke(target)

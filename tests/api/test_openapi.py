@@ -47,10 +47,11 @@ def ids(admin: httpx2.Client) -> dict[str, str]:
     return {"network_id": network["id"], "peer_id": peer["id"], "token_id": token["id"], "address": address}
 
 
-@pytest.mark.parametrize(("method", "path", "mode"), MODES)
+@pytest.mark.parametrize("call", MODES, ids=lambda call: f"{call[0]} {call[1]} {call[2].value}")
 def test_every_answer_is_as_the_document_says(
-    server: Server, document: Any, ids: dict[str, str], method: str, path: str, mode: GenerationMode
+    server: Server, document: Any, ids: dict[str, str], call: tuple[str, str, GenerationMode]
 ) -> None:
+    method, path, mode = call
     operation = schemathesis.openapi.from_dict(document)[path][method]
     known = {name: value for name, value in ids.items() if f"{{{name}}}" in path}
     if mode is GenerationMode.POSITIVE:

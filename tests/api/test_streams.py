@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import json
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
 
 import httpx2
+import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
 
@@ -25,8 +25,8 @@ def agent(server: Server, admin: httpx2.Client) -> Agent:
     return Agent.enrolled(server, a_peer(admin, a_network(admin)))
 
 
-def beat(nonce: str, **fields: object) -> wire.Heartbeat:
-    return wire.decode_from_agent(json.dumps({"type": "heartbeat"} | heartbeat(nonce, **fields)))  # type: ignore[no-any-return]
+def beat(nonce: str, hostname: str = "host") -> wire.Heartbeat:
+    return msgspec.convert(heartbeat(nonce, hostname) | {"type": "heartbeat"}, wire.Heartbeat)
 
 
 async def silent(stream: Stream, seconds: float = 0.3) -> bool:

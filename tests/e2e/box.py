@@ -26,7 +26,8 @@ class Box:
     @property
     def seen(self) -> bytes:
         """All that was said through it, in clear."""
-        return (self._folder / "seen").read_bytes()
+        up = b"".join(unmasked(path.read_bytes()) for path in self._folder.glob("*-up"))
+        return up + b"".join(path.read_bytes() for path in self._folder.glob("*-down"))
 
     def forbid_websockets(self) -> None:
         (self._folder / "no-websockets").touch()
@@ -38,3 +39,20 @@ class Box:
         command = ["isthmus", "agent", "enroll", "--server", f"https://{self._host.ipv4}", "--token-file", "-"]
         guest.run(command, input=token)
         return token
+
+
+def unmasked(said: bytes) -> bytes:
+    """What a client said; the frames of a WebSocket without the mask that clients put on them (RFC 6455, 5.2)."""
+    head, _, frames = said.partition(b"\r\n\r\n")
+    if b"upgrade: websocket" not in head.lower():
+        return said
+    found = [head]
+    while len(frames) > 1:
+        length, start = frames[1] & 0x7F, 2
+        if length >= 126:
+            start = 4 if length == 126 else 10
+            length = int.from_bytes(frames[2:start])
+        mask, payload = frames[start : start + 4], frames[start + 4 : start + 4 + length]
+        found.append(bytes(byte ^ mask[position % 4] for position, byte in enumerate(payload)))
+        frames = frames[start + 4 + length :]
+    return b"\n".join(found)

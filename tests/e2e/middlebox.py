@@ -1,8 +1,8 @@
 """A box on the way that ends TLS, as some companies have: it writes down what it reads, and can forbid WebSockets.
 
 Run on a lab host: `python middlebox.py FOLDER SERVER`. FOLDER holds box.pem and box.key, with which it answers, and
-ca.pem, by which it knows the server at the address SERVER; it gets `seen`, all bytes in clear. While there is a file
-`no-websockets` in it, upgrades are refused and those that there were are cut.
+ca.pem, by which it knows the server at the address SERVER; it gets `N-up` and `N-down`, what was said in clear over
+the Nth connection. While there is a file `no-websockets` in it, upgrades are refused, and streams are cut.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ class Middlebox:
     def __init__(self, folder: Path, server: str) -> None:
         self._folder = folder
         self._server = server
-        self._seen = (folder / "seen").open("ab", buffering=0)
+        self._connections = 0
 
     def forbids(self) -> bool:
         return (self._folder / "no-websockets").exists()
@@ -56,9 +56,11 @@ class Middlebox:
         outside = ssl.create_default_context(cafile=self._folder / "ca.pem")
         connecting = asyncio.open_connection(self._server, PORT, ssl=outside)
         far_reader, far_writer = await asyncio.wait_for(connecting, CALL_SECONDS)
-        self._seen.write(head)
+        self._connections += 1
+        up, down = (self._folder / f"{self._connections}-{way}" for way in ("up", "down"))
+        up.write_bytes(head)
         far_writer.write(head)
-        works = [self._copy(reader, far_writer), self._copy(far_reader, writer)]
+        works = [copy(reader, far_writer, up), copy(far_reader, writer, down)]
         if is_stream:
             works.append(self._until_forbidden())
         tasks = [asyncio.create_task(work) for work in works]
@@ -68,16 +70,18 @@ class Middlebox:
         await asyncio.gather(*tasks, return_exceptions=True)
         far_writer.close()
 
-    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while piece := await reader.read(PIECE):
-            self._seen.write(piece)
-            writer.write(piece)
-            await writer.drain()
-
     async def _until_forbidden(self) -> None:
         # The one who forbids is another process, which can only leave a file: there is nothing to wait on.
         while not self.forbids():  # noqa: ASYNC110
             await asyncio.sleep(LOOK_SECONDS)
+
+
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, record: Path) -> None:
+    with record.open("ab", buffering=0) as seen:
+        while piece := await reader.read(PIECE):
+            seen.write(piece)
+            writer.write(piece)
+            await writer.drain()
 
 
 if __name__ == "__main__":

@@ -76,7 +76,8 @@ def network_state(host: Host) -> dict[str, str]:
         "rules 6": "ip -6 rule",
         "nft": "nft --stateless list ruleset",
         "settings": f"sysctl {' '.join(SETTINGS)}",
-        "state": "ls -A /var/lib/isthmus-agent /run/isthmus-agent /run/wireguard",
+        # The folder /run/wireguard is WireGuard's own, and stays.
+        "files": "find /var/lib/isthmus-agent /run/isthmus-agent /run/wireguard/ -not -path /run/wireguard/",
     }
     return {name: _stable(host.run(command.split(), check=False).stdout) for name, command in commands.items()}
 

@@ -185,6 +185,6 @@ def test_an_interface_of_that_name_that_is_not_ours_is_left_alone(office: Office
     done = host.run(["isthmus", "agent", "run"], check=False)
     assert done.returncode == 1
     assert "did not make; it is left alone" in done.stderr
-    assert {**network_state(host), "state": ""} == {**before, "state": ""}
+    assert {**network_state(host), "files": ""} == {**before, "files": ""}
     assert not reaches(host, office.gw.ipv4)
     backend.delete("taken")

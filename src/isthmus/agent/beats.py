@@ -23,7 +23,12 @@ class Beats:
     async def heartbeat(self, nonce: str) -> Heartbeat:
         state = await self._applier.neighbours()
         peers = self.reports.draw(state) if state is not None else ()
-        return facts.heartbeat(nonce, self._applier.revision, peers)
+        return Heartbeat(
+            nonce=nonce,
+            revision=self._applier.revision,
+            host=self.reports.draw_host(facts.host()),
+            peers=peers,
+        )
 
     async def due(self) -> None:
         """Wait for the next heartbeat's time, or a little after an endpoint changed if that is earlier."""

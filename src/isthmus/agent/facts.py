@@ -5,12 +5,14 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
-from isthmus.protocol.agent import Heartbeat, PeerReport
+from isthmus.protocol.agent import Host
 
 AGENT_VERSION = version("isthmus")
 _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-_STARTED = time.monotonic()
+# Taken once: computed anew, they would differ by a second now and then and look like news.
+_STARTED = int(time.time())
+_BOOTED = _STARTED - int(time.clock_gettime(time.CLOCK_BOOTTIME))
 _MAX_TEXT = 255
 
 
@@ -30,15 +32,5 @@ def boot_id() -> str:
     return _BOOT_ID.read_text("ascii").strip()
 
 
-def heartbeat(nonce: str, revision: int, peers: tuple[PeerReport, ...]) -> Heartbeat:
-    return Heartbeat(
-        nonce=nonce,
-        hostname=hostname(),
-        machine_id=machine_id(),
-        boot_id=boot_id(),
-        agent_version=AGENT_VERSION,
-        host_uptime=int(time.clock_gettime(time.CLOCK_BOOTTIME)),
-        agent_uptime=int(time.monotonic() - _STARTED),
-        revision=revision,
-        peers=peers,
-    )
+def host() -> Host:
+    return Host(hostname(), machine_id(), boot_id(), AGENT_VERSION, _BOOTED, _STARTED)

@@ -1,6 +1,7 @@
-"""Which neighbours the next heartbeat reports: those that changed, the urgent first, then the longest unreported."""
+"""What the next heartbeat reports: the host when it is news, and the neighbours that changed, the urgent first, then
+the longest unreported."""
 
-from isthmus.protocol.agent import MAX_REPORTS, PeerReport
+from isthmus.protocol.agent import MAX_REPORTS, Host, PeerReport
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import InterfaceState, PeerState
 
@@ -11,12 +12,15 @@ class Reports:
     def __init__(self) -> None:
         self._known: dict[PublicKey, tuple[PeerState, int]] = {}
         self._sent: list[PeerState] = []
+        self._known_host: Host | None = None
+        self._sent_host: Host | None = None
         self._beat = 0
 
     def forget(self) -> None:
         """A new session: the server may know nothing any more."""
         self._known.clear()
         self._sent.clear()
+        self._known_host = None
 
     def draw(self, state: InterfaceState) -> tuple[PeerReport, ...]:
         """At most MAX_REPORTS reports for one heartbeat; the others follow with the next ones."""
@@ -27,9 +31,15 @@ class Reports:
         self._sent = changed[:MAX_REPORTS]
         return tuple(map(_report, self._sent))
 
+    def draw_host(self, host: Host) -> Host | None:
+        """`host` for one heartbeat, unless the server knows it."""
+        self._sent_host = host
+        return None if host == self._known_host else host
+
     def accepted(self) -> None:
         """The server acknowledged the heartbeat that carried the last draw."""
         self._beat += 1
+        self._known_host = self._sent_host
         for peer in self._sent:
             self._known[peer.public_key] = (peer, self._beat)
         self._sent = []
@@ -39,8 +49,11 @@ class Reports:
         return any(map(self._is_urgent, state.peers.values()))
 
     def _differs(self, peer: PeerState) -> bool:
-        known = self._known.get(peer.public_key)
-        return _report(peer) != (_report(known[0]) if known else PeerReport(str(peer.public_key)))
+        before = self._known.get(peer.public_key)
+        if before is None:
+            return _report(peer) != PeerReport(str(peer.public_key))
+        known = before[0]
+        return (peer.endpoint, peer.latest_handshake) != (known.endpoint, known.latest_handshake)
 
     def _is_urgent(self, peer: PeerState) -> bool:
         known = self._known.get(peer.public_key)

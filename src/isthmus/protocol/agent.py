@@ -117,7 +117,6 @@ class Ack(Struct, frozen=True, tag="ack"):
     """A heartbeat counted. `nonce` belongs into the next one."""
 
     nonce: str
-    server_time: int
 
 
 class Refused(Struct, frozen=True, tag="refused"):
@@ -129,7 +128,8 @@ class Refused(Struct, frozen=True, tag="refused"):
 
 
 class PeerReport(Struct, frozen=True, omit_defaults=True):
-    """What the interface shows of one neighbour; only neighbours that changed are reported."""
+    """What the interface shows of one neighbour. Counters come with the next new handshake or endpoint, at most about
+    two minutes later while traffic flows: they change with every keepalive, which is no news."""
 
     public_key: Key
     endpoint: EndpointText | None = None
@@ -138,15 +138,23 @@ class PeerReport(Struct, frozen=True, omit_defaults=True):
     tx: Count = 0
 
 
-class Heartbeat(Struct, frozen=True, tag="heartbeat"):
-    nonce: Annotated[str, Meta(max_length=64)]
+class Host(Struct, frozen=True):
+    """What a report says of the host itself: `booted_at` of the host, `started_at` of the agent."""
+
     hostname: Text
     machine_id: Text
     boot_id: Text
     agent_version: Text
-    host_uptime: Count
-    agent_uptime: Count
+    booted_at: UnixTime
+    started_at: UnixTime
+
+
+class Heartbeat(Struct, frozen=True, omit_defaults=True, tag="heartbeat"):
+    """The first of each conversation tells of the host and of every neighbour; later ones tell what changed."""
+
+    nonce: Annotated[str, Meta(max_length=64)]
     revision: Count
+    host: Host | None = None
     peers: Annotated[tuple[PeerReport, ...], Meta(max_length=MAX_REPORTS)] = ()
 
 

@@ -65,7 +65,9 @@ class AgentService:
         # An `applied` may get lost with its connection: every heartbeat says the revision too, 0 for none.
         revision = beat.revision or status.applied_revision
         status = replace(status, last_seen=now, applied_revision=revision)
-        self._put(replace(status, hostname=beat.hostname, agent_version=beat.agent_version))
+        if beat.host is not None:
+            status = replace(status, hostname=beat.host.hostname, agent_version=beat.host.agent_version)
+        self._put(status)
         if peer.is_jump:
             await self._observe(memory, beat.peers)
         return self.fresh_nonce(peer_id)

@@ -63,7 +63,7 @@ class AgentPlane:
         agents = self._services.agents
         peer_id = await self._peer(request)
         nonce = await agents.heartbeat(peer_id, await _decoded(self._heartbeat_body, request))
-        return _json(wire.Ack(nonce, agents.unix_time()))
+        return _json(wire.Ack(nonce))
 
     async def applied(self, request: Request) -> Response:
         peer_id = await self._peer(request)

@@ -109,7 +109,7 @@ class Stream:
 
     async def _acknowledged(self, beat: wire.Heartbeat, agents: AgentService) -> wire.FromServer:
         try:
-            return wire.Ack(await agents.heartbeat(self.peer_id, beat), agents.unix_time())
+            return wire.Ack(await agents.heartbeat(self.peer_id, beat))
         except ReplayDetected as stale:
             return wire.Refused(stale.code, str(stale), stale.nonce)
 
