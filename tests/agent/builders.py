@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from isthmus.agent.desired import Desired, read
-from isthmus.agent.observed import HostState, Link
+from isthmus.agent.observed import HostState, Link, Route
 from isthmus.agent.plan import Target
 from isthmus.agent.steps import (
     AddAddress,

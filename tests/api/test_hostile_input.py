@@ -16,11 +16,10 @@ DEEP: Any = "x"
 for _ in range(500):
     DEEP = [DEEP]
 HOSTILE: list[Any] = [
-    *(None, True, 0, -1, 1.5, 2**31, 2**63, 10**400, float("nan"), float("inf")),
-    *("", " ", "x" * 70_000, "\x00", "a\x00b", "a\nb", "\ud800", "\u202e\ufeff", "é", "0", "-1", "null"),
-    *("'; DROP TABLE peers; --", "../../../etc/passwd", "%s%n{0}${7*7}", "<script>", "[Peer]\nPublicKey = x"),
-    *("::1%lo", "::ffff:10.0.0.1", "10.0.0.0/33", "fe80::/1000", "1.2.3.4:99999", "²"),
-    *([], {}, [None], {"": None}, ["\x00"], {"\x00": "\x00"}, {"a": {"b": []}}, list(range(1000)), DEEP),
+    *(None, True, -1, 1.5, 2**31, 2**63, 10**400, float("nan")),
+    *("", "x" * 70_000, "\x00", "a\nb", "\ud800", "\u202e\ufeff", "é", "²", "0", "'; DROP TABLE peers; --"),
+    *("[Peer]\nPublicKey = x", "::1%lo", "10.0.0.0/33", "1.2.3.4:99999"),
+    *([], {}, [None], {"": None}, ["\x00"], {"a": {"b": []}}, list(range(1000)), DEEP),
 ]
 # What one database takes and another does not; everything else never gets as far as to one.
 STORED_DIFFERENTLY: list[Any] = [
@@ -125,7 +124,8 @@ def test_a_hostile_value_in_any_field_of_a_body_is_no_fault(target: Target, name
             if path == "/agent/heartbeat":
                 # A fresh nonce each time, or replay detection would answer before anything else.
                 nonce = client.get("/agent/config").json()["nonce"]
-                around = {"report": {"peers": [body]}, "host": {"host": body}}.get(name, body)
+                whole: dict[str, Any] = {"report": {"peers": [body]}, "host": {"host": body}}
+                around = whole.get(name, body)
                 body = heartbeat(nonce) | around | {"nonce": value if field == "nonce" else nonce}
             answer = client.request(method, path, content=json.dumps(body), headers=JSON)
             check_unharmed(answer, (field, str(value)[:50]))

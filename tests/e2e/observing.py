@@ -10,7 +10,7 @@ from typing import Self
 from lab import Host, wait_until
 from lab.backend import Member
 
-PING_SECONDS = 0.02
+PING_SECONDS = 0.005
 ANSWER_SECONDS = 0.3
 FOLLOW_SECONDS = 10.0
 
@@ -88,7 +88,7 @@ def _stable(text: str) -> str:
 
 
 class Pinging:
-    """Echo requests fifty times a second while the block runs; `lost` and `sent` afterwards."""
+    """Echo requests two hundred times a second while the block runs; `lost` and `sent` afterwards."""
 
     def __init__(self, host: Host, address: str) -> None:
         self._host = host

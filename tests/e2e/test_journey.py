@@ -67,7 +67,7 @@ def test_a_new_cidr_renumbers_every_host_without_a_restart(office: Office) -> No
     printed = office.backend.cli("network", "update", "office", "--cidr", "10.77.0.0/24")
     assert "10.77.0.0/24" in printed
     office.backend.renumbered()
-    office.backend.settle()
+    office.backend.settle(within=2)
 
     for member in office.backend.members.values():
         assert member.ipv4.startswith("10.77.0.")

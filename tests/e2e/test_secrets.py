@@ -5,14 +5,19 @@ import sys
 
 import pytest
 
-from lab.backend import DATA, Backend
+from lab.backend import DATA, Backend, Member
 from tests.e2e.box import Box
-from tests.e2e.conftest import Office
 from tests.e2e.observing import await_reach
 
 pytestmark = [pytest.mark.xdist_group("e2e-journey"), pytest.mark.timeout(120)]
 
 STATE = "/var/lib/isthmus-agent"
+
+
+@pytest.fixture(scope="module")
+def gw(backend: Backend) -> Member:
+    backend.create_network("office", cidr_v4="10.20.0.0/24")
+    return backend.join(backend.lab.host("gw"), "office", kind="jump")
 
 
 def forms(key: str) -> list[bytes]:
@@ -45,8 +50,8 @@ def read_answers(backend: Backend) -> bytes:
 
 
 @pytest.mark.case("SEED-078")
-def test_an_agent_enrolls_with_token_and_public_key_and_keeps_its_private_key(office: Office) -> None:
-    backend, lab = office.backend, office.lab
+def test_an_agent_enrolls_with_token_and_public_key_and_keeps_its_private_key(backend: Backend, gw: Member) -> None:
+    lab = backend.lab
     guest = lab.host("guest-1", behind=lab.nat("guest-1-nat"))
     box = Box(backend, lab.host("box-1"))
     capture = guest.start(
@@ -73,14 +78,14 @@ def test_an_agent_enrolls_with_token_and_public_key_and_keeps_its_private_key(of
 
 
 @pytest.mark.case("SEED-082")
-def test_private_keys_of_agents_are_nowhere_but_on_their_hosts(office: Office) -> None:
-    backend, lab = office.backend, office.lab
+def test_private_keys_of_agents_are_nowhere_but_on_their_hosts(backend: Backend, gw: Member) -> None:
+    lab = backend.lab
     guest = lab.host("guest-2", behind=lab.nat("guest-2-nat"))
     box = Box(backend, lab.host("box-2"))
     token = box.enroll(guest, "office")
     member = backend.run_agent(guest, "office")
     backend.settle()
-    await_reach(guest, office.laptop.ipv4)
+    await_reach(guest, gw.ipv4, gw.ipv6)
     backend.change(guest.name, isolated=True)
     backend.settle()
 

@@ -1,7 +1,7 @@
 """The planner: from what shall be and what is to the steps between them. Pure; a host that is right gets no step."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from isthmus.agent import rules
@@ -29,7 +29,7 @@ from isthmus.agent.steps import (
     SetMtu,
     Step,
 )
-from isthmus.domain.addresses import Endpoint, IPAddress, sort_key
+from isthmus.domain.addresses import Endpoint, IPAddress, family_of, sort_key
 from isthmus.wireguard.change import InterfaceChange, PeerChange
 from isthmus.wireguard.keys import PrivateKey, PublicKey
 from isthmus.wireguard.state import InterfaceState, PeerState
@@ -75,18 +75,17 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
         if neighbour.endpoint is not None and neighbour.endpoint not in target.resolved
     ]
     wanted = Routing(routing.routes - taken.keys(), routing.rules, routing.mark)
+    routed = _with_addresses_of(desired, host)
     steps = [
         *_interface(host, target),
         *_wireguard(desired, host.wireguard, target, wanted.mark),
         *_link(desired, host.link),
         *_forwarding(desired, host, target, wanted.mark),
         # New ways before old ones go: in between, packets have two ways rather than none, or one past the tunnel.
-        *_new_routes(wanted, host, target.interface),
+        *_new_routes(wanted, routed, target.interface),
         *(AddRule(rule) for rule in sorted(wanted.rules - host.rules, key=_rule_order)),
         *_old_rules(wanted, host, target.interface),
-        *_old_routes(wanted, host, target.interface),
-        # With the last address of a family the kernel takes away all its routes too: by now the new ones are there.
-        *_old_addresses(desired, host.link),
+        *_old_routes(wanted, routed, target.interface),
         *_old_mark(wanted, host, target),
     ]
     return Plan(tuple(steps), tuple(sorted(remarks)))
@@ -175,14 +174,23 @@ def _link(desired: Desired, link: Link | None) -> Iterator[Step]:
         yield SetMtu(desired.mtu)
     for address in sorted(desired.addresses - link.addresses, key=_order):
         yield AddAddress(address)
+    # Only now: with the last IPv4 address of a device Linux takes away all IPv4 routes into it.
+    for address in sorted(link.addresses - desired.addresses, key=_order):
+        yield RemoveAddress(address)
     if not link.is_up:
         yield LinkUp()
 
 
-def _old_addresses(desired: Desired, link: Link | None) -> Iterator[Step]:
-    present = link.addresses if link is not None else frozenset()
-    for address in sorted(present - desired.addresses, key=_order):
-        yield RemoveAddress(address)
+def _with_addresses_of(desired: Desired, host: HostState) -> HostState:
+    """The host once its addresses are the desired ones, as far as routes are concerned."""
+    before = host.link.addresses if host.link is not None else frozenset()
+    loses_ipv4 = _has_ipv4(before) and not _has_ipv4(desired.addresses)
+    kept = frozenset(route for route in host.routes if family_of(route.destination) == 6 or not loses_ipv4)
+    return replace(host, routes=kept)
+
+
+def _has_ipv4(addresses: Iterable[IPAddress]) -> bool:
+    return any(address.version == 4 for address in addresses)
 
 
 def _forwarding(desired: Desired, host: HostState, target: Target, mark: int) -> Iterator[Step]:

@@ -167,6 +167,8 @@ async def flushing(agents: AgentService) -> AsyncIterator[None]:
                 await agents.flush()
             except StoreUnavailable as error:
                 log.error("reports could not be stored and are kept in memory", error=str(error))
+            except Exception as error:  # a defect in one batch must not end the storing of all later ones
+                log.error("storing reports broke", exc_info=error)
 
     task = asyncio.create_task(loop())
     try:

@@ -227,15 +227,21 @@ class PeerService:
         return issued
 
     async def config(self, caller: Caller, peer_id: PeerId) -> StaticConfig:
-        """A static peer's config as it is now; refused when the server made its key and did not keep it."""
-        async with self._store.reading() as tx:
+        """A static peer's config as it is now; refused when the server made its key and did not keep it.
+
+        Whoever gets a kept key leaves a row in the audit log.
+        """
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            network = await tx.networks.lock((await _static(tx, peer_id)).network_id)
             peer = await _static(tx, peer_id)
             kept = await tx.kept_keys.get(peer_id)
             if kept is None and peer.server_made_key:
                 raise ConfigAlreadyShown(peer.name)
             private = None if kept is None else PrivateKey(self._vault.open(kept.sealed, peer_id))
-            network = await tx.networks.get(peer.network_id)
-            return rendered(network, await tx.peers.in_every_config(network.id), peer, private)
+            config = rendered(network, await tx.peers.in_every_config(network.id), peer, private)
+            await tx.journal.audit([caller.did("peer.config", peer_id, now, with_key=kept is not None)])
+        return config
 
     async def regenerate(self, caller: Caller, peer_id: PeerId) -> StaticConfig:
         """A new key pair for a static peer, and its config, shown this once; the old key is out of every config."""
