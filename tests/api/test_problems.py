@@ -21,7 +21,9 @@ MEMBERS = {"type", "title", "status", "detail", "instance", "code", "stage", "re
 
 
 def subclasses(kind: type[Refusal]) -> list[type[Refusal]]:
-    return [found for child in kind.__subclasses__() for found in (child, *subclasses(child))]
+    """All refusals that the server can raise; the agent has some of its own, which never become HTTP."""
+    found = [each for child in kind.__subclasses__() for each in (child, *subclasses(child))]
+    return [each for each in found if not each.__module__.startswith("isthmus.agent")]
 
 
 def some(kind: type[Refusal]) -> Refusal:

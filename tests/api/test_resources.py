@@ -330,3 +330,11 @@ def test_a_renumbering_names_the_static_peers_to_hand_out_again(admin: httpx2.Cl
     updated = admin.patch(path, json={"cidr_v4": "10.9.0.0/24", "force": True}).raise_for_status().json()
     assert updated["reissue"] == [{"id": phone["id"], "name": phone["name"]}]
     assert admin.get(f"/peers/{phone['id']}").json()["addresses"][0] == "10.9.0.1"
+
+
+def test_a_mistyped_filter_is_refused_and_does_not_answer_with_everything(admin: httpx2.Client) -> None:
+    refused = admin.get("/peers", params={"netwrok": "x"})
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/netwrok"
+    assert "network" in refused.json()["hint"]
+    assert admin.get("/peers", params={"limit": 1}).status_code == 200

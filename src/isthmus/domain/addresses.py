@@ -112,6 +112,11 @@ def sort_key(network: IPNetwork) -> tuple[int, int, int]:
     return network.version, int(network.network_address), network.prefixlen
 
 
+def address_key(address: IPAddress) -> tuple[int, int]:
+    """Orders addresses of both families: IPv4 first."""
+    return address.version, int(address)
+
+
 def collapse(networks: list[IPNetwork]) -> tuple[IPNetwork, ...]:
     """The same addresses in the fewest prefixes, sorted."""
     v4 = [network for network in networks if isinstance(network, IPv4Network)]

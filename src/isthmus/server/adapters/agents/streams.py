@@ -22,6 +22,7 @@ log = structlog.get_logger()
 
 SEND_SECONDS = 10.0  # how long a frame may wait for a reader
 CLOSE_SECONDS = 1.0
+HUNG_UP = 1000
 TICK_SECONDS = 0.02  # changes that come closer together share one message
 
 
@@ -86,13 +87,15 @@ class Stream:
             while self._closing is None:
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
-                    self.close(1000, "the agent hung up")
+                    self.close(HUNG_UP, "the agent hung up")
                     return
                 await self._take(message.get("text") or message.get("bytes") or b"", agents)
         except Unauthenticated as ended:
             self.close(wire.CLOSE_SESSION_ENDED, str(ended))
         except TimeoutError:
             self.close(wire.CLOSE_TOO_SLOW, "answers are not read")
+        except OSError:
+            self.close(HUNG_UP, "the agent hung up")
 
     async def _take(self, text: str | bytes, agents: AgentService) -> None:
         try:
@@ -149,20 +152,26 @@ class StreamHub:
         if peer_id in streams:
             streams[peer_id].close(wire.CLOSE_REPLACED, "the same peer has opened another stream")
         streams[peer_id] = stream
-        reader: asyncio.Task[None] | None = None
         try:
             await stream.say(wire.Hello(self._agents.fresh_nonce(peer_id), self._agents.unix_time()))
-            reader = asyncio.create_task(stream.read(receive, self._agents))
-            reader.add_done_callback(stream.on_read_end)
-            await _close(send, *await self._written(stream, check_session))
+            await _close(send, *await self._served(stream, check_session, receive))
         except TimeoutError:
             log.warning("an agent does not read its stream and is dropped", peer=str(peer_id))
+        except OSError:
+            log.debug("an agent hung up while it was told something", peer=str(peer_id))
         finally:
-            if reader is not None:
-                reader.cancel()
-                await asyncio.gather(reader, return_exceptions=True)
             if streams.get(peer_id) is stream:
                 del streams[peer_id]
+
+    async def _served(self, stream: Stream, check_session: Check, receive: Receive) -> tuple[int, str]:
+        """Read and write `stream` until it closes; nothing is said any more when this returns the close code."""
+        reader = asyncio.create_task(stream.read(receive, self._agents))
+        reader.add_done_callback(stream.on_read_end)
+        try:
+            return await self._written(stream, check_session)
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
 
     async def _written(self, stream: Stream, check_session: Check) -> tuple[int, str]:
         """Serve `stream` until it closes; returns the code and the reason to close with."""

@@ -1,5 +1,7 @@
 """The application: routes, their documentation, and the check that each one stands in the access table."""
 
+from typing import Any
+
 from fastapi import FastAPI
 
 from isthmus import __version__
@@ -35,7 +37,19 @@ def build_app(services: Services, hub: StreamHub) -> FastAPI:
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)
+    app.state.parameters = query_parameters(app.openapi())
     return app
+
+
+def query_parameters(document: dict[str, Any]) -> dict[tuple[str, str], frozenset[str]]:
+    """The names that each call takes in its query, by method and path."""
+    return {
+        (method.upper(), path): frozenset(
+            parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"
+        )
+        for path, operations_of_path in document["paths"].items()
+        for method, operation in operations_of_path.items()
+    }
 
 
 def describe_security(app: FastAPI) -> None:

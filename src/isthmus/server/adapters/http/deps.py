@@ -70,6 +70,15 @@ async def authorize(
         raise Forbidden(f"the token lacks the scope {need.value}")
 
 
+async def refuse_unknown_parameters(request: Request) -> None:
+    """A mistyped filter must not answer with everything as if it had been left out."""
+    known = request.app.state.parameters[request.method, request.scope["route"].path]
+    for name in request.query_params:
+        if name not in known:
+            hint = f"it takes: {', '.join(sorted(known))}" if known else "it takes none"
+            raise InvalidValue(f"/{name[:64]}", "is not a parameter of this call", hint)
+
+
 # What FastAPI calls for each request is async throughout: it would run plain functions in a thread each.
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from isthmus.domain.addresses import parse_address, parse_network
+from isthmus.domain.addresses import address_key, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Settings
@@ -92,10 +92,19 @@ async def suggest(
 
 
 @router.get("/networks/{network_id}/reservations", operation_id="listReservations")
-async def list_reservations(network_id: UUID, calls: Calls) -> Listing[ReservationView]:
-    """Addresses that no peer gets."""
+async def list_reservations(
+    network_id: UUID,
+    calls: Calls,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[str | None, Query(max_length=45, description="the `next` of the page before")] = None,
+) -> Listing[ReservationView]:
+    """Addresses that no peer gets, IPv4 first, in their order."""
     holdings = await calls.networks.reservations(NetworkId(network_id))
-    return Listing(items=[ReservationView(address=str(item.address), note=item.note) for item in holdings])
+    if after is not None:
+        start = address_key(parse_address(after, "/after"))
+        holdings = [holding for holding in holdings if address_key(holding.address) > start]
+    items = [ReservationView(address=str(item.address), note=item.note) for item in holdings[:limit]]
+    return Listing(items=items, next=items[-1].address if len(holdings) > limit else None)
 
 
 @router.post("/networks/{network_id}/reservations", operation_id="reserveAddress", status_code=201)

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Depends
 
 from isthmus.server.adapters.http.access import API
-from isthmus.server.adapters.http.deps import authorize
+from isthmus.server.adapters.http.deps import authorize, refuse_unknown_parameters
 
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -16,4 +16,5 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 
 def api_router(tag: str) -> APIRouter:
     """A router whose every route is guarded by the access table."""
-    return APIRouter(prefix=API, tags=[tag], dependencies=[Depends(authorize)], responses=PROBLEMS)
+    guards = [Depends(authorize), Depends(refuse_unknown_parameters)]
+    return APIRouter(prefix=API, tags=[tag], dependencies=guards, responses=PROBLEMS)
