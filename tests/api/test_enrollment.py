@@ -140,14 +140,16 @@ async def test_deleting_a_peer_ends_its_token_its_stream_and_its_session(server:
     async with live.stream() as stream, other.stream() as others_stream:
         await stream.next_of(wire.Snapshot)
         await others_stream.next_of(wire.Snapshot)
-        begin = time.monotonic()
-        admin.delete(f"/peers/{live.peer_id}").raise_for_status()
         admin.delete(f"/peers/{waiting['peer']['id']}").raise_for_status()
-        assert await stream.closed() == wire.CLOSE_SESSION_ENDED
-        since = last_row(admin)
         with live.client() as client:
-            check_denied(admin, since, client.get("/agent/config"), "unauthenticated")
-        assert time.monotonic() - begin < 1
+            client.get("/agent/config").raise_for_status()
+            admin.delete(f"/peers/{live.peer_id}").raise_for_status()
+            begin = time.monotonic()
+            assert await stream.closed() == wire.CLOSE_SESSION_ENDED
+            since = last_row(admin)
+            denied = client.get("/agent/config")
+            assert time.monotonic() - begin < 1
+            check_denied(admin, since, denied, "unauthenticated")
         since = last_row(admin)
         with server.client() as client:
             answer = client.post("/agent/enroll", json=enroll_body(waiting["enrollment"]["token"]))
