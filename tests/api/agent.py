@@ -81,15 +81,15 @@ class Agent:
             answer = client.get("/agent/config").raise_for_status()
         return msgspec.json.decode(answer.content, type=wire.ConfigAnswer)
 
-    def stream(self, revision: int | None = None) -> "Stream":
-        return Stream(self.server.address, self.session, revision)
+    def stream(self, revision: int | None = None, query: str | None = None) -> "Stream":
+        asked = query if query is not None else "" if revision is None else f"?revision={revision}"
+        return Stream(self.server.address, self.session, asked)
 
 
 class Stream:
     """`async with agent.stream() as stream:` then `await stream.next()`."""
 
-    def __init__(self, address: str, token: str | None, revision: int | None = None) -> None:
-        query = "" if revision is None else f"?revision={revision}"
+    def __init__(self, address: str, token: str | None, query: str = "") -> None:
         self._url = f"ws://{address}{API}/agent/stream{query}"
         self._token = token
         self._connection: ClientConnection | None = None

@@ -162,23 +162,42 @@ async def test_deleting_a_peer_ends_its_token_its_stream_and_its_session(server:
         assert isinstance(await others_stream.next_of(wire.Snapshot), wire.Snapshot)
 
 
-def test_a_session_speaks_for_its_own_peer_only(server: Server, admin: httpx2.Client) -> None:
+@pytest.mark.case("ENROL-004")
+async def test_a_session_speaks_for_its_own_peer_only(server: Server, admin: httpx2.Client) -> None:
     network = a_network(admin)
     agent, other = [Agent.enrolled(server, a_peer(admin, network)) for _ in range(2)]
-    before = admin.get(f"/peers/{other.peer_id}").json()
-    with agent.client() as client:
-        for method, path, body in (
-            ("GET", f"/agent/config?peer={other.peer_id}", None),
-            ("POST", f"/agent/heartbeat?peer={other.peer_id}", heartbeat("x")),
-            ("POST", f"/agent/applied?peer={other.peer_id}", {"revision": 1, "took_ms": 1}),
-            ("GET", f"/peers/{other.peer_id}", None),
-            ("GET", f"/peers/{other.peer_id}/config", None),
-            ("GET", f"/peers/{agent.peer_id}", None),
-        ):
-            since = last_row(admin)
-            answer = client.request(method, path, json=body)
-            assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
-            (row,) = rows_since(admin, since)
-            assert (row["actor"], row["outcome"]) == (f"agent:{agent.peer_id}", "denied")
-        assert client.get(f"/agent/config?peer={agent.peer_id}").status_code == 200
-    assert admin.get(f"/peers/{other.peer_id}").json() == before
+    stranger = Agent.enrolled(server, a_peer(admin, a_network(admin)))
+    for victim in (other, stranger):
+        before = admin.get(f"/peers/{victim.peer_id}").json()
+        named = {"isthmus-peer": victim.peer_id}
+        with agent.client() as client:
+            for method, path, body, headers in (
+                ("GET", f"/agent/config?peer={victim.peer_id}", None, {}),
+                ("GET", "/agent/config", None, named),
+                ("POST", f"/agent/heartbeat?peer={victim.peer_id}", heartbeat("x"), {}),
+                ("POST", "/agent/heartbeat", heartbeat("x"), named),
+                ("POST", f"/agent/applied?peer={victim.peer_id}", {"revision": 1, "took_ms": 1}, {}),
+                ("POST", "/agent/applied", {"revision": 1, "took_ms": 1}, named),
+                ("GET", f"/peers/{victim.peer_id}", None, {}),
+                ("GET", f"/peers/{victim.peer_id}/config", None, {}),
+                ("GET", f"/peers/{agent.peer_id}", None, {}),
+                ("GET", "/audit", None, {}),
+            ):
+                since = last_row(admin)
+                answer = client.request(method, path, json=body, headers=headers)
+                assert (answer.status_code, answer.json()["code"]) == (403, "forbidden"), path
+                check_denied_row(admin, since, agent)
+            assert client.get(f"/agent/config?peer={agent.peer_id}").status_code == 200
+            assert client.get("/agent/config", headers={"isthmus-peer": agent.peer_id}).status_code == 200
+        since = last_row(admin)
+        with pytest.raises(InvalidStatus) as refused:
+            async with agent.stream(query=f"?peer={victim.peer_id}"):
+                pass
+        assert refused.value.response.status_code == 403
+        check_denied_row(admin, since, agent)
+        assert admin.get(f"/peers/{victim.peer_id}").json() == before
+
+
+def check_denied_row(admin: httpx2.Client, since: int, agent: Agent) -> None:
+    (row,) = rows_since(admin, since)
+    assert (row["actor"], row["outcome"], row["reason"]) == (f"agent:{agent.peer_id}", "denied", "forbidden")

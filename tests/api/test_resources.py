@@ -302,6 +302,45 @@ def test_secrets_are_shown_once_and_never_stored_by_caches(server: Server, admin
     assert private.reveal() not in server.log
 
 
+@pytest.mark.case("ENROL-007")
+def test_a_static_config_is_shown_once_and_made_anew_with_another_key(server: Server, admin: httpx2.Client) -> None:
+    network = a_network(admin)
+    gw = Agent.enrolled(server, a_peer(admin, network, kind="jump"))
+    shown = admin.post(f"/networks/{network['id']}/peers", json={"name": "phone", "kind": "static"})
+    assert shown.headers["cache-control"] == "no-store"
+    config, path = shown.json()["config"], f"/peers/{shown.json()['peer']['id']}/config"
+    assert config["qr_svg"].startswith("<svg")
+    assert "PrivateKey" in config["text"]
+    assert config["reaches"] == 1
+    with server.local() as somebody_else:
+        for reader in (admin, somebody_else):
+            last, before = newest(admin)["number"], state_of(admin)
+            answer = reader.get(path)
+            assert (answer.status_code, answer.json()["code"]) == (410, "config_already_shown")
+            assert "PrivateKey" not in answer.text
+            row = newest(admin)
+            assert (row["number"], row["outcome"], row["reason"]) == (last + 1, "denied", "config_already_shown")
+            assert state_of(admin) == before
+    old = shown.json()["peer"]["public_key"]
+    assert old in known_to(gw)
+    anew = admin.post(f"{path}/regenerate").raise_for_status()
+    assert anew.headers["cache-control"] == "no-store"
+    assert anew.json()["qr_svg"].startswith("<svg")
+    private = parse(anew.json()["text"]).interface.private_key
+    assert private is not None
+    assert private != parse(config["text"]).interface.private_key
+    assert str(private.public()) in known_to(gw)
+    assert old not in known_to(gw)
+    assert admin.get(path).status_code == 410
+
+
+def known_to(agent: Agent) -> set[str]:
+    """The keys in the agent's config."""
+    config = agent.config().config
+    assert config is not None
+    return {neighbour.public_key for neighbour in config.neighbours}
+
+
 def test_a_reservation_is_kept_and_given_back(admin: httpx2.Client) -> None:
     network = a_network(admin, cidr_v4="10.7.0.0/29")
     path = f"/networks/{network['id']}/reservations"

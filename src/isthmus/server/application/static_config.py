@@ -23,6 +23,7 @@ class StaticConfig:
     text: str = field(repr=False)
     filename: str
     reaches: int
+    has_key: bool
 
 
 def parse_public_key(text: str) -> PublicKey:
@@ -58,4 +59,5 @@ def rendered(network: Network, peers: Iterable[Peer], me: Peer, private: keys.Pr
     )
     if private is None:
         text = text.replace("[Interface]\n", f"[Interface]\n{NO_KEY}", 1)
-    return StaticConfig(text, f"{me.name[:FILE_NAME_LENGTH].rstrip('-')}.conf", len(tunnel.neighbours))
+    filename = f"{me.name[:FILE_NAME_LENGTH].rstrip('-')}.conf"
+    return StaticConfig(text, filename, len(tunnel.neighbours), has_key=private is not None)

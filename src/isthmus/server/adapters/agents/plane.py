@@ -19,6 +19,7 @@ from isthmus.server.adapters.http.errors import of_refusal, request_id_of
 from isthmus.server.application.caller import Caller
 
 MAX_REVISION_DIGITS = 18
+PEER_HEADER = "isthmus-peer"
 
 
 class AgentPlane:
@@ -73,9 +74,9 @@ class AgentPlane:
     async def _peer(self, request: Request) -> PeerId:
         peer_id = await self.authenticate(request.headers.get("authorization"))
         request.state.caller = replace(request.state.caller, actor=f"agent:{peer_id}")
-        named = request.query_params.get("peer")
-        if named is not None and named != str(peer_id):
-            raise Forbidden("a session speaks for its own peer only")
+        for named in (request.query_params.get("peer"), request.headers.get(PEER_HEADER)):
+            if named is not None and named != str(peer_id):
+                raise Forbidden("a session speaks for its own peer only")
         return peer_id
 
     async def authenticate(self, authorization: str | None) -> PeerId:

@@ -296,6 +296,9 @@ class ConfigView(View):
 
     text: str
     filename: str
+    qr_svg: str | None = Field(
+        description="the text as an SVG element; null without a private key, which a phone needs"
+    )
     reaches: int = Field(description="jump peers in it; 0 until one has enrolled, so ask again then")
 
 

@@ -12,6 +12,7 @@ from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.enrollment import EnrollmentToken
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer, desired_revision
+from isthmus.server.adapters.api.qr import svg_of
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
@@ -30,6 +31,7 @@ from isthmus.server.adapters.api.views import (
 from isthmus.server.adapters.http.deps import By, Calls, Paging, Services, Version, etag
 from isthmus.server.application.addressing import Wanted
 from isthmus.server.application.peers import Draft, Update
+from isthmus.server.application.static_config import StaticConfig
 from isthmus.server.records import PeerFilter, PeerStatus
 
 router = api_router("peers")
@@ -65,11 +67,10 @@ async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, re
     if token is not None:
         pending = EnrollmentView(state="pending", prefix=token.prefix, expires_at=token.expires_at)
         issued = IssuedView(token=token.text, expires_at=token.expires_at)
-    config = created.config
     return CreatedView(
         peer=_view(created.peer, created.network, pending, PeerStatus(created.peer.id), connected=False),
         enrollment=issued,
-        config=None if config is None else ConfigView.model_validate(config),
+        config=None if created.config is None else await _config_view(created.config),
     )
 
 
@@ -112,16 +113,19 @@ async def new_token(
 async def get_config(peer_id: UUID, calls: Calls, by: By, response: Response) -> ConfigView:
     """A static peer's config as of now; 410 when it held a key that was shown once and is not kept."""
     response.headers["Cache-Control"] = "no-store"
-    config = await calls.peers.config(by, PeerId(peer_id))
-    return ConfigView.model_validate(config)
+    return await _config_view(await calls.peers.config(by, PeerId(peer_id)))
 
 
 @router.post("/peers/{peer_id}/config/regenerate", operation_id="regenerateStaticConfig")
 async def regenerate(peer_id: UUID, calls: Calls, by: By, response: Response) -> ConfigView:
     """A new key pair for a static peer and its config, shown this once; the old key ends."""
     response.headers["Cache-Control"] = "no-store"
-    config = await calls.peers.regenerate(by, PeerId(peer_id))
-    return ConfigView.model_validate(config)
+    return await _config_view(await calls.peers.regenerate(by, PeerId(peer_id)))
+
+
+async def _config_view(config: StaticConfig) -> ConfigView:
+    qr_svg = await svg_of(config.text) if config.has_key else None
+    return ConfigView(text=config.text, filename=config.filename, qr_svg=qr_svg, reaches=config.reaches)
 
 
 def _draft(body: PeerBody) -> Draft:
