@@ -150,7 +150,7 @@ def claim(path: Path) -> int:
     except OSError as error:
         os.close(descriptor)
         raise StoreUnavailable(
-            f"another server has {path} open: stop it first, or use PostgreSQL to run several servers"
+            f"another server has {path} open: stop it first, or choose another --data-dir"
         ) from error
     return descriptor
 
