@@ -19,7 +19,6 @@ from isthmus.domain.mesh.ipam import (
     check_usable,
     free_ranges,
     from_key,
-    in_network,
     joined,
     next_free_cidr,
     placed,
@@ -287,12 +286,3 @@ class TestKeys:
     @given(st.ip_addresses())
     def test_give_their_address_back(self, address: IPAddress) -> None:
         assert from_key(as_key(address)) == address
-
-
-@few
-@given(network=ip_networks(), address=st.ip_addresses())
-def test_an_address_is_in_a_network_of_its_family_only(network: IPNetwork, address: IPAddress) -> None:
-    expected = network.version == address.version and int(network[0]) <= int(address) <= int(network[-1])
-    assert in_network(network, address) == expected
-    assert in_network(network, network.network_address)
-    assert not in_network(None, address)

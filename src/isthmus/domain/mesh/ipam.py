@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address
 
 from isthmus.domain.addresses import IPAddress, IPNetwork
 from isthmus.domain.errors import InvalidValue
@@ -136,7 +136,3 @@ def as_key(address: IPAddress) -> str:
 def from_key(key: str) -> IPAddress:
     """The address of a key made by `as_key`."""
     return IPv4Address(int(key, 16)) if len(key) == 8 else IPv6Address(int(key, 16))
-
-
-def in_network(cidr: IPv4Network | IPv6Network | None, address: IPAddress) -> bool:
-    return cidr is not None and address.version == cidr.version and address in cidr
