@@ -11,7 +11,7 @@ from uuid import UUID
 from isthmus.domain.addresses import Endpoint, IPAddress
 from isthmus.domain.ids import Digest, NetworkId, PeerId, PublicKey, SessionId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Kind, Peer
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -31,9 +31,9 @@ def a_digest(text: str) -> Digest:
 
 
 def a_network(**fields: Any) -> Network:
-    """The network "office", 10.20.0.0/24 and a /64 of the test backend's ULA."""
+    """The network "office", 10.20.0.0/24 and a /64 of the test backend's ULA, without direct paths unless asked for."""
     office = Network(OFFICE_ID, "office", OFFICE_V4, OFFICE_V6, "office.internal", NOON)
-    return replace(office, **fields)
+    return replace(office, **{"direct_paths": DirectPaths.OFF} | fields)
 
 
 def addresses_in(network: Network, number: int) -> tuple[IPAddress, ...]:

@@ -58,16 +58,17 @@ class AgentHost:
     def shell(self, command: str) -> str:
         return self.host.run(["sh", "-euc", command]).stdout
 
-    def as_member(self) -> Neighbour:
-        return Neighbour(self.host.name, self.public_key, (f"{self.v4}/32", f"{self.v6}/128"))
+    def as_member(self, *, isolated: bool = False, encapsulated: bool = False) -> Neighbour:
+        allowed = (f"{self.v4}/32", f"{self.v6}/128")
+        return Neighbour(self.host.name, self.public_key, allowed, isolated=isolated, encapsulated=encapsulated)
 
-    def jump_config(self, *members: "AgentHost", **forwarding: Any) -> Config:
+    def jump_config(self, *members: "AgentHost | Neighbour") -> Config:
         return a_config(
-            *(member.as_member() for member in members),
+            *(member.as_member() if isinstance(member, AgentHost) else member for member in members),
             addresses=(self.v4, self.v6),
             listen_port=51820,
             routes=NETWORK,
-            forwarding=Forwarding(between_peers=True, **forwarding),
+            forwarding=Forwarding(between_peers=True),
         )
 
     def member_config(self, gateway: "AgentHost", *, routes: tuple[str, ...] = NETWORK, **changes: Any) -> Config:

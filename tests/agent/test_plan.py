@@ -35,14 +35,17 @@ numbers = st.integers(1, 12)
 @st.composite
 def configs(draw: st.DrawFn) -> Desired:
     members = draw(st.sets(numbers, max_size=6))
-    neighbours = [a_neighbour(number, keepalive=draw(st.sampled_from([None, 25]))) for number in sorted(members)]
+    apart = draw(st.sets(numbers, max_size=2))
+    neighbours = [
+        a_neighbour(number, keepalive=draw(st.sampled_from([None, 25])), isolated=number in apart)
+        for number in sorted(members)
+    ]
     routes = draw(st.sampled_from([("10.20.0.0/16", "fd00:20::/64"), EVERYTHING, ("198.51.0.0/16",), ()]))
     endpoint = draw(st.sampled_from([str(GATEWAY), "198.51.100.8:51820", None]))
     if draw(st.booleans()):
         neighbours.append(a_gateway((), endpoint=endpoint))
     forwarding = Forwarding(
         between_peers=draw(st.booleans()),
-        isolated=tuple(f"10.20.0.{number}" for number in draw(st.sets(numbers, max_size=2))),
         offered=tuple(draw(st.sets(st.sampled_from(["192.168.7.0/24", "fd77::/64"])))),
     )
     return desired(

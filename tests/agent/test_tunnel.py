@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 from isthmus.protocol.agent import Forwarding, Neighbour
@@ -115,7 +116,7 @@ def rest_of(config: object) -> dict[str, object]:
 def test_a_roamed_endpoint_is_kept(mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost) -> None:
     # Its own word differs from what the jump peer sees: the address of the NAT.
     seen = sorted(gw.shell(f"wg show {INTERFACE} endpoints").splitlines())
-    gw.apply(gw.jump_config(one, two, isolated=(one.v4,)))
+    gw.apply(gw.jump_config(one.as_member(isolated=True), two))
     gw.apply(gw.jump_config(one, two))
     assert sorted(gw.shell(f"wg show {INTERFACE} endpoints").splitlines()) == seen
     gateway = gw.public_key
@@ -126,7 +127,7 @@ def test_a_roamed_endpoint_is_kept(mesh: None, gw: AgentHost, one: AgentHost, tw
 
 
 def test_isolated_peers_reach_the_jump_peer_only(mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost) -> None:
-    gw.apply(gw.jump_config(one, two, isolated=(two.v4, two.v6)))
+    gw.apply(gw.jump_config(one, two.as_member(isolated=True)))
     for there, target in ((one, two), (two, one)):
         assert not there.host.ping(target.v4)
         assert not there.host.ping(target.v6)
@@ -141,7 +142,7 @@ def test_encapsulated_traffic_leaves_with_the_jump_peers_address(
     mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost, web: Host
 ) -> None:
     assert source_of_pings(web, one, str(web.ipv4)) == str(one.host.ipv4)
-    encapsulated = gw.jump_config(one, two, encapsulated=(one.v4, one.v6))
+    encapsulated = gw.jump_config(one.as_member(encapsulated=True), two)
     gw.apply(encapsulated)
     one.apply(one.member_config(gw, routes=EVERYTHING))
     assert source_of_pings(web, one, str(web.ipv4)) == GATEWAY
@@ -163,7 +164,7 @@ def test_strict_reverse_path_checks_do_not_cut_the_tunnel_off(
     mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost
 ) -> None:
     one.shell("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.eth0.rp_filter=1")
-    gw.apply(gw.jump_config(one, two, encapsulated=(one.v4, one.v6)))
+    gw.apply(gw.jump_config(one.as_member(encapsulated=True), two))
     one.apply(one.member_config(gw, routes=EVERYTHING))
     assert one.host.ping(gw.v4).loss == 0
     one.apply(one.member_config(gw))
@@ -208,8 +209,10 @@ def test_a_host_after_leaving_is_as_it_was_before(gw: AgentHost, lab: Lab) -> No
     guest.shell("ip route add 10.77.0.0/16 dev wg-own proto 105; ip rule add priority 100 table 7")
     guest.shell("sysctl -qw net.ipv4.conf.all.accept_redirects=0 net.ipv6.conf.eth0.forwarding=1")
     before = picture(guest)
-    everything = Forwarding(between_peers=True, isolated=(gw.v4,), encapsulated=(gw.v6,), offered=("10.9.0.0/16",))
-    guest.apply(guest.member_config(gw, routes=EVERYTHING, forwarding=everything))
+    everything = Forwarding(between_peers=True, offered=("10.9.0.0/16",))
+    flagged = a_neighbour(3, isolated=True, encapsulated=True)
+    config = guest.member_config(gw, routes=EVERYTHING, forwarding=everything)
+    guest.apply(msgspec.structs.replace(config, neighbours=(*config.neighbours, flagged)))
     assert picture(guest) != before
     guest.drive("leave")
     assert picture(guest) == before

@@ -213,7 +213,8 @@ def assert_agree(network: Network, everyone: list[Peer], configs: dict[PeerId, w
         assert peer.public_key is not None
         seen = listed[peer.public_key]
         assert {f"{address}/{32 if '.' in address else 128}" for address in own.addresses} == set(seen.allowed_ips)
-        (primary,) = own.neighbours
+        primary, *direct = own.neighbours
+        assert {neighbour.role for neighbour in direct} <= {"direct"}
         assert primary.public_key == hub.public_key
         assert set(primary.allowed_ips) == {str(cidr) for cidr in network.cidrs}
 

@@ -1,7 +1,7 @@
 """Random text, networks and topologies for the tests of the domain."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network, ip_network
 from itertools import product
 
@@ -9,8 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from isthmus.domain.addresses import IPNetwork
-from isthmus.domain.ids import PeerId
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Peer
 from isthmus.domain.mesh.tunnel import Tunnel, tunnel_for
 from tests.builders import OFFICE_V4, a_jump, a_key, a_network, a_peer, a_static
@@ -50,14 +49,13 @@ class Topology:
 
     network: Network
     peers: tuple[Peer, ...]
-    blocked: frozenset[PeerId]
 
     @property
     def visible(self) -> list[Peer]:
-        return [peer for peer in self.peers if peer.public_key is not None and peer.id not in self.blocked]
+        return [peer for peer in self.peers if peer.is_listed]
 
     def tunnel_of(self, peer: Peer) -> Tunnel:
-        return tunnel_for(self.network, self.peers, peer, self.blocked)
+        return tunnel_for(self.network, self.peers, peer)
 
 
 _ENROLLED = [True, True, True, False]
@@ -92,8 +90,11 @@ def offers_of(number: int) -> st.SearchStrategy[tuple[IPNetwork, ...]]:
 @st.composite
 def topologies(draw: st.DrawFn, *, blocking: bool = True) -> Topology:
     """Up to eight peers of all kinds and flags in a network with IPv4 or without."""
-    network = a_network(cidr_v4=draw(st.sampled_from([OFFICE_V4, None])))
+    network = a_network(
+        cidr_v4=draw(st.sampled_from([OFFICE_V4, None])),
+        direct_paths=draw(st.sampled_from([DirectPaths.ON, DirectPaths.OFF])),
+    )
     numbers = draw(st.lists(st.integers(1, 99), min_size=1, max_size=8, unique=True))
     members = tuple(draw(peers(network, number)) for number in numbers)
     some = draw(st.frozensets(st.sampled_from(numbers), max_size=3)) if blocking else ()
-    return Topology(network, members, frozenset(peer.id for peer in members if peer.id.int in some))
+    return Topology(network, tuple(replace(peer, blocked=peer.id.int in some) for peer in members))

@@ -1,6 +1,6 @@
 """A config as the server wrote it becomes typed values; whatever is not one is refused before anything is touched."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -26,7 +26,7 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Forwarding:
-    """What this host does for others; see `isthmus.protocol.agent.Forwarding`."""
+    """What this host does for others: `isolated` and `encapsulated` are the addresses of members that it treats so."""
 
     between_peers: bool = False
     isolated: tuple[IPAddress, ...] = ()
@@ -60,14 +60,15 @@ def read(config: wire.Config) -> Desired:
     if config.listen_port is not None and not 0 < config.listen_port <= 65_535:
         raise InvalidConfig(f"listen_port {config.listen_port} is outside 1 to 65535")
     try:
-        neighbours = [_neighbour(neighbour) for neighbour in config.neighbours]
+        others = [neighbour for neighbour in config.neighbours if neighbour.public_key != config.public_key]
+        neighbours = [_neighbour(neighbour) for neighbour in others]
         desired = Desired(
             addresses=frozenset(parse_address(text, "/addresses") for text in config.addresses),
             mtu=config.mtu,
             listen_port=config.listen_port,
             neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
             routes=collapse([_network(text) for text in config.routes]),
-            forwarding=_forwarding(config.forwarding),
+            forwarding=_forwarding(config, others),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None
@@ -95,10 +96,18 @@ def _network(text: str) -> IPNetwork:
     return parse_network(text, "/routes")
 
 
-def _forwarding(forwarding: wire.Forwarding) -> Forwarding:
+def _forwarding(config: wire.Config, neighbours: Iterable[wire.Neighbour]) -> Forwarding:
+    flagged = [neighbour for neighbour in neighbours if neighbour.isolated or neighbour.encapsulated]
+    families = len(config.addresses)
     return Forwarding(
-        between_peers=forwarding.between_peers,
-        isolated=tuple(parse_address(text, "/forwarding/isolated") for text in forwarding.isolated),
-        encapsulated=tuple(parse_address(text, "/forwarding/encapsulated") for text in forwarding.encapsulated),
-        offered=collapse([parse_network(text, "/forwarding/offered") for text in forwarding.offered]),
+        between_peers=config.forwarding.between_peers,
+        isolated=_hosts((neighbour for neighbour in flagged if neighbour.isolated), families),
+        encapsulated=_hosts((neighbour for neighbour in flagged if neighbour.encapsulated), families),
+        offered=collapse([parse_network(text, "/forwarding/offered") for text in config.forwarding.offered]),
     )
+
+
+def _hosts(neighbours: Iterable[wire.Neighbour], families: int) -> tuple[IPAddress, ...]:
+    """The own addresses of `neighbours`: the first of their allowed IPs, one for each family of the network."""
+    prefixes = (_network(text) for neighbour in neighbours for text in neighbour.allowed_ips[:families])
+    return tuple(prefix.network_address for prefix in prefixes)

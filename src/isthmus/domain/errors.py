@@ -129,6 +129,30 @@ class ReplayDetected(Refusal):
 
 
 @dataclass(eq=False)
+class AgentBlocked(Refusal):
+    """The peer of this session is blocked by an open incident: nothing is said to its agent but this."""
+
+    code = "agent_blocked"
+    mend = "an operator resolves the incident: isthmus incident resolve ID"
+    incident: str
+
+    def __str__(self) -> str:
+        return f"this peer is blocked by incident {self.incident}"
+
+
+@dataclass(eq=False)
+class AgentSessionConflict(Refusal):
+    """Two agents speak with one session. Which of them is the rightful one cannot be told from here."""
+
+    code = "agent_session_conflict"
+    mend = "stop the copy, then let an operator resolve the incident: isthmus incident resolve ID"
+    incident: str
+
+    def __str__(self) -> str:
+        return "another agent uses the same session"
+
+
+@dataclass(eq=False)
 class RateLimited(Refusal):
     code = "rate_limited"
     retry_after: int

@@ -7,6 +7,8 @@ NetworkId = NewType("NetworkId", UUID)
 PeerId = NewType("PeerId", UUID)
 SessionId = NewType("SessionId", UUID)
 UserId = NewType("UserId", UUID)
+IncidentId = NewType("IncidentId", UUID)
+TemplateId = NewType("TemplateId", UUID)
 ApiTokenId = NewType("ApiTokenId", UUID)
 
 PublicKey = NewType("PublicKey", str)

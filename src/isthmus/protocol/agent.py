@@ -17,6 +17,8 @@ HEARTBEAT_SECONDS = 15
 HEARTBEAT_JITTER = 0.2
 MAX_MESSAGE = 64 * 1024  # from an agent; 1,000 changed peers need about 150 bytes each, sent over several beats
 MAX_REPORTS = 256
+MAX_CANDIDATES = 8
+MAX_PATHS = 64
 
 # People read these in terminals, and PostgreSQL stores no NUL: control characters are refused.
 Text = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
@@ -58,7 +60,14 @@ class EnrollAnswer(Struct, frozen=True):
 
 
 class Neighbour(Struct, frozen=True, omit_defaults=True):
-    """One WireGuard peer. `role`: primary (the way to all others), standby, or member (as a jump peer sees it)."""
+    """One WireGuard peer. `role`: primary (the way to all others), standby, member (as a jump peer sees it), or direct:
+    tried at `candidates` with no allowed IPs, and given what it `takes` from the primary while a handshake with it is
+    fresh. What a member is allowed and a direct neighbour takes begins with its own addresses, one for each that the
+    frame has.
+
+    A jump peer keeps an `isolated` member from the other members, and sends the traffic of an `encapsulated` one on
+    to the world under its own address.
+    """
 
     name: str
     public_key: str
@@ -66,29 +75,50 @@ class Neighbour(Struct, frozen=True, omit_defaults=True):
     role: str = "member"
     endpoint: str | None = None
     keepalive: int | None = None
+    candidates: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    isolated: bool = False
+    encapsulated: bool = False
 
 
 class Forwarding(Struct, frozen=True, omit_defaults=True):
     """What the host does for others; see `isthmus.domain.mesh.tunnel.Forwarding`."""
 
     between_peers: bool = False
-    isolated: tuple[str, ...] = ()
-    encapsulated: tuple[str, ...] = ()
     offered: tuple[str, ...] = ()
 
 
-class Config(Struct, frozen=True):
-    """One peer's whole interface: `addresses` without prefix, `routes` that lead into the tunnel."""
+class Dns(Struct, frozen=True, omit_defaults=True):
+    """`servers` answer for the names under `domain`. A host without `servers` is one: it answers on its own addresses,
+    from the names of its neighbours, and asks `upstreams` (none: those of its host) for everything else."""
+
+    domain: str
+    servers: tuple[str, ...] = ()
+    upstreams: tuple[str, ...] = ()
+
+
+class Frame(Struct, frozen=True):
+    """One peer's interface but for its neighbours: `addresses` without prefix, `routes` that lead into the tunnel.
+
+    `public_key` is the key that the others know this peer by: the agent brings out the private half that fits.
+    """
 
     network: str
     name: str
     addresses: tuple[str, ...]
     mtu: int
     listen_port: int | None
-    neighbours: tuple[Neighbour, ...]
     routes: tuple[str, ...]
+    public_key: str = ""
     forwarding: Forwarding = field(default_factory=Forwarding)
+    dns: Dns | None = None
     requires: tuple[str, ...] = ()
+
+
+class Config(Frame, frozen=True, kw_only=True):
+    """One peer's whole interface. A neighbour with the peer's own key is the peer itself, and is passed over."""
+
+    neighbours: tuple[Neighbour, ...]
 
 
 class Hello(Struct, frozen=True, tag="hello"):
@@ -105,6 +135,33 @@ class Snapshot(Struct, frozen=True, tag="snapshot"):
 
     revision: int
     config: Config
+
+
+class Delta(Struct, frozen=True, omit_defaults=True, tag="delta", rename={"from_": "from"}):
+    """What makes a config of any revision in `from_` ≤ revision < `to` the one of revision `to`.
+
+    An agent that has `to` already has nothing to do; one that is older than `from_` asks for a snapshot. `upsert`
+    replaces neighbours by public key, `remove` names public keys that may not be there; `frame` replaces all else.
+    """
+
+    from_: int
+    to: int
+    upsert: tuple[Neighbour, ...] = ()
+    remove: tuple[str, ...] = ()
+    frame: Frame | None = None
+
+
+class Rotate(Struct, frozen=True, tag="rotate"):
+    """The agent shall make a new key and send it as `Rekey`; the old one serves until its frame names the new."""
+
+
+class SessionToken(Struct, frozen=True, tag="session"):
+    """From now on the agent presents this token; the one before is good until the new one was presented once."""
+
+    session_token: str
+
+    def __repr__(self) -> str:
+        return "SessionToken(***)"
 
 
 class Unchanged(Struct, frozen=True, tag="unchanged"):
@@ -149,13 +206,31 @@ class Host(Struct, frozen=True):
     started_at: UnixTime
 
 
+class PathReport(Struct, frozen=True, omit_defaults=True):
+    """How the host reaches one neighbour now: `via` is the public key of a jump peer, empty for a direct path.
+
+    `since` in Unix seconds; `round_trip` in microseconds, 0 = not measured.
+    """
+
+    public_key: Key
+    since: UnixTime
+    via: Annotated[str, Meta(max_length=44)] = ""
+    round_trip: Count = 0
+
+
 class Heartbeat(Struct, frozen=True, omit_defaults=True, tag="heartbeat"):
-    """The first of each conversation tells of the host and of every neighbour; later ones tell what changed."""
+    """The first of each conversation tells of the host and of every neighbour; later ones tell what changed.
+
+    `candidates`, when given, are all local endpoints where others may try the host directly; `paths` tell of direct
+    ways that opened or closed, and of the primary jump peer in use.
+    """
 
     nonce: Annotated[str, Meta(max_length=64)]
     revision: Count
     host: Host | None = None
     peers: Annotated[tuple[PeerReport, ...], Meta(max_length=MAX_REPORTS)] = ()
+    candidates: Annotated[tuple[EndpointText, ...], Meta(max_length=MAX_CANDIDATES)] | None = None
+    paths: Annotated[tuple[PathReport, ...], Meta(max_length=MAX_PATHS)] = ()
 
 
 class Applied(Struct, frozen=True, tag="applied"):
@@ -173,8 +248,17 @@ class Resync(Struct, frozen=True, tag="resync"):
     """The agent asks for a snapshot."""
 
 
-FromServer = Hello | Snapshot | Unchanged | Ack | Refused
-FromAgent = Heartbeat | Applied | Resync
+class Rekey(Struct, frozen=True, tag="rekey"):
+    """The public half of a key that the agent has just made, to be known by from now on.
+
+    Where WebSockets are blocked it is the body of POST /api/v1/agent/rekey.
+    """
+
+    public_key: Key
+
+
+FromServer = Hello | Snapshot | Delta | Unchanged | Ack | Refused | Rotate | SessionToken
+FromAgent = Heartbeat | Applied | Resync | Rekey
 
 encode = msgspec.json.Encoder().encode
 decode_from_server = msgspec.json.Decoder(FromServer).decode
@@ -182,16 +266,21 @@ decode_from_agent = msgspec.json.Decoder(FromAgent).decode
 
 
 class ConfigAnswer(Struct, frozen=True):
-    """GET /api/v1/agent/config?revision=N. `config` is None when N is the present revision."""
+    """GET /api/v1/agent/config?revision=N: a whole config, or what has changed since N, or neither where
+    nothing has. `rotate` and `session_token` are the messages of the same name."""
 
     revision: int
     nonce: str
     server_time: int
     config: Config | None = None
+    delta: Delta | None = None
+    rotate: bool = False
+    session_token: str = ""
 
 
 # How the server closes a stream (RFC 6455 leaves 4000–4999 to applications).
 CLOSE_SESSION_ENDED = 4401
+CLOSE_BLOCKED = 4403
 CLOSE_TOO_SLOW = 4408
 CLOSE_REPLACED = 4409
 CLOSE_GOING_AWAY = 1012

@@ -1,5 +1,6 @@
 """What the server stores beside the domain's own values: statuses, holdings, log rows, accounts, pages."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -7,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from isthmus.domain.addresses import IPAddress
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, UserId
+from isthmus.domain.ids import ApiTokenId, Digest, IncidentId, NetworkId, PeerId, PublicKey, UserId
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 
@@ -22,13 +23,16 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PeerFilter:
-    """None means "any". `search` is a part of the name."""
+    """None means "any". `search` is a part of the name; `labels` must all be there with these values."""
 
     network_id: NetworkId | None = None
     kind: Kind | None = None
     name: str | None = None
     search: str | None = None
     enrolled: bool | None = None
+    group: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    blocked: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,11 @@ class Holding:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One row of a network's revision log: what happened at `revision`, and whom it concerns."""
+    """One row of a network's revision log: what happened at `revision`, and whom it concerns.
+
+    `keys` are the public keys, before and after, of the peer that changed; `state` is the subject after the change,
+    as far as configs depend on it, None once it is gone.
+    """
 
     network_id: NetworkId
     revision: int
@@ -77,6 +85,8 @@ class Change:
     subject: UUID
     audience: Audience
     at: datetime
+    keys: tuple[PublicKey, ...] = ()
+    state: dict[str, Any] | None = None
 
 
 class Outcome(StrEnum):
@@ -144,7 +154,7 @@ class Commit:
     """What a transaction did to one network: its present fields, and the peers that changed or went.
 
     `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
-    whose sessions are over.
+    whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now.
     """
 
     network_id: NetworkId
@@ -153,4 +163,12 @@ class Commit:
     removed: tuple[PeerId, ...] = ()
     audience: Audience = Audience.NOBODY
     ended: tuple[PeerId, ...] = ()
+    blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
     reload: bool = False
+
+    @property
+    def at(self) -> Network:
+        """The network, where it cannot have been deleted."""
+        if self.network is None:
+            raise ValueError(f"network {self.network_id} was deleted by this commit")
+        return self.network

@@ -29,7 +29,7 @@ class Mesh:
         self.peers = {peer.id: peer for peer in members}
 
     def step(self, before: Peer | None, after: Peer | None) -> Audience:
-        audience = audience_of(before, after)
+        audience = audience_of(before, after, direct=self.network.has_direct_paths)
         shared = audience is Audience.EVERYONE
         self.network = self.network.advanced(jumps=audience is Audience.JUMPS, shared=shared)
         if before is not None:

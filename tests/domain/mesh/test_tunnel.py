@@ -150,6 +150,6 @@ class TestLeftOut:
             as_member(a_peer(6, public_key=None))
 
     def test_a_blocked_primary_jump_is_followed_by_the_next(self) -> None:
-        jumps = [a_jump(1), a_jump(2)]
-        tunnel = tunnel_for(OFFICE, jumps, a_peer(5), frozenset({jumps[0].id}))
+        jumps = [a_jump(1, blocked=True), a_jump(2)]
+        tunnel = tunnel_for(OFFICE, jumps, a_peer(5))
         assert [(neighbour.name, neighbour.role) for neighbour in tunnel.neighbours] == [("jump-2", Role.PRIMARY)]

@@ -41,12 +41,16 @@ class EnrollmentToken:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """An enrolled agent's standing. It ends when its peer is deleted or enrolls again."""
+    """An enrolled agent's standing. It ends when its peer is deleted or enrolls again, or at `expires_at`.
+
+    A peer has two for a moment, while its agent takes over a fresh token for the one before.
+    """
 
     id: SessionId
     peer_id: PeerId
     digest: Digest
     created_at: datetime
+    expires_at: datetime | None = None
 
 
 def check_lifetime(lifetime: timedelta) -> timedelta:

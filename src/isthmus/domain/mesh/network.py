@@ -1,12 +1,14 @@
 """A network: one overlay with its CIDRs, its settings and its revision."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Self
 
 from isthmus.domain.addresses import (
+    IPAddress,
     IPNetwork,
     is_hostless,
     overlap,
@@ -15,7 +17,8 @@ from isthmus.domain.addresses import (
     parse_network,
 )
 from isthmus.domain.errors import InvalidValue
-from isthmus.domain.ids import NetworkId
+from isthmus.domain.ids import NetworkId, PeerId
+from isthmus.domain.mesh.limits import Limits
 
 # IPv6 asks for 1280 bytes at least (RFC 8200, 5).
 MTU_DEFAULT, MTU_LOWEST, MTU_HIGHEST = 1420, 1280, 9000
@@ -23,6 +26,16 @@ PORT_DEFAULT = 51_820
 KEEPALIVE_DEFAULT = 25
 V4_WIDEST, V4_NARROWEST = 8, 30
 V6_PREFIX = 64
+# Each agent hears of every other one where direct paths are on, so they stay off in large networks unless asked for.
+DIRECT_UP_TO = 500
+
+
+class DirectPaths(StrEnum):
+    """Whether two agents look for a way to each other without a jump peer. AUTO: up to `DIRECT_UP_TO` of them."""
+
+    AUTO = "auto"
+    ON = "on"
+    OFF = "off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +45,9 @@ class Network:
     `revision` counts the changes of the network and its peers. `jump_revision` is the last one that changed what
     jump peers are told, `shared_revision` the last that changed what everyone is told: one peer's news costs
     nothing to those whom it does not concern. `version` counts changes of the network's own fields (its ETag).
+    `agents` is how many of its peers are dynamic. `primary_id` is the jump peer that carries the traffic now, None
+    for the first one. `key_max_age` in seconds, 0 = keys are not rotated by age. `dns_upstreams` answer for names
+    that are not the network's; none means those of the jump peer's host.
     """
 
     id: NetworkId
@@ -43,6 +59,12 @@ class Network:
     mtu: int = MTU_DEFAULT
     listen_port: int = PORT_DEFAULT
     keepalive: int = KEEPALIVE_DEFAULT
+    direct_paths: DirectPaths = DirectPaths.AUTO
+    agents: int = 0
+    primary_id: PeerId | None = None
+    key_max_age: int = 0
+    dns_upstreams: tuple[IPAddress, ...] = ()
+    limits: Limits = field(default_factory=Limits)
     revision: int = 0
     jump_revision: int = 0
     shared_revision: int = 0
@@ -51,6 +73,12 @@ class Network:
     @property
     def cidrs(self) -> tuple[IPNetwork, ...]:
         return (self.cidr_v6,) if self.cidr_v4 is None else (self.cidr_v4, self.cidr_v6)
+
+    @property
+    def has_direct_paths(self) -> bool:
+        if self.direct_paths is DirectPaths.AUTO:
+            return self.agents <= DIRECT_UP_TO
+        return self.direct_paths is DirectPaths.ON
 
     def advanced(self, *, jumps: bool, shared: bool) -> Self:
         """This network one revision later; `jumps` and `shared` say whom the change concerns."""

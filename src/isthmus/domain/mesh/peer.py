@@ -23,6 +23,8 @@ from isthmus.domain.mesh.network import Network
 
 MAX_OFFERS = 64
 MAX_LABELS = 32
+MAX_GROUPS = 32
+MAX_CANDIDATES = 8
 MAX_TEXT = 120
 NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
@@ -47,7 +49,9 @@ class Audience(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """`endpoint` is the declared one. `revision` is the network's last one that changed what only this peer is told.
+    """`endpoint` is the declared one, `candidates` are those that its host reports, `observed` is where its jump peer
+    sees it: the last two are for direct paths. `blocked` while an open incident keeps it out of every config.
+    `revision` is the network's last one that changed what only this peer is told.
 
     A peer without `public_key` is not enrolled yet and occurs in no config. `server_made_key` marks a static peer
     whose key pair was made here and shown once.
@@ -66,6 +70,11 @@ class Peer:
     additional_allowed_ips: tuple[IPNetwork, ...] = ()
     owner: str | None = None
     labels: Mapping[str, str] = field(default_factory=lambda: NO_LABELS)
+    groups: tuple[str, ...] = ()
+    candidates: tuple[Endpoint, ...] = ()
+    observed: Endpoint | None = None
+    blocked: bool = False
+    key_changed_at: datetime | None = None
     server_made_key: bool = False
     revision: int = 0
     version: int = 1
@@ -73,6 +82,22 @@ class Peer:
     @property
     def is_jump(self) -> bool:
         return self.kind is Kind.JUMP
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether it stands in configs: it has a key, and no open incident keeps it out."""
+        return self.public_key is not None and not self.blocked
+
+    @property
+    def has_direct_paths(self) -> bool:
+        """Whether others may look for a direct way to it, where its network lets them."""
+        return self.kind is Kind.DYNAMIC and not self.isolated and self.is_listed
+
+    @property
+    def direct_endpoints(self) -> tuple[Endpoint, ...]:
+        """Where a direct way to it may begin: what the outside sees of it last, after its own addresses."""
+        seen = () if self.observed is None or self.observed in self.candidates else (self.observed,)
+        return (*self.candidates, *seen)
 
     @property
     def offers(self) -> tuple[IPNetwork, ...]:
@@ -90,10 +115,15 @@ def desired_revision(network: Network, peer: Peer) -> int:
     return max(peer.revision, common)
 
 
-def audience_of(before: Peer | None, after: Peer | None) -> Audience:
-    """Whom the step from `before` to `after` concerns; None stands for a peer that does not exist."""
+def audience_of(before: Peer | None, after: Peer | None, *, direct: bool = False) -> Audience:
+    """Whom the step from `before` to `after` concerns; None stands for a peer that does not exist.
+
+    `direct`: the network has direct paths, so every agent is told of every other one.
+    """
     was, now = _said_to(before), _said_to(after)
     if (was.as_jump, was.offers) != (now.as_jump, now.offers):
+        return Audience.EVERYONE
+    if direct and was.directly != now.directly:
         return Audience.EVERYONE
     return Audience.NOBODY if was.jumps == now.jumps else Audience.JUMPS
 
@@ -104,11 +134,12 @@ class _Said:
 
     jumps: object = None
     as_jump: object = None
+    directly: object = None
     offers: tuple[IPNetwork, ...] = ()
 
 
 def _said_to(peer: Peer | None) -> _Said:
-    if peer is None or peer.public_key is None:
+    if peer is None or not peer.is_listed:
         return _Said()
     jumps = (
         peer.public_key,
@@ -118,7 +149,8 @@ def _said_to(peer: Peer | None) -> _Said:
         peer.full_encapsulation,
     )
     as_jump = (jumps, peer.endpoint) if peer.is_jump else None
-    return _Said(jumps, as_jump, peer.offers)
+    directly = (jumps, peer.direct_endpoints) if peer.has_direct_paths else None
+    return _Said(jumps, as_jump, directly, peer.offers)
 
 
 def parse_name(text: str) -> str:

@@ -1,6 +1,6 @@
 """What one peer's WireGuard interface shall be. Equal state gives equal results, in one documented order."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from isthmus.domain.addresses import (
     host_network,
     sort_key,
 )
-from isthmus.domain.ids import PeerId, PublicKey
+from isthmus.domain.ids import PublicKey
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
 
@@ -24,11 +24,17 @@ class Role(StrEnum):
     PRIMARY = "primary"
     STANDBY = "standby"
     MEMBER = "member"
+    DIRECT = "direct"
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One WireGuard peer of an interface. `keepalive` in seconds, None = off."""
+    """One WireGuard peer of an interface. `keepalive` in seconds, None = off.
+
+    A DIRECT one is tried at `candidates` and has no allowed IPs of its own; `takes` are those that it takes over from
+    the primary while a handshake with it is fresh.
+    Of a MEMBER, `isolated` and `encapsulated` say how a jump peer forwards for it.
+    """
 
     name: str
     public_key: PublicKey
@@ -36,6 +42,20 @@ class Neighbour:
     role: Role
     endpoint: Endpoint | None = None
     keepalive: int | None = None
+    candidates: tuple[Endpoint, ...] = ()
+    takes: tuple[IPNetwork, ...] = ()
+    isolated: bool = False
+    encapsulated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dns:
+    """The network's names: `servers` answer for `domain`; a jump peer has none and is one, asking `upstreams` for
+    all other names."""
+
+    domain: str
+    servers: tuple[IPAddress, ...] = ()
+    upstreams: tuple[IPAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +79,20 @@ class Tunnel:
     neighbours: tuple[Neighbour, ...]
     routes: tuple[IPNetwork, ...]
     forwarding: Forwarding
+    dns: Dns | None = None
 
 
 def tunnel_for(
     network: Network,
     peers: Iterable[Peer],
     me: Peer,
-    blocked: Set[PeerId] = frozenset(),
 ) -> Tunnel:
-    """The interface of `me` among `peers` of `network`, `blocked` ones left out everywhere.
+    """The interface of `me` among `peers` of `network`, blocked ones left out everywhere.
 
     A blocked peer gets no neighbours at all.
     """
-    others = sorted(
-        (peer for peer in peers if peer.public_key is not None and peer.id not in blocked and peer.id != me.id),
-        key=lambda peer: peer.id,
-    )
-    if me.id in blocked:
+    others = sorted((peer for peer in peers if peer.is_listed and peer.id != me.id), key=lambda peer: peer.id)
+    if me.blocked:
         others = []
     return _jump_tunnel(network, others, me) if me.is_jump else _regular_tunnel(network, others, me)
 
@@ -89,7 +106,27 @@ def as_member(peer: Peer) -> Neighbour:
         allowed,
         Role.MEMBER,
         peer.endpoint if peer.is_jump else None,
+        isolated=peer.isolated,
+        encapsulated=peer.full_encapsulation,
     )
+
+
+def as_direct(network: Network, peer: Peer) -> Neighbour:
+    """How a regular peer lists another one that it may reach without a jump peer."""
+    return Neighbour(
+        peer.name,
+        _key(peer),
+        (),
+        Role.DIRECT,
+        keepalive=network.keepalive or None,
+        candidates=peer.direct_endpoints,
+        takes=(*map(host_network, peer.addresses), *peer.offers),
+    )
+
+
+def in_order(network: Network, jumps: Iterable[Peer]) -> list[Peer]:
+    """The jump peers of a network as its regular peers use them: the present primary, then the others by age."""
+    return sorted(jumps, key=lambda jump: (jump.id != network.primary_id, jump.id))
 
 
 def offered_by(peers: Iterable[Peer]) -> list[IPNetwork]:
@@ -125,11 +162,16 @@ def _jump_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
         neighbours=tuple(map(as_member, others)),
         routes=jump_routes(network, others),
         forwarding=jump_forwarding(others, me),
+        dns=jump_dns(network),
     )
 
 
+def jump_dns(network: Network) -> Dns:
+    return Dns(network.domain, upstreams=network.dns_upstreams)
+
+
 def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
-    jumps = [peer for peer in others if peer.is_jump]
+    jumps = in_order(network, (peer for peer in others if peer.is_jump))
     neighbours = []
     for position, jump in enumerate(jumps):
         allowed = tuple(map(host_network, jump.addresses))
@@ -146,13 +188,18 @@ def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunne
                 network.keepalive or None,
             ),
         )
+    routes = collapse([prefix for neighbour in neighbours for prefix in neighbour.allowed_ips])
+    if network.has_direct_paths and me.has_direct_paths:
+        neighbours += [as_direct(network, peer) for peer in others if peer.has_direct_paths]
+    servers = tuple(address for jump in jumps for address in jump.addresses)
     return Tunnel(
         addresses=me.addresses,
         mtu=network.mtu,
         listen_port=None,
         neighbours=tuple(neighbours),
-        routes=collapse([prefix for neighbour in neighbours for prefix in neighbour.allowed_ips]),
+        routes=routes,
         forwarding=Forwarding(offered=me.offers),
+        dns=Dns(network.domain, servers) if servers else None,
     )
 
 

@@ -7,10 +7,11 @@ from isthmus.domain.errors import EnrollmentTokenInvalid, NotFound, RateLimited
 from isthmus.domain.ids import Digest, PeerId, SessionId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.network import Network
-from isthmus.domain.mesh.peer import Peer, audience_of
+from isthmus.domain.mesh.peer import Peer
 from isthmus.server.application import secrets
 from isthmus.server.application.caller import Caller
-from isthmus.server.application.peers import Step, advance, unique
+from isthmus.server.application.peers import unique
+from isthmus.server.application.revisions import Step, advance
 from isthmus.server.application.static_config import parse_public_key
 from isthmus.server.application.throttle import Throttle
 from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
@@ -56,10 +57,11 @@ class EnrollmentService:
             network, found = await _locked(tx, secrets.digest_of(token))
             claimed = found.claimed(key, now)
             before = await tx.peers.get(found.peer_id)
-            after = replace(before, public_key=key)
-            if after != before:
-                network = await advance(tx, network, Step("peer.enrolled", after.id, before, after), now)
-                after = replace(after, revision=network.revision)
+            after, commit = before, Commit(network.id, network, changed=(before,))
+            if key != before.public_key:
+                enrolled = replace(before, public_key=key, key_changed_at=now)
+                commit = await advance(tx, network, Step("peer.enrolled", before.id, before, enrolled), now)
+                network, (after,) = commit.at, commit.changed
                 with unique():
                     await tx.peers.save(after)
             await tx.enrollments.save(claimed)
@@ -68,9 +70,7 @@ class EnrollmentService:
             await tx.journal.audit(
                 [replace(caller, actor=f"agent:{after.id}").did("agent.enroll", after.id, now, **facts)]
             )
-        self._listeners.changed(
-            Commit(network.id, network, (after,), audience=audience_of(before, after), ended=(after.id,))
-        )
+        self._listeners.changed(replace(commit, ended=(after.id,)))
         return Enrolled(after, network, session.text, now)
 
     async def _new_session(self, tx: Transaction, peer_id: PeerId, now: datetime) -> secrets.NewToken:

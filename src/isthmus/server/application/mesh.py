@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer, desired_revision
-from isthmus.domain.mesh.tunnel import Tunnel, as_member, jump_forwarding, jump_routes, listen_port, tunnel_for
+from isthmus.domain.mesh.tunnel import (
+    Tunnel,
+    as_member,
+    jump_dns,
+    jump_forwarding,
+    jump_routes,
+    listen_port,
+    tunnel_for,
+)
 from isthmus.protocol import agent as wire
 from isthmus.server.application import wire as to_wire
 from isthmus.server.ports import Store
@@ -19,14 +27,13 @@ class NetworkMemory:
     """One network: its peers, and what many configs have in common, already encoded.
 
     `fragments` is how jump peers list each enrolled peer, in the order of `listed`. `shared` are the peers that stand
-    in every regular config, so that one costs the same in any network; `flagged` those that jump peers treat apart.
+    in every regular config, so that one costs the same in any network.
     """
 
     network: Network
     peers: dict[PeerId, Peer] = field(default_factory=dict)
     by_key: dict[PublicKey, PeerId] = field(default_factory=dict)
     shared: dict[PeerId, Peer] = field(default_factory=dict)
-    flagged: dict[PeerId, Peer] = field(default_factory=dict)
     fragments: dict[PeerId, bytes] = field(default_factory=dict)
     listed: list[PeerId] = field(default_factory=list)
     templates: dict[tuple[bool, bool], wire.Config] = field(default_factory=dict)
@@ -35,7 +42,7 @@ class NetworkMemory:
         """Add or replace a peer; what stood here of it before is forgotten."""
         self.drop(peer.id)
         self.peers[peer.id] = peer
-        if peer.public_key is None:
+        if peer.public_key is None or peer.blocked:
             return
         self.by_key[peer.public_key] = peer.id
         self.fragments[peer.id] = wire.encode(to_wire.neighbour(as_member(peer)))
@@ -43,17 +50,14 @@ class NetworkMemory:
         if peer.is_jump or peer.offers:
             self.shared[peer.id] = peer
             self.templates.clear()
-        if peer.isolated or peer.full_encapsulation:
-            self.flagged[peer.id] = peer
 
     def drop(self, peer_id: PeerId) -> None:
         peer = self.peers.pop(peer_id, None)
-        if peer is None or peer.public_key is None:
+        if peer is None or peer.public_key is None or peer.blocked:
             return
         self.by_key.pop(peer.public_key, None)
         del self.fragments[peer_id]
         del self.listed[bisect_left(self.listed, peer_id)]
-        self.flagged.pop(peer_id, None)
         if self.shared.pop(peer_id, None) is not None:
             self.templates.clear()
 
@@ -62,6 +66,10 @@ class NetworkMemory:
 
     def config(self, peer: Peer) -> wire.Config:
         """What the agent of `peer` shall make true."""
+        if peer.blocked:
+            return to_wire.config(self.network, peer, tunnel_for(self.network, (), peer))
+        if self.network.has_direct_paths and peer.has_direct_paths:
+            return to_wire.config(self.network, peer, tunnel_for(self.network, self.peers.values(), peer))
         if peer.is_jump:
             return self._of_jump(peer)
         if peer.offers:
@@ -80,14 +88,14 @@ class NetworkMemory:
 
     def _of_jump(self, peer: Peer) -> wire.Config:
         shared = [other for other in self.shared.values() if other.id != peer.id]
-        flagged = [self.flagged[peer_id] for peer_id in sorted(self.flagged)]
         frame = Tunnel(
             addresses=peer.addresses,
             mtu=self.network.mtu,
             listen_port=listen_port(self.network, peer),
             neighbours=(),
             routes=jump_routes(self.network, shared),
-            forwarding=jump_forwarding(flagged, peer),
+            forwarding=jump_forwarding((), peer),
+            dns=jump_dns(self.network),
         )
         others = (self.fragments[peer_id] for peer_id in self.listed if peer_id != peer.id)
         return to_wire.config(self.network, peer, frame, others)

@@ -11,15 +11,16 @@ from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh import peer as rules
 from isthmus.domain.mesh.enrollment import LIFETIME, EnrollmentToken, check_lifetime
 from isthmus.domain.mesh.network import Network
-from isthmus.domain.mesh.peer import Audience, Kind, Peer, audience_of
+from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.server.application import addressing, secrets
 from isthmus.server.application.addressing import QUARANTINE, Wanted
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
+from isthmus.server.application.revisions import Step, advance
 from isthmus.server.application.static_config import StaticConfig, parse_public_key, rendered
 from isthmus.server.ports import Clock, Ids, KeyTaken, Listeners, NameTaken, Store, Transaction, Vault
-from isthmus.server.records import Change, Commit, KeptKey, Page, PeerFilter
+from isthmus.server.records import KeptKey, Page, PeerFilter
 from isthmus.wireguard.keys import PrivateKey
 
 
@@ -72,16 +73,6 @@ class Created:
     config: StaticConfig | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One change of one peer; None stands for a peer that does not exist."""
-
-    event: str
-    subject: PeerId
-    before: Peer | None
-    after: Peer | None
-
-
 class PeerService:
     def __init__(self, store: Store, clock: Clock, ids: Ids, listeners: Listeners, vault: Vault) -> None:
         self._store = store
@@ -97,8 +88,8 @@ class PeerService:
             before = await tx.networks.lock(network_id)
             private = PrivateKey.generate() if draft.kind is Kind.STATIC and draft.public_key is None else None
             peer = await self._drafted(tx, before, draft, private, now)
-            network = await advance(tx, before, Step("peer.created", peer.id, None, peer), now)
-            peer = replace(peer, revision=network.revision)
+            commit = await advance(tx, before, Step("peer.created", peer.id, None, peer), now)
+            network, (peer,) = commit.at, commit.changed
             with unique():
                 await tx.peers.add(peer)
             token = await self._issue(tx, peer.id, draft.token_lifetime, now) if peer.kind.has_agent else None
@@ -106,7 +97,7 @@ class PeerService:
                 await self._keep(tx, peer.id, private)
             config = None if token else rendered(network, await tx.peers.in_every_config(network_id), peer, private)
             await tx.journal.audit([caller.did("peer.create", peer.id, now, name=peer.name, kind=peer.kind.value)])
-        self._listeners.changed(Commit(network_id, network, changed=(peer,), audience=audience_of(None, peer)))
+        self._listeners.changed(commit)
         return Created(peer, network, token, config)
 
     async def _drafted(
@@ -136,6 +127,7 @@ class PeerService:
             owner=None if draft.owner is None else rules.parse_text(draft.owner, "/owner"),
             labels=rules.parse_labels(draft.labels),
             server_made_key=private is not None,
+            key_changed_at=now if private is not None or given is not None else None,
         )
         rules.check_flags(peer)
         return peer
@@ -162,15 +154,16 @@ class PeerService:
             network = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
             before = await tx.peers.get(peer_id)
             check_version(before.version, version)
-            after = await self._updated(tx, network, before, update)
+            after, commit = await self._updated(tx, network, before, update), None
             if after != before:
-                network = await advance(tx, network, Step("peer.changed", peer_id, before, after), now)
-                after = replace(after, revision=network.revision, version=before.version + 1)
+                after = replace(after, version=before.version + 1)
+                commit = await advance(tx, network, Step("peer.changed", peer_id, before, after), now)
+                network, (after,) = commit.at, commit.changed
                 with unique():
                     await tx.peers.save(after)
             await tx.journal.audit([caller.did("peer.update", peer_id, now, fields=named_fields(update))])
-        if after != before:
-            self._listeners.changed(Commit(network.id, network, changed=(after,), audience=audience_of(before, after)))
+        if commit is not None:
+            self._listeners.changed(commit)
         return after, network
 
     async def _updated(self, tx: Transaction, network: Network, before: Peer, update: Update) -> Peer:
@@ -206,13 +199,11 @@ class PeerService:
             check_version(peer.version, version)
             if peer.is_jump:
                 await _check_may_leave(tx, peer, force=force)
-            network = await advance(tx, before, Step("peer.deleted", peer_id, peer, None), now)
-            await addressing.quarantine(tx, network.id, peer.addresses, now + QUARANTINE)
+            commit = await advance(tx, before, Step("peer.deleted", peer_id, peer, None), now)
+            await addressing.quarantine(tx, before.id, peer.addresses, now + QUARANTINE)
             await tx.peers.delete(peer_id)
             await tx.journal.audit([caller.did("peer.delete", peer_id, now, name=peer.name)])
-        self._listeners.changed(
-            Commit(network.id, network, removed=(peer_id,), audience=audience_of(peer, None), ended=(peer_id,))
-        )
+        self._listeners.changed(commit)
 
     async def new_token(self, caller: Caller, peer_id: PeerId, lifetime: timedelta = LIFETIME) -> Issued:
         """A fresh enrollment token; the old one ends, a running agent goes on until another enrolls."""
@@ -250,15 +241,18 @@ class PeerService:
             network = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
             before = await _static(tx, peer_id)
             private = PrivateKey.generate()
-            after = replace(before, public_key=PublicKey(str(private.public())), server_made_key=True)
-            network = await advance(tx, network, Step("peer.rekeyed", peer_id, before, after), now)
-            after = replace(after, revision=network.revision, version=before.version + 1)
+            key = PublicKey(str(private.public()))
+            after = replace(
+                before, public_key=key, server_made_key=True, key_changed_at=now, version=before.version + 1
+            )
+            commit = await advance(tx, network, Step("peer.rekeyed", peer_id, before, after), now)
+            network, (after,) = commit.at, commit.changed
             await tx.peers.save(after)
             if await tx.kept_keys.get(peer_id) is not None:
                 await self._keep(tx, peer_id, private)
             config = rendered(network, await tx.peers.in_every_config(network.id), after, private)
             await tx.journal.audit([caller.did("peer.regenerate", peer_id, now)])
-        self._listeners.changed(Commit(network.id, network, changed=(after,), audience=audience_of(before, after)))
+        self._listeners.changed(commit)
         return config
 
     async def _issue(self, tx: Transaction, peer_id: PeerId, lifetime: timedelta, now: datetime) -> Issued:
@@ -269,15 +263,6 @@ class PeerService:
 
     async def _keep(self, tx: Transaction, peer_id: PeerId, private: PrivateKey) -> None:
         await tx.kept_keys.put(KeptKey(peer_id, self._vault.seal(bytes.fromhex(private.reveal_hex()), peer_id)))
-
-
-async def advance(tx: Transaction, network: Network, step: Step, now: datetime) -> Network:
-    """Write the network's next revision with the change of one peer, and return the network at that revision."""
-    audience = audience_of(step.before, step.after)
-    network = network.advanced(jumps=audience is not Audience.NOBODY, shared=audience is Audience.EVERYONE)
-    await tx.networks.save(network)
-    await tx.journal.append(Change(network.id, network.revision, step.event, step.subject, audience, now))
-    return network
 
 
 async def _check_may_leave(tx: Transaction, jump: Peer, *, force: bool) -> None:

@@ -20,6 +20,10 @@ def neighbour(of: rules.Neighbour) -> wire.Neighbour:
         role=of.role.value,
         endpoint=None if of.endpoint is None else str(of.endpoint),
         keepalive=of.keepalive,
+        candidates=tuple(map(str, of.candidates)),
+        takes=tuple(map(str, of.takes)),
+        isolated=of.isolated,
+        encapsulated=of.encapsulated,
     )
 
 
@@ -36,17 +40,24 @@ def config(network: Network, me: Peer, tunnel: rules.Tunnel, encoded: Iterable[b
         routes=tuple(map(str, tunnel.routes)),
         forwarding=wire.Forwarding(
             between_peers=forwarding.between_peers,
-            isolated=tuple(map(str, forwarding.isolated)),
-            encapsulated=tuple(map(str, forwarding.encapsulated)),
             offered=tuple(map(str, forwarding.offered)),
         ),
+        public_key=me.public_key or "",
+        dns=dns(tunnel.dns),
         requires=_requires(tunnel),
     )
 
 
+def dns(of: rules.Dns | None) -> wire.Dns | None:
+    if of is None:
+        return None
+    return wire.Dns(of.domain, tuple(map(str, of.servers)), tuple(map(str, of.upstreams)))
+
+
 def personal(template: wire.Config, me: Peer) -> wire.Config:
-    """The config of a peer whose tunnel differs from that of `template` by name and addresses alone."""
-    return msgspec.structs.replace(template, name=me.name, addresses=tuple(map(str, me.addresses)))
+    """The config of a peer whose tunnel differs from that of `template` by name, key and addresses alone."""
+    addresses = tuple(map(str, me.addresses))
+    return msgspec.structs.replace(template, name=me.name, addresses=addresses, public_key=me.public_key or "")
 
 
 def _requires(tunnel: rules.Tunnel) -> tuple[str, ...]:

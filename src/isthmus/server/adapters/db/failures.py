@@ -24,6 +24,9 @@ def _constraints_by_columns() -> dict[str, str]:
             columns = getattr(constraint, "columns", ())
             said = ", ".join(f"{table.name}.{column.name}" for column in columns)
             names[said] = str(constraint.name)
+        for index in table.indexes:
+            if index.unique:
+                names[", ".join(f"{table.name}.{column.name}" for column in index.columns)] = str(index.name)
     return names
 
 

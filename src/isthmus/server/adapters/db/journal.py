@@ -35,6 +35,8 @@ class SqlJournal:
             "event": change.event,
             "subject": change.subject,
             "audience": change.audience.value,
+            "keys": list(change.keys),
+            "state": change.state,
             "at": change.at,
         }
         await self._statements.write(APPEND, values)
@@ -42,7 +44,7 @@ class SqlJournal:
     async def changes(self, network_id: NetworkId, after: int, limit: int = 100) -> list[Change]:
         values = {"of_network": network_id, "after": after, "most": limit}
         rows = await self._statements.rows(CHANGES, values)
-        return [Change(**{**row._mapping, "audience": Audience(row.audience)}) for row in rows]
+        return [Change(**{**row._mapping, "audience": Audience(row.audience), "keys": tuple(row.keys)}) for row in rows]
 
     async def audit(self, entries: Iterable[AuditEntry]) -> None:
         new = list(entries)

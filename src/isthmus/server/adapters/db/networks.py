@@ -1,12 +1,15 @@
 """Networks in the database."""
 
+from dataclasses import asdict
+from ipaddress import ip_address
 from typing import Any
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from isthmus.domain.errors import network_not_found
 from isthmus.domain.ids import NetworkId
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.limits import Limits
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.server.adapters.db.statements import AnyRow, Statements
 from isthmus.server.adapters.db.tables import networks
 from isthmus.server.records import Page
@@ -76,11 +79,19 @@ def found(row: AnyRow | None, network_id: NetworkId) -> Network:
 
 
 def network_of(row: AnyRow) -> Network:
-    return Network(**row._mapping)
+    fields = dict(row._mapping)
+    fields["direct_paths"] = DirectPaths(row.direct_paths)
+    fields["dns_upstreams"] = tuple(ip_address(text) for text in row.dns_upstreams)
+    fields["limits"] = Limits.of(row.limits)
+    return Network(**fields)
 
 
 def fields_of(network: Network) -> dict[str, Any]:
-    return {name: getattr(network, name) for name in FIELDS}
+    fields = {name: getattr(network, name) for name in FIELDS}
+    fields["direct_paths"] = network.direct_paths.value
+    fields["dns_upstreams"] = [str(address) for address in network.dns_upstreams]
+    fields["limits"] = asdict(network.limits)
+    return fields
 
 
 # Columns are named after the record's fields.

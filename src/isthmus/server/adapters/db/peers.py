@@ -5,18 +5,19 @@ from collections.abc import Sequence
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Select, and_, bindparam, delete, exists, func, insert, or_, select, update
 
 from isthmus.domain.addresses import Endpoint, IPNetwork, sort_key
 from isthmus.domain.errors import peer_not_found
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import NO_LABELS, Kind, Peer
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts
-from isthmus.server.adapters.db.tables import holdings, offers, peers
+from isthmus.server.adapters.db.tables import blocked_peers, holdings, offers, peer_groups, peers
 from isthmus.server.records import Page, PeerFilter
 
 # A peer holds at most one address of each family, so its row takes in both.
 V4, V6 = holdings.alias("v4"), holdings.alias("v6")
+IS_BLOCKED = exists().where(blocked_peers.c.peer_id == peers.c.id).label("blocked")
 PEERS = (
     select(
         peers.c.id,
@@ -33,6 +34,10 @@ PEERS = (
         peers.c.full_encapsulation,
         peers.c.owner,
         peers.c.labels,
+        peers.c.candidates,
+        peers.c.observed,
+        IS_BLOCKED,
+        peers.c.key_changed_at,
         peers.c.server_made_key,
         peers.c.revision,
         peers.c.version,
@@ -63,6 +68,12 @@ OFFERS = (
 ADD_OFFER = insert(offers)
 DROP_OFFERS = delete(offers).where(offers.c.peer_id == bindparam("peer_id"))
 
+GROUPED = select(peer_groups.c.peer_id, peer_groups.c.name).order_by(peer_groups.c.name)
+GROUPED_IN_NETWORK = GROUPED.where(peer_groups.c.network_id == bindparam("network_id"))
+GROUPS_OF = GROUPED.where(peer_groups.c.peer_id.in_(bindparam("peer_ids", expanding=True)))
+ADD_GROUP = insert(peer_groups)
+DROP_GROUPS = delete(peer_groups).where(peer_groups.c.peer_id == bindparam("peer_id"))
+
 
 class SqlPeers:
     def __init__(self, statements: Statements) -> None:
@@ -84,7 +95,7 @@ class SqlPeers:
         values = {"network_id": network_id}
         rows = await self._statements.rows(OF_NETWORK, values)
         offered = await self._statements.rows(OFFERED_IN_NETWORK, values)
-        return assembled(rows, offered)
+        return assembled(rows, offered, await self._statements.rows(GROUPED_IN_NETWORK, values))
 
     async def in_every_config(self, network_id: NetworkId) -> list[Peer]:
         values = {"network_id": network_id}
@@ -105,12 +116,15 @@ class SqlPeers:
     async def add(self, peer: Peer) -> None:
         await self._statements.write(ADD, {"id": peer.id, **fields_of(peer)})
         await self._add_offers(peer)
+        await self._add_groups(peer)
 
     async def save(self, peer: Peer) -> None:
         if not await self._statements.write(SAVE, {"peer_id": peer.id, **fields_of(peer)}):
             raise peer_not_found(peer.id)
         await self._statements.write(DROP_OFFERS, {"peer_id": peer.id})
         await self._add_offers(peer)
+        await self._statements.write(DROP_GROUPS, {"peer_id": peer.id})
+        await self._add_groups(peer)
 
     async def delete(self, peer_id: PeerId) -> None:
         if not await self._statements.write(DELETE, {"peer_id": peer_id}):
@@ -121,15 +135,22 @@ class SqlPeers:
             own = {"network_id": peer.network_id, "peer_id": peer.id}
             await self._statements.write(ADD_OFFER, [{**own, "cidr": cidr} for cidr in peer.additional_allowed_ips])
 
+    async def _add_groups(self, peer: Peer) -> None:
+        if peer.groups:
+            own = {"network_id": peer.network_id, "peer_id": peer.id}
+            await self._statements.write(ADD_GROUP, [{**own, "name": name} for name in peer.groups])
+
     async def _one(self, statement: Select[*tuple[Any, ...]], values: dict[str, Any]) -> Peer | None:
         completed = await self._completed(await self._statements.rows(statement, values))
         return completed[0] if completed else None
 
     async def _completed(self, rows: Sequence[AnyRow]) -> list[Peer]:
         offered: list[AnyRow] = []
+        grouped: list[AnyRow] = []
         for peer_ids in in_parts([row[0] for row in rows]):
             offered += await self._statements.rows(OFFERED_BY, {"peer_ids": peer_ids})
-        return assembled(rows, offered)
+            grouped += await self._statements.rows(GROUPS_OF, {"peer_ids": peer_ids})
+        return assembled(rows, offered, grouped)
 
 
 def filtered(where: PeerFilter) -> Select[*tuple[Any, ...]]:
@@ -145,17 +166,28 @@ def filtered(where: PeerFilter) -> Select[*tuple[Any, ...]]:
         statement = statement.where(peers.c.name.contains(where.search.lower(), autoescape=True))
     if where.enrolled is not None:
         statement = statement.where(peers.c.public_key.is_not(None) == where.enrolled)
+    if where.blocked is not None:
+        statement = statement.where(IS_BLOCKED.element == where.blocked)
+    if where.group is not None:
+        in_group = exists().where(peer_groups.c.peer_id == peers.c.id, peer_groups.c.name == where.group)
+        statement = statement.where(in_group)
+    for name, value in where.labels:
+        statement = statement.where(peers.c.labels[name].as_string() == value)
     return statement
 
 
-def assembled(rows: Sequence[AnyRow], offered: Sequence[AnyRow]) -> list[Peer]:
+def assembled(rows: Sequence[AnyRow], offered: Sequence[AnyRow], grouped: Sequence[AnyRow] = ()) -> list[Peer]:
+    """Peers from their rows; without `grouped` their groups are left out, which no config looks at."""
     ranges: dict[PeerId, list[IPNetwork]] = defaultdict(list)
     for peer_id, cidr in offered:
         ranges[peer_id].append(cidr)
-    return [peer_of(row, ranges.get(row[0], ())) for row in rows]
+    groups: dict[PeerId, list[str]] = defaultdict(list)
+    for peer_id, name in grouped:
+        groups[peer_id].append(name)
+    return [peer_of(row, ranges.get(row[0], ()), groups.get(row[0], ())) for row in rows]
 
 
-def peer_of(row: AnyRow, ranges: Sequence[IPNetwork]) -> Peer:
+def peer_of(row: AnyRow, ranges: Sequence[IPNetwork], groups: Sequence[str]) -> Peer:
     # Thousands of rows come through here at once: to unpack them costs a third of asking each column by its name.
     (
         peer_id,
@@ -172,6 +204,10 @@ def peer_of(row: AnyRow, ranges: Sequence[IPNetwork]) -> Peer:
         full_encapsulation,
         owner,
         labels,
+        candidates,
+        observed,
+        blocked,
+        key_changed_at,
         server_made_key,
         revision,
         version,
@@ -190,6 +226,11 @@ def peer_of(row: AnyRow, ranges: Sequence[IPNetwork]) -> Peer:
         additional_allowed_ips=tuple(sorted(ranges, key=sort_key)),
         owner=owner,
         labels=MappingProxyType(labels) if labels else NO_LABELS,
+        groups=tuple(groups),
+        candidates=tuple(map(Endpoint.parse, candidates)) if candidates else (),
+        observed=Endpoint.parse(observed) if observed else None,
+        blocked=bool(blocked),
+        key_changed_at=key_changed_at,
         server_made_key=server_made_key,
         revision=revision,
         version=version,
@@ -209,6 +250,9 @@ def fields_of(peer: Peer) -> dict[str, Any]:
         "full_encapsulation": peer.full_encapsulation,
         "owner": peer.owner,
         "labels": dict(peer.labels),
+        "candidates": [str(endpoint) for endpoint in peer.candidates],
+        "observed": None if peer.observed is None else str(peer.observed),
+        "key_changed_at": peer.key_changed_at,
         "server_made_key": peer.server_made_key,
         "revision": peer.revision,
         "version": peer.version,

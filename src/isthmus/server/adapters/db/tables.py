@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 from isthmus.server.adapters.db.types import Address, Cidr, Id, Moment
@@ -31,6 +32,9 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     }
 )
+
+
+ONLY_OPEN: dict[str, Any] = {"sqlite_where": text("state = 'open'"), "postgresql_where": text("state = 'open'")}
 
 
 def belongs_to(target: str) -> ForeignKey:
@@ -69,6 +73,12 @@ networks = Table(
     required("mtu", Integer),
     required("listen_port", Integer),
     required("keepalive", Integer),
+    required("direct_paths", Text),
+    required("agents", Integer),
+    optional("primary_id", Id),
+    required("key_max_age", Integer),
+    required("dns_upstreams", JSON),
+    required("limits", JSON),
     required("revision", BigInteger),
     required("jump_revision", BigInteger),
     required("shared_revision", BigInteger),
@@ -92,6 +102,9 @@ peers = Table(
     required("full_encapsulation", Boolean),
     optional("owner", Text),
     required("labels", JSON),
+    required("candidates", JSON),
+    optional("observed", Text),
+    optional("key_changed_at", Moment),
     required("server_made_key", Boolean),
     required("revision", BigInteger),
     required("version", BigInteger),
@@ -111,6 +124,56 @@ offers = Table(
     required("peer_id", Id, belongs_to("peers.id")),
     PrimaryKeyConstraint("network_id", "cidr"),
     Index(None, "peer_id"),
+)
+
+peer_groups = Table(
+    "peer_groups",
+    metadata,
+    required("network_id", Id, belongs_to("networks.id")),
+    required("name", Text),
+    required("peer_id", Id, belongs_to("peers.id")),
+    PrimaryKeyConstraint("network_id", "name", "peer_id"),
+    Index(None, "peer_id"),
+)
+
+# No reference to peers: what happened outlives the peer. One open incident of each type for each peer.
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Id, primary_key=True),
+    required("network_id", Id, belongs_to("networks.id")),
+    required("peer_id", Id),
+    required("peer_name", Text),
+    required("type", Text),
+    required("state", Text),
+    required("blocks", Boolean),
+    required("evidence", JSON),
+    required("detected_at", Moment),
+    optional("resolved_at", Moment),
+    optional("resolved_by", Text),
+    optional("reason", Text),
+    Index("uq_incidents_open", "peer_id", "type", unique=True, **ONLY_OPEN),
+    Index("ix_incidents_network_id", "network_id", "id"),
+)
+
+# The access control list: who is left out of every config, and which open incident is the reason.
+blocked_peers = Table(
+    "blocked_peers",
+    metadata,
+    required("peer_id", Id, belongs_to("peers.id")),
+    required("incident_id", Id, belongs_to("incidents.id")),
+    PrimaryKeyConstraint("peer_id", "incident_id"),
+)
+
+network_templates = Table(
+    "network_templates",
+    metadata,
+    Column("id", Id, primary_key=True),
+    required("name", Text),
+    required("settings", JSON),
+    required("created_at", Moment),
+    required("version", BigInteger),
+    UniqueConstraint("name"),
 )
 
 # Addresses that are not free. No reference to peers: an address outlives its peer in quarantine, and it is held
@@ -161,6 +224,7 @@ sessions = Table(
     required("peer_id", Id, belongs_to("peers.id")),
     required("digest", LargeBinary),
     required("created_at", Moment),
+    optional("expires_at", Moment),
     UniqueConstraint("digest"),
     Index(None, "peer_id"),
 )
@@ -195,6 +259,8 @@ revision_log = Table(
     required("event", Text),
     required("subject", Id),
     required("audience", Text),
+    required("keys", JSON),
+    optional("state", JSON),
     required("at", Moment),
     PrimaryKeyConstraint("network_id", "revision"),
 )

@@ -29,6 +29,8 @@ STATUS: dict[str, int] = {
     "unauthenticated": 401,
     "forbidden": 403,
     "replay_detected": 409,
+    "agent_blocked": 403,
+    "agent_session_conflict": 409,
     "rate_limited": 429,
     "json_invalid": 400,
     "malformed_request": 400,

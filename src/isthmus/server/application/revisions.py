@@ -1,0 +1,48 @@
+"""One change of one peer becomes its network's next revision: counted, logged, and told with its audience."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from isthmus.domain.ids import PeerId
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import Audience, Kind, Peer, audience_of
+from isthmus.server.ports import Transaction
+from isthmus.server.records import Change, Commit
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One change of one peer; None stands for a peer that does not exist."""
+
+    event: str
+    subject: PeerId
+    before: Peer | None
+    after: Peer | None
+
+
+async def advance(tx: Transaction, network: Network, step: Step, now: datetime) -> Commit:
+    """Write the next revision of `network`, which is locked, and return what to tell once it is committed.
+
+    The commit holds the network and the peer at that revision; to write the peer is the caller's part.
+    """
+    had_direct_paths = network.has_direct_paths
+    is_primary_gone = step.after is None and network.primary_id == step.subject
+    network = replace(
+        network,
+        agents=network.agents + _is_agent(step.after) - _is_agent(step.before),
+        primary_id=None if is_primary_gone else network.primary_id,
+    )
+    audience = audience_of(step.before, step.after, direct=had_direct_paths)
+    if network.has_direct_paths != had_direct_paths:
+        audience = Audience.EVERYONE
+    network = network.advanced(jumps=audience is not Audience.NOBODY, shared=audience is Audience.EVERYONE)
+    await tx.networks.save(network)
+    keys = tuple(dict.fromkeys(peer.public_key for peer in (step.before, step.after) if peer and peer.public_key))
+    await tx.journal.append(Change(network.id, network.revision, step.event, step.subject, audience, now, keys))
+    if step.after is None:
+        return Commit(network.id, network, removed=(step.subject,), audience=audience, ended=(step.subject,))
+    return Commit(network.id, network, changed=(replace(step.after, revision=network.revision),), audience=audience)
+
+
+def _is_agent(peer: Peer | None) -> bool:
+    return peer is not None and peer.kind is Kind.DYNAMIC
