@@ -56,7 +56,7 @@ async def test_a_fault_tells_its_id_and_the_log_tells_the_rest(here: Inside, mon
     async with enrolled(here) as (admin, session), here.client(session) as agent:
         assert (await admin.get("/networks")).status_code == 200
         monkeypatch.setattr(here.services.networks, "page", breaking(Broken(SECRET)))
-        monkeypatch.setattr(here.services.agents, "config", breaking(Broken(SECRET)))
+        monkeypatch.setattr(here.services.agents, "news", breaking(Broken(SECRET)))
         for client, path in ((admin, "/networks"), (agent, "/agent/config")):
             with capture_logs() as logs:
                 answer = await client.get(path)
@@ -88,7 +88,7 @@ async def test_a_store_that_fails_is_told_as_such_and_may_be_tried_again(
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("disk"), Broken("mistake")])
-@pytest.mark.parametrize("method", ["heartbeat", "config"])
+@pytest.mark.parametrize("method", ["heartbeat", "news"])
 async def test_a_stream_that_breaks_is_closed_and_can_be_opened_again(
     here: Inside, monkeypatch: pytest.MonkeyPatch, failure: Exception, method: str
 ) -> None:

@@ -9,7 +9,8 @@ from isthmus.domain.ids import PeerId, PublicKey
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import secrets
-from isthmus.server.application.mesh import MeshMemory, NetworkMemory
+from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.network_memory import NetworkMemory, News
 from isthmus.server.application.sessions import SessionMemory
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
@@ -45,11 +46,10 @@ class AgentService:
         memory, peer = await self._around(peer_id)
         return memory.desired(peer)
 
-    async def config(self, peer_id: PeerId, has: int | None) -> tuple[int, wire.Config | None]:
-        """The revision that the peer should have, and its config unless it `has` that one."""
+    async def news(self, peer_id: PeerId, has: int | None) -> News:
+        """What brings the peer's agent, which `has` a revision or none, to the one it should have."""
         memory, peer = await self._around(peer_id)
-        desired = memory.desired(peer)
-        return desired, None if has == desired else memory.config(peer)
+        return memory.news(peer, has)
 
     async def heartbeat(self, peer_id: PeerId, beat: wire.Heartbeat) -> str:
         """Take a report over and return the next nonce. Raises `ReplayDetected`, with nothing changed.

@@ -139,7 +139,7 @@ class NetworkService:
             await tx.journal.audit([caller.did("network.update", network_id, now, fields=named_fields(update))])
             sized = Sized(after, await addressing.capacity(tx, after))
         if after != before:
-            self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, reload=True))
+            self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, reload=_moves(before, after)))
         return Updated(sized, reissue)
 
     def _updated(self, before: Network, update: Update, others: Sequence[Network]) -> Network:

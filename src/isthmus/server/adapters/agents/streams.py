@@ -56,9 +56,11 @@ class Stream:
     async def say(self, message: wire.FromServer) -> None:
         """Send one message. Raises `TimeoutError` when the agent does not read in time: what it has not taken yet is
         then one message and what the socket holds, never more."""
-        frame = {"type": "websocket.send", "text": wire.encode(message).decode()}
+        await self._write_text(wire.encode(message).decode())
+
+    async def _write_text(self, text: str) -> None:
         async with asyncio.timeout(SEND_SECONDS):
-            await self._send(frame)
+            await self._send({"type": "websocket.send", "text": text})
 
     async def write(self, agents: AgentService) -> tuple[int, str]:
         """Send each config until the stream closes; returns code and reason. Raises `TimeoutError`."""
@@ -73,13 +75,19 @@ class Stream:
     async def _say_config(self, agents: AgentService) -> None:
         is_first, self._knows_where_it_stands = not self._knows_where_it_stands, True
         self._changed = False
-        revision, config = await agents.config(self.peer_id, self._sent)
-        if config is not None:
-            self._sent = revision
-            await self.say(wire.Snapshot(revision, config))
-            await asyncio.sleep(TICK_SECONDS)
+        news = await agents.news(self.peer_id, self._sent)
+        if news.delta is not None:
+            self._sent = news.revision
+            await self._write_text(news.delta)
+        elif news.config is not None:
+            self._sent = news.revision
+            await self.say(wire.Snapshot(news.revision, news.config))
         elif is_first:
-            await self.say(wire.Unchanged(revision))
+            await self.say(wire.Unchanged(news.revision))
+            return
+        else:
+            return
+        await asyncio.sleep(TICK_SECONDS)
 
     async def read(self, receive: Receive, agents: AgentService) -> None:
         """Take messages until the agent hangs up, its session ends, or it does not read the answers."""
