@@ -47,7 +47,7 @@ class Gate:
 
 
 class Stream(asyncio.Protocol):
-    """One agent's connection. `received` counts bytes of frames; `config` is the last snapshot, `deltas` what came after it."""
+    """One agent's connection. `received` counts bytes of frames; `deltas` came after the snapshot in `config`."""
 
     def __init__(self, token: str, has: int | None = None) -> None:
         path = "/api/v1/agent/stream" + ("" if has is None else f"?revision={has}")
