@@ -51,6 +51,11 @@ class AgentService:
         memory, peer = await self._around(peer_id)
         return memory.news(peer, has)
 
+    def news_at_hand(self, peer_id: PeerId, has: int | None) -> News | None:
+        """The same, where it needs no reading; None where it does."""
+        known = self._mesh.at_hand(peer_id)
+        return None if known is None else known[0].news(known[1], has)
+
     async def heartbeat(self, peer_id: PeerId, beat: wire.Heartbeat) -> str:
         """Take a report over and return the next nonce. Raises `ReplayDetected`, with nothing changed.
 
