@@ -50,8 +50,9 @@ class Stream:
     async def say(self, message: wire.FromServer) -> None:
         """Send one message. Raises `TimeoutError` when the agent does not read in time: what it has not taken yet is
         then one message and what the socket holds, never more."""
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(_text(wire.encode(message).decode()))
+        text = wire.encode(message).decode()
+        if not self._sent_at_once(text):
+            await self._write_text(text)
 
     def open(self, agents: AgentService) -> None:
         """From now on the agent is told what is new, first of all where it stands."""
