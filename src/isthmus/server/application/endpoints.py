@@ -16,7 +16,8 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.paths import usable_endpoints
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.protocol import agent as wire
-from isthmus.server.application.mesh import MeshMemory, NetworkMemory
+from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.network_memory import NetworkMemory
 from isthmus.server.application.path_memory import PathMemory
 from isthmus.server.application.revisions import Step, advance
 from isthmus.server.ports import Clock, Listeners, Store, Transaction
@@ -39,7 +40,8 @@ class EndpointService:
         # Peers with news: their network, and since when. At most one entry for each peer that there is.
         self._news: dict[PeerId, tuple[NetworkId, float]] = {}
         self._told: dict[PeerId, float] = {}
-        self._with_direct_paths: set[NetworkId] = set()
+        # Of each network with direct paths: whose observations count.
+        self._observers: dict[NetworkId, PeerId | None] = {}
 
     def take(self, memory: NetworkMemory, peer: Peer, beat: wire.Heartbeat) -> None:
         """Note of whom a heartbeat has news; called before the memory of paths takes it over."""
@@ -59,20 +61,18 @@ class EndpointService:
                         self._note(memory.network.id, [other])
 
     def changed(self, commit: Commit) -> None:
-        """What was reported of a peer may count now, or for another jump peer than before."""
-        if commit.network is None:
-            self._with_direct_paths.discard(commit.network_id)
+        """What was reported before may count from now on; called after the memory of networks has moved on."""
+        network_id, memory = commit.network_id, self._mesh.known(commit.network_id)
+        if commit.network is None or not commit.network.has_direct_paths:
+            self._observers.pop(network_id, None)
             return
-        has, had = commit.network.has_direct_paths, commit.network_id in self._with_direct_paths
-        if not has:
-            self._with_direct_paths.discard(commit.network_id)
-            return
-        self._with_direct_paths.add(commit.network_id)
-        if commit.reload or not had:
-            agents = self._paths.agents(commit.network_id)
-            self._note(commit.network_id, [*agents, *(other for told in agents.values() for other in told.seen)])
-        else:
-            self._note(commit.network_id, (peer.id for peer in commit.changed))
+        observer = None if memory is None else _primary(memory)
+        if network_id not in self._observers or observer != self._observers[network_id]:
+            agents = self._paths.agents(network_id)
+            seen = {} if observer is None or observer not in agents else agents[observer].seen
+            self._note(network_id, [*agents, *seen])
+        self._observers[network_id] = observer
+        self._note(network_id, (peer.id for peer in commit.changed))
 
     def _note(self, network_id: NetworkId, peer_ids: Iterable[PeerId]) -> None:
         for peer_id in peer_ids:

@@ -9,7 +9,8 @@ from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.jumps import SILENT_SECONDS, STAY_SECONDS, Witness, heir, is_dead, jumps_in_order
 from isthmus.domain.mesh.peer import Audience
 from isthmus.server.application.caller import ALL_SCOPES, Caller
-from isthmus.server.application.mesh import MeshMemory, NetworkMemory
+from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.network_memory import NetworkMemory
 from isthmus.server.application.path_memory import LIVE_SECONDS, PathMemory, Told
 from isthmus.server.ports import Clock, Listeners, Store
 from isthmus.server.records import Change, Commit
@@ -114,4 +115,4 @@ class JumpWatch:
             await tx.journal.audit([WATCH.did("network.primary", network_id, now, **facts)])
         self._deposed[dead] = self._paths.now()
         log.warning("a jump peer is dead and another takes its place", network=before.name, **facts)
-        self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, reload=True))
+        self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE))

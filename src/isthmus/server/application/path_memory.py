@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
-from isthmus.server.application.mesh import NetworkMemory
+from isthmus.server.application.network_memory import NetworkMemory
 from isthmus.server.ports import Clock
 from isthmus.server.records import Commit
 
@@ -125,9 +125,11 @@ class PathMemory:
             if other is None or (report.via and via is None) or not self._has_room(told.ways, other, most):
                 continue
             since = _time(report.since) or self._clock.now()
-            if via is not None and memory.peers[via].is_jump:
-                told.uses, told.uses_since = via, since
-            told.ways[other] = Way(None if via == other else via, since, report.round_trip or None)
+            # A way to a jump peer itself says that this one is in use; other jump peers are not reported on.
+            last = other if via is None else via
+            if memory.peers[last].is_jump:
+                told.uses, told.uses_since = last, since
+            told.ways[other] = Way(None if last == other else last, since, report.round_trip or None)
 
     def _has_room(self, known: Mapping[PeerId, object], other: PeerId, most: int) -> bool:
         return other in known or (len(known) < most and self._size < MOST_IN_ALL)

@@ -1,10 +1,12 @@
 """How the peers of a network reach each other now, as far as their agents say."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from isthmus.domain.ids import PeerId
+from isthmus.domain.errors import NotFound
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.jumps import jumps_in_order
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.paths import can_reach, may_go_directly
@@ -55,6 +57,17 @@ class PathService:
             others = await tx.peers.page(page, PeerFilter(network.id))
         paths = [self._path(network, one, other, jumps) for other in others if can_reach(one, other)]
         return PathPage(paths, others[-1].id if len(others) == page.limit else None)
+
+    async def primaries(self, network_ids: Iterable[NetworkId]) -> dict[NetworkId, Peer]:
+        """The jump peer that carries the traffic of each of these networks, where there is one."""
+        found = {}
+        async with self._store.reading() as tx:
+            for network_id in dict.fromkeys(network_ids):
+                with contextlib.suppress(NotFound):
+                    network = await tx.networks.get(network_id)
+                    for primary in jumps_in_order(network, await tx.peers.in_every_config(network_id))[:1]:
+                        found[network_id] = primary
+        return found
 
     def _path(self, network: Network, one: Peer, other: Peer, jumps: Sequence[Peer]) -> Path:
         ours, theirs = (self._memory.live(network.id, peer.id) for peer in (one, other))
