@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from isthmus.domain.addresses import Endpoint
+from isthmus.domain.mesh import network as rules
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
+from isthmus.protocol import agent as wire
 from isthmus.server.application import networks, peers
 from isthmus.server.ports import StoreUnavailable
 from tests.application.backend import ADA, BOTH_DATABASES, Backend
@@ -200,3 +203,29 @@ async def test_a_peer_that_is_deleted_in_between_is_passed_over(office: Office) 
     await backend.peers.delete(ADA, office.laptop.id, None, force=False)
     await let_pass(backend, 2)
     assert (await backend.peer_now(office.desk.id)).candidates == (Endpoint("192.168.7.6", 40_000),)
+
+
+async def test_crossing_the_size_up_to_which_direct_paths_are_on_tells_everyone(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = office.backend
+    monkeypatch.setattr(rules, "DIRECT_UP_TO", 2)
+
+    async def direct_neighbours() -> set[str]:
+        config = (await backend.agents.news(office.laptop.id, None)).config
+        told = msgspec.json.decode(wire.encode(config), type=wire.Config)
+        # The list is the same for all: who is listed itself passes over that.
+        return {each.name for each in told.neighbours if each.role == "direct"} - {"laptop"}
+
+    assert await direct_neighbours() == {"desk"}
+    backend.heard.commits.clear()
+    third = await backend.peer(office.network, "third")
+    assert [commit.audience for commit in backend.heard.commits] == [Audience.EVERYONE]
+    assert await direct_neighbours() == set()
+    await backend.peers.delete(ADA, third.id, None, force=False)
+    assert [commit.audience for commit in backend.heard.commits] == [Audience.EVERYONE] * 2
+    assert await direct_neighbours() == {"desk"}
+    shared = (await backend.network_now(office.network.id)).shared_revision
+    assert shared == await office.revision()
+    await backend.peer(office.network, "phone", Kind.STATIC)
+    assert await direct_neighbours() == {"desk"}
