@@ -29,10 +29,15 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.path_memory import PathMemory
+from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.background import Chore, repeating
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
@@ -41,6 +46,8 @@ from isthmus.server.settings import Settings, SettingsRefused, listen_address, l
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 1.0
+ENDPOINT_SECONDS = 0.25
+WATCH_SECONDS = 1.0
 
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
@@ -122,7 +129,11 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     gc.freeze()
     greet(settings, password)
     stop = stop_event()
-    async with flushing(services.agents):
+    chores = (
+        Chore("storing what agents reported of endpoints", ENDPOINT_SECONDS, services.endpoints.work),
+        Chore("the watch over jump peers", WATCH_SECONDS, services.jumps.work),
+    )
+    async with flushing(services.agents), repeating(*chores):
         await serve(app, listeners, stop, hub.close_all)
     log.info("stopped")
 
@@ -133,7 +144,11 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
     mesh = MeshMemory(store)
     agents = AgentService(store, clock, mesh)
     hub = StreamHub(agents, mesh)
-    fanout.members = [mesh, agents, hub]
+    paths = PathMemory(clock)
+    endpoints = EndpointService(store, clock, fanout, mesh, paths)
+    # In this order: who sees what is news compares it with what is in memory.
+    agents.on_beat += [endpoints.take, paths.take]
+    fanout.members = [mesh, agents, paths, endpoints, hub]
     vault = FileVault(settings.data_dir / "vault.key")
     services = Services(
         store=store,
@@ -144,6 +159,9 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
         agents=agents,
         denials=DenialService(store, clock),
         presence=hub,
+        paths=PathService(store, paths),
+        endpoints=endpoints,
+        jumps=JumpWatch(store, clock, fanout, mesh, paths),
     )
     return services, hub
 

@@ -1,6 +1,6 @@
 """Agents' calls: who is asking, which config is theirs, and what their reports change."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -15,6 +15,9 @@ from isthmus.server.application.sessions import SessionMemory
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
 
+# Called with each heartbeat that counted, in its path: it may note something, and neither wait nor fail.
+OnBeat = Callable[[NetworkMemory, Peer, wire.Heartbeat], None]
+
 
 class AgentService:
     """Reports are collected in memory and written once a second by `flush`: losing one second of counters to a
@@ -28,6 +31,7 @@ class AgentService:
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
         self._nonces: dict[PeerId, str] = {}
+        self.on_beat: list[OnBeat] = []
 
     async def authenticate(self, session_token: str) -> PeerId:
         """The peer of a session. Raises `Unauthenticated`, which an agent takes for the end of its session."""
@@ -75,6 +79,8 @@ class AgentService:
         self._put(status)
         if peer.is_jump:
             await self._observe(memory, beat.peers)
+        for noted in self.on_beat:
+            noted(memory, peer, beat)
         return self.fresh_nonce(peer_id)
 
     async def _observe(self, memory: NetworkMemory, reports: Iterable[wire.PeerReport]) -> None:
