@@ -212,7 +212,10 @@ class NetworkMemory:
         make = _make_of(peer)
         view = self.views.present.get(make)
         if view is None:
-            view = self.views.present[make] = self._jump_view(peer) if peer.is_jump else self._regular_view(peer)
+            view = self._jump_view(peer) if peer.is_jump else self._regular_view(peer)
+            # What depends on a peer that is in no config ends no view.
+            if peer.is_listed:
+                self.views.present[make] = view
         return view
 
     def _jump_view(self, peer: Peer) -> View:
