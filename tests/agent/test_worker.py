@@ -101,6 +101,15 @@ class ScriptedServer:
     polls: list[Any] = field(default_factory=list)
     config: wire.ConfigAnswer | None = None
     on_stream: Callable[[int], None] = lambda number: None
+    kept: list[str] = field(default_factory=list)
+    used: list[str] = field(default_factory=list)
+
+    def use(self, session_token: str) -> None:
+        assert self.kept[-1] == session_token, "it is stored before it is used"
+        self.used.append(session_token)
+
+    async def rekey(self, made: wire.Rekey) -> None:
+        self.polls.append(made)
 
     @asynccontextmanager
     async def stream(self, revision: int) -> AsyncIterator["ScriptedStream"]:
@@ -161,7 +170,8 @@ class ScriptedStream:
 async def until(applier: Applier, server: ScriptedServer, seen: asyncio.Event, pace: Pace = QUICK) -> list[Contact]:
     """Run an agent until `seen` is set."""
     contacts: list[Contact] = []
-    running = asyncio.ensure_future(Agent(server, Worker(applier, pace), pace, contacts.append).run())
+    agent = Agent(server, Worker(applier, pace), pace, contacts.append, server.kept.append)
+    running = asyncio.ensure_future(agent.run())
     waiting = asyncio.ensure_future(seen.wait())
     done, _ = await asyncio.wait({running, waiting}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     running.cancel()
