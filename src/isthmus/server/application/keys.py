@@ -13,7 +13,7 @@ from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.tunnel import in_order
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import Caller
-from isthmus.server.application.mesh import NetworkMemory
+from isthmus.server.application.network_memory import NetworkMemory
 from isthmus.server.application.peers import unique
 from isthmus.server.application.revisions import Step, advance
 from isthmus.server.application.static_config import parse_public_key
