@@ -8,7 +8,7 @@ import pytest
 
 from isthmus.domain.errors import NotFound, TransitionNotAllowed, Unauthenticated
 from isthmus.domain.ids import PeerId
-from isthmus.domain.mesh.enrollment import ROTATE_AFTER
+from isthmus.domain.mesh.enrollment import ROTATE_AFTER, TAKE_OVER
 from isthmus.domain.mesh.peer import Kind
 from isthmus.server.application.enrollment import Enrolled
 from isthmus.server.ports import Store
@@ -76,6 +76,9 @@ async def test_lost_answers_lock_nobody_out_and_leave_two_tokens_at_most(backend
     lost = []
     for _ in range(5):
         lost.append(await renewed(backend, agent.peer.id))
+        # Whoever was told a moment ago may be about to present it.
+        assert await backend.sessions.renewed(agent.peer.id) is None
+        backend.clock.turn(TAKE_OVER)
         assert await tokens(backend, agent.peer.id) == 2
         assert not await is_refused(backend, agent.session_token)
     fresh = lost.pop()
@@ -101,6 +104,7 @@ async def test_a_server_that_starts_anew_knows_both_tokens(backend: Backend, sto
     later = Backend(store, tmp_path)
     later.clock.time = backend.clock.now()
     assert await later.sessions.peer_of(agent.session_token) == agent.peer.id
+    assert await later.sessions.renewed(agent.peer.id) is None
     assert await later.sessions.peer_of(fresh) == agent.peer.id
     assert await is_refused(later, agent.session_token)
 

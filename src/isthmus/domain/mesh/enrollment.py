@@ -11,6 +11,8 @@ LIFETIME = timedelta(hours=24)
 LONGEST = timedelta(days=30)
 SHORTEST = timedelta(minutes=1)
 REPEAT_WINDOW = timedelta(minutes=10)
+# A fresh token is not replaced while the agent that it was told may be about to present it.
+TAKE_OVER = timedelta(hours=1)
 # A token is to live for twelve hours at most; the rest is time for an agent that is busy or away for a moment.
 ROTATE_AFTER = timedelta(hours=11)
 

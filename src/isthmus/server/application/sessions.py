@@ -1,10 +1,11 @@
 """Sessions of agents: which peer a token stands for, a fresh token in the place of an old one, and the end."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from isthmus.domain.errors import NotFound, TransitionNotAllowed, Unauthenticated
 from isthmus.domain.ids import Digest, PeerId, SessionId
-from isthmus.domain.mesh.enrollment import Session
+from isthmus.domain.mesh.enrollment import TAKE_OVER, Session
 from isthmus.server.application import secrets
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.secrets import digest_of
@@ -27,6 +28,7 @@ class SessionService:
         # What each peer presented last; a fresh token comes in here when it is presented.
         self._peers: dict[Digest, PeerId] = {}
         self._presented: dict[PeerId, Session] = {}
+        self._told_at: dict[PeerId, datetime] = {}
         self._ended = 0
 
     async def peer_of(self, token: str) -> PeerId:
@@ -62,32 +64,36 @@ class SessionService:
                     await tx.sessions.end(other.id)
 
     def is_due(self, peer_id: PeerId) -> bool:
-        """Whether the token that the peer presented is old enough for another."""
-        session = self._presented.get(peer_id)
-        return session is not None and session.is_due(self._clock.now())
+        """Whether the token that the peer presented is old enough, and another was not told a moment ago."""
+        session, now = self._presented.get(peer_id), self._clock.now()
+        if session is None or not session.is_due(now):
+            return False
+        told_at = self._told_at.get(peer_id)
+        return told_at is None or now - told_at >= TAKE_OVER
 
     async def renewed(self, peer_id: PeerId) -> str | None:
         """A fresh token to tell the peer, where the one that it presented is due.
 
-        An agent presents what it was told last, so one that still presents the old one never got the fresh one that
-        may be there already: that one ends.
+        An agent presents what it was told last, at once: one that still goes on with the old one an hour later never
+        got the fresh one, which then ends.
         """
-        session, now = self._presented.get(peer_id), self._clock.now()
-        if session is None or not session.is_due(now):
+        if not self.is_due(peer_id):
             return None
+        session, now = self._presented[peer_id], self._clock.now()
         token = secrets.new_token(secrets.SESSION)
         try:
             async with self._store.transaction() as tx:
                 await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
                 present = (await tx.sessions.of_peers([peer_id])).get(peer_id, [])
-                if session not in present:
+                fresh = [each for each in present if each != session]
+                if len(fresh) == len(present) or any(now - each.token_made_at < TAKE_OVER for each in fresh):
                     return None
-                for lost in present:
-                    if lost != session:
-                        await tx.sessions.end(lost.id)
+                for lost in fresh:
+                    await tx.sessions.end(lost.id)
                 await tx.sessions.add(session.rotated(SessionId(self._ids.new()), token.digest, now))
         except NotFound:
             return None
+        self._told_at[peer_id] = now
         return token.text
 
     async def revoke(self, caller: Caller, peer_id: PeerId) -> None:
@@ -113,6 +119,7 @@ class SessionService:
             self._forget(peer_id)
 
     def _forget(self, peer_id: PeerId) -> None:
+        self._told_at.pop(peer_id, None)
         session = self._presented.pop(peer_id, None)
         if session is not None:
             del self._peers[session.digest]
