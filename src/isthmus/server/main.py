@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from isthmus.domain.mesh.network import ula_prefix
+from isthmus.server.adapters.agents.errands import Errands
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.app import build_app
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
@@ -32,11 +33,13 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.path_memory import PathMemory
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.background import Chore, repeating
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
@@ -48,6 +51,7 @@ log = structlog.get_logger()
 FLUSH_SECONDS = 1.0
 ENDPOINT_SECONDS = 0.25
 WATCH_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
@@ -132,6 +136,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     chores = (
         Chore("storing what agents reported of endpoints", ENDPOINT_SECONDS, services.endpoints.work),
         Chore("the watch over jump peers", WATCH_SECONDS, services.jumps.work),
+        Chore("looking for old keys and session tokens", LOOK_SECONDS, hub.look),
     )
     async with flushing(services.agents), repeating(*chores):
         await serve(app, listeners, stop, hub.close_all)
@@ -142,13 +147,15 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
     """Every use case with its ports."""
     clock, ids, fanout = SystemClock(), TimeOrderedIds(), Fanout()
     mesh = MeshMemory(store)
-    agents = AgentService(store, clock, mesh)
-    hub = StreamHub(agents, mesh)
+    sessions = SessionService(store, clock, ids, fanout)
+    agents = AgentService(store, clock, mesh, sessions)
+    keys = KeyService(store, clock, fanout, agents)
+    hub = StreamHub(agents, mesh, Errands(keys, sessions, mesh))
     paths = PathMemory(clock)
     endpoints = EndpointService(store, clock, fanout, mesh, paths)
     # In this order: who sees what is news compares it with what is in memory.
     agents.on_beat += [endpoints.take, paths.take]
-    fanout.members = [mesh, agents, paths, endpoints, hub]
+    fanout.members = [mesh, agents, keys, paths, endpoints, hub]
     vault = FileVault(settings.data_dir / "vault.key")
     services = Services(
         store=store,
@@ -157,6 +164,8 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
         enrollment=EnrollmentService(store, clock, ids, fanout),
         accounts=AccountService(store, clock, ids, Argon2Passwords()),
         agents=agents,
+        keys=keys,
+        sessions=sessions,
         denials=DenialService(store, clock),
         presence=hub,
         paths=PathService(store, paths),

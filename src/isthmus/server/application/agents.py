@@ -11,7 +11,7 @@ from isthmus.protocol import agent as wire
 from isthmus.server.application import secrets
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory, News
-from isthmus.server.application.sessions import SessionMemory
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
 
@@ -23,11 +23,11 @@ class AgentService:
     """Reports are collected in memory and written once a second by `flush`: losing one second of counters to a
     crash costs nothing, for every agent reports again."""
 
-    def __init__(self, store: Store, clock: Clock, mesh: MeshMemory) -> None:
+    def __init__(self, store: Store, clock: Clock, mesh: MeshMemory, sessions: SessionService) -> None:
         self._store = store
         self._clock = clock
         self._mesh = mesh
-        self._sessions = SessionMemory(store)
+        self._sessions = sessions
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
         self._nonces: dict[PeerId, str] = {}
@@ -139,6 +139,10 @@ class AgentService:
         for peer_id in commit.removed:
             self._statuses.pop(peer_id, None)
             self._dirty.discard(peer_id)
+
+    async def around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
+        """The network of a peer, and the peer. Raises `Unauthenticated` when it is gone."""
+        return await self._around(peer_id)
 
     async def _around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
         try:

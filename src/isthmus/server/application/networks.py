@@ -46,6 +46,7 @@ class Update:
     keepalive: Maybe[int] = UNSET
     direct_paths: Maybe[DirectPaths] = UNSET
     primary_id: Maybe[PeerId | None] = UNSET
+    key_max_age: Maybe[int] = UNSET
     force: bool = False
 
 
@@ -110,6 +111,7 @@ class NetworkService:
             listen_port=draft.settings.listen_port,
             keepalive=draft.settings.keepalive,
             direct_paths=draft.direct_paths,
+            key_max_age=draft.settings.key_max_age,
             revision=1,
             jump_revision=1,
             shared_revision=1,
@@ -155,6 +157,7 @@ class NetworkService:
             chosen(update.mtu, before.mtu),
             chosen(update.listen_port, before.listen_port),
             chosen(update.keepalive, before.keepalive),
+            chosen(update.key_max_age, before.key_max_age),
         )
         cidr_v4 = before.cidr_v4
         if not isinstance(update.cidr_v4, Unset):
@@ -169,6 +172,7 @@ class NetworkService:
             listen_port=settings.listen_port,
             keepalive=settings.keepalive,
             direct_paths=chosen(update.direct_paths, before.direct_paths),
+            key_max_age=settings.key_max_age,
         )
 
     async def _renumber(

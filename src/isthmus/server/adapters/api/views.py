@@ -162,6 +162,7 @@ class NetworkBody(Body):
     direct_paths: Annotated[
         DirectPaths, Field(strict=False, description="auto: in networks of up to 500 dynamic peers")
     ] = DirectPaths.AUTO
+    key_max_age: Annotated[Seconds, Field(description="seconds from an hour on; 0 = keys stay", examples=[2592000])] = 0
 
 
 class NetworkPatch(Body):
@@ -177,6 +178,7 @@ class NetworkPatch(Body):
     primary_id: UUID | None = Field(
         default=None, strict=False, description="the jump peer to carry the traffic, null = the first one"
     )
+    key_max_age: Seconds = Field(default_factory=int)
     force: bool = Field(default=False, description="renumber although static peers need a new config")
 
 
@@ -197,6 +199,7 @@ class NetworkView(View):
     direct_paths: DirectPaths
     has_direct_paths: bool = Field(description="whether agents look for direct paths now")
     primary: PeerName | None = Field(description="the jump peer that carries the traffic now")
+    key_max_age: int
     revision: int
     created_at: datetime
     capacity: CapacitiesView
@@ -276,6 +279,20 @@ class StatusView(View):
     tx: int
 
 
+class KeyView(View):
+    """`asked_at` is since when an operator waits for a new key."""
+
+    changed_at: datetime | None
+    asked_at: datetime | None
+
+
+class SessionView(View):
+    """`since` the agent enrolled; `rotated_at` is when its present token was made, if it is not the first."""
+
+    since: datetime
+    rotated_at: datetime | None
+
+
 class PeerView(View):
     id: UUID
     network: PeerName
@@ -294,6 +311,8 @@ class PeerView(View):
     labels: dict[str, str]
     created_at: datetime
     enrollment: EnrollmentView
+    key: KeyView
+    session: SessionView | None = Field(description="null without one: the agent has to enroll")
     desired_revision: int
     status: StatusView
 
@@ -322,6 +341,18 @@ class CreatedView(View):
     peer: PeerView
     enrollment: IssuedView | None
     config: ConfigView | None
+
+
+class RotationView(View):
+    """What was asked for. Its `public_key` becomes another one once the agent has made it."""
+
+    peer: PeerName
+    public_key: str
+    asked_at: datetime | None
+    waits_for: Literal["agent", "jump_peer", "others"] | None = Field(
+        description="whose agents have to connect first, others for two minutes at most; null when it happens now"
+    )
+    reissue: list[PeerName] = Field(description="static peers whose config must be handed out again afterwards")
 
 
 class TokenLifetimeBody(Body):

@@ -16,9 +16,11 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Presence, Store
 from isthmus.server.records import Page
 
@@ -33,6 +35,8 @@ class Services:
     enrollment: EnrollmentService
     accounts: AccountService
     agents: AgentService
+    keys: KeyService
+    sessions: SessionService
     denials: DenialService
     presence: Presence
     paths: PathService
