@@ -155,6 +155,7 @@ class Commit:
 
     `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
     whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now.
+    `event` and `subject` are what people's screens are told of it: `peer.changed` and the peer's id.
     """
 
     network_id: NetworkId
@@ -165,6 +166,8 @@ class Commit:
     ended: tuple[PeerId, ...] = ()
     blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
     reload: bool = False
+    event: str = ""
+    subject: UUID | None = None
 
     @property
     def at(self) -> Network:

@@ -57,7 +57,8 @@ class EnrollmentService:
             network, found = await _locked(tx, secrets.digest_of(token))
             claimed = found.claimed(key, now)
             before = await tx.peers.get(found.peer_id)
-            after, commit = before, Commit(network.id, network, changed=(before,))
+            again = Commit(network.id, network, changed=(before,), event="peer.enrolled", subject=before.id)
+            after, commit = before, again
             if key != before.public_key:
                 enrolled = replace(before, public_key=key, key_changed_at=now)
                 commit = await advance(tx, network, Step("peer.enrolled", before.id, before, enrolled), now)

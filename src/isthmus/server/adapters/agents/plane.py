@@ -15,7 +15,7 @@ from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
-from isthmus.server.adapters.http.errors import of_refusal, request_id_of
+from isthmus.server.adapters.http.errors import deny_socket, of_refusal, request_id_of
 from isthmus.server.application.caller import Caller
 
 MAX_REVISION_DIGITS = 18
@@ -97,7 +97,7 @@ class AgentPlane:
         except Refusal as refusal:
             caller, path = request.state.caller, scope["path"]
             await self._services.denials.record(caller, f"WS {path}", path, refusal.code)
-            await _deny(send, of_refusal(refusal, request_id_of(scope)))
+            await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
         await self._hub.serve(peer_id, has, lambda: self._peer(request), receive, send)
@@ -111,13 +111,6 @@ class _Stream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._plane.stream(scope, receive, send)
-
-
-async def _deny(send: Send, response: Response) -> None:
-    await send(
-        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
-    )
-    await send({"type": "websocket.http.response.body", "body": response.body})
 
 
 async def _decoded(decoder: Any, request: Request) -> Any:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus.domain.mesh import ipam
+from isthmus.domain.mesh.liveness import State
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Kind
 
@@ -262,8 +263,11 @@ class EnrollmentView(View):
 
 
 class StatusView(View):
-    """What the host and the jump peers last reported."""
+    """What the host and the jump peers last reported. `state` is online, stale (reports are missing), offline, or
+    unknown (nobody could have heard of the peer); `since`: when contact began, or the last sign of life."""
 
+    state: State
+    since: datetime | None
     connected: bool
     last_seen: datetime | None
     hostname: str | None

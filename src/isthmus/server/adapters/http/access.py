@@ -52,6 +52,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("GET",    f"{API}/peers/{{peer_id}}/config"):            Need.WRITE,
     ("POST",   f"{API}/peers/{{peer_id}}/config/regenerate"): Need.WRITE,
     ("GET",    f"{API}/audit"):                               Need.ADMIN,
+    ("WS",     f"{API}/events"):                              Need.READ,
     ("POST",   f"{API}/agent/enroll"):                        Need.NOTHING,
     ("GET",    f"{API}/agent/config"):                        Need.AGENT,
     ("POST",   f"{API}/agent/heartbeat"):                     Need.AGENT,

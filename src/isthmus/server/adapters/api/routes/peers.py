@@ -68,7 +68,7 @@ async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, re
         pending = EnrollmentView(state="pending", prefix=token.prefix, expires_at=token.expires_at)
         issued = IssuedView(token=token.text, expires_at=token.expires_at)
     return CreatedView(
-        peer=_view(created.peer, created.network, pending, PeerStatus(created.peer.id), connected=False),
+        peer=_view(created.peer, created.network, pending, _status(calls, created.peer, PeerStatus(created.peer.id))),
         enrollment=issued,
         config=None if created.config is None else await _config_view(created.config),
     )
@@ -155,8 +155,7 @@ async def _views(calls: Services, rows: Sequence[Row]) -> list[PeerView]:
     carrying = {primary.id for primary in primaries.values()}
     views = []
     for peer, network, token in rows:
-        connected = calls.presence.is_connected(peer.id)
-        view = _view(peer, network, _enrollment(peer, token), statuses[peer.id], connected)
+        view = _view(peer, network, _enrollment(peer, token), _status(calls, peer, statuses[peer.id]))
         if peer.is_jump:
             view.role = "primary" if peer.id in carrying else "standby"
         views.append(view)
@@ -172,7 +171,7 @@ def _enrollment(peer: Peer, token: EnrollmentToken | None) -> EnrollmentView:
     return EnrollmentView(state="expired" if over else "pending", prefix=token.prefix, expires_at=token.expires_at)
 
 
-def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: PeerStatus, connected: bool) -> PeerView:
+def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: StatusView) -> PeerView:
     return PeerView(
         id=peer.id,
         network=PeerName(id=network.id, name=network.name),
@@ -189,16 +188,23 @@ def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: Peer
         created_at=peer.created_at,
         enrollment=enrollment,
         desired_revision=desired_revision(network, peer),
-        status=StatusView(
-            connected=connected,
-            last_seen=status.last_seen,
-            hostname=status.hostname,
-            agent_version=status.agent_version,
-            applied_revision=status.applied_revision,
-            applied_error=status.applied_error,
-            endpoint=status.endpoint,
-            latest_handshake=status.latest_handshake,
-            rx=status.rx,
-            tx=status.tx,
-        ),
+        status=status,
+    )
+
+
+def _status(calls: Services, peer: Peer, status: PeerStatus) -> StatusView:
+    liveness = calls.liveness.of(peer, status)
+    return StatusView(
+        state=liveness.state,
+        since=liveness.since,
+        connected=calls.presence.is_connected(peer.id),
+        last_seen=status.last_seen,
+        hostname=status.hostname,
+        agent_version=status.agent_version,
+        applied_revision=status.applied_revision,
+        applied_error=status.applied_error,
+        endpoint=status.endpoint,
+        latest_handshake=status.latest_handshake,
+        rx=status.rx,
+        tx=status.tx,
     )
