@@ -63,6 +63,12 @@ class Link:
         chance = "" if percent == 100 else f"numgen random mod 10000 < {round(percent * 100)}"
         self.router.nft(DROP.format(device=self.device, chance=chance))
 
+    def unplug(self) -> None:
+        """Take the cable away, at both ends."""
+        self.router.ip(f"link delete {self.device}")
+        # The kernel would put them on the next device of this name.
+        self.router.nft(f"table netdev loss-{self.device}; delete table netdev loss-{self.device}")
+
 
 def plug(router: Namespace, host: Namespace) -> str:
     """Lay a cable between the two and return the name of the router's end."""

@@ -101,5 +101,10 @@ async def change_fast(world: World, chance: random.Random) -> None:
 
 
 Fault = Callable[[World, random.Random], Awaitable[None]]
+# A server takes a second or more to start, agents take nothing: those die more often.
 KILLS: list[Fault] = [kill_server, kill_agents, kill_agents_over_and_over]
-FAULTS: list[Fault] = [*KILLS, stop_server, cut, stall, storm, storm, change_fast, change_fast]
+FAULTS: list[Fault] = [
+    *KILLS,
+    stop_server,
+    *[kill_agents, kill_agents_over_and_over, cut, stall, storm, change_fast] * 2,
+]
