@@ -90,24 +90,21 @@ class Lab:
         """
         clock = Clock(self.folder / f"{name}.clock") if own_clock else None
         namespace = self._namespace(name)
-        link = self._attached(namespace, address, behind)
+        link = self._attached(namespace, address, behind, None)
         return self._add(Host(namespace, link, self.folder / name, clock))
 
-    def _attached(self, namespace: Namespace, address: str | None, behind: Nat | None) -> Link:
+    def _attached(self, namespace: Namespace, address: str | None, behind: Nat | None, old: Link | None) -> Link:
         if behind is None:
-            return self.internet.attach(namespace, address)
+            return self.internet.attach(namespace, address, old)
         if address is not None:
             raise ValueError(f"{namespace.name}: a host behind NAT gets its address from the NAT's own range")
-        return behind.lan.attach(namespace)
+        return behind.lan.attach(namespace, old)
 
     def move(self, host: Host, *, address: str | None = None, behind: Nat | None = None) -> None:
         """Unplug a host and plug it in elsewhere, under another address: a laptop that is carried away, a router
-        whose provider gives it another address. Its processes go on; loss and cuts of the old cable are gone."""
-        if behind is not None and address is not None:
-            raise ValueError(f"{host.name}: a host behind NAT gets its address from the NAT's own range")
+        whose provider gives it another address. Its processes go on; what its old cable lost is forgotten."""
         namespace = next(each for each in self._namespaces if each.name == host.name)
-        host.link.unplug()
-        host.link = self._attached(namespace, address, behind)
+        host.link = self._attached(namespace, address, behind, host.link)
 
     def set_clock(self, host: Host, ahead: float) -> None:
         """Make the clock of a host's programs so many seconds fast, or slow below zero, at once.

@@ -5,6 +5,7 @@ answer was true.
 """
 
 import os
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -57,6 +58,6 @@ async def test_after_any_faults_every_agent_has_what_the_database_says(
             assert not faults, f"{told}: {faults}"
         seen = under_test.seen
         answered = len(under_test.administrator.ledger.peers)
-    print(f"{len(seeds_of(world))} schedules: {dict(happened)}; {dict(seen)}; {answered} peers were made")
+    sys.stdout.write(f"{len(seeds_of(world))} schedules: {dict(happened)}; {dict(seen)}; {answered} peers were made\n")
     assert seen["Delta"] > 10 * len(seeds_of(world)), "too few deltas were sent to prove anything"
     assert seen["Snapshot"] > 0
