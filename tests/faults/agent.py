@@ -16,6 +16,7 @@ from tests.server import API, bearer
 LARGEST = 16 * 1024 * 1024
 OPEN_SECONDS = 10.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 0.4  # of the back-off; a real agent waits for up to a minute
+BEAT_SECONDS = 5.0  # of silence, after which it reports again
 KEPT = 8
 AHEAD = 1_000
 
@@ -49,6 +50,7 @@ class SimulatedAgent:
         self.next_cursor = Cursor.TRUE
         self._url = f"ws://{address}{API}/agent/stream"
         self._session = session
+        self._nonce = ""
         self._chance = chance
         self._past: deque[Held] = deque(maxlen=KEPT)
         self._may_read = asyncio.Event()
@@ -130,7 +132,13 @@ class SimulatedAgent:
         try:
             while True:
                 await self._may_read.wait()
-                await self._take(connection, wire.decode_from_server(await connection.recv()))
+                try:
+                    async with asyncio.timeout(BEAT_SECONDS):
+                        message = wire.decode_from_server(await connection.recv())
+                except TimeoutError:
+                    await self._say(connection, wire.Heartbeat(self._nonce, self.held.revision))
+                else:
+                    await self._take(connection, message)
         finally:
             self.is_connected = False
             connection.transport.abort()
@@ -140,6 +148,8 @@ class SimulatedAgent:
         match message:
             case wire.Hello(nonce):
                 await self._say(connection, wire.Heartbeat(nonce, self.held.revision))
+            case wire.Ack(nonce):
+                self._nonce = nonce
             case wire.Snapshot(revision, config):
                 await self._keep(connection, Held(revision, config))
             case wire.Delta() as delta:

@@ -23,6 +23,7 @@ START_SECONDS = 120.0
 SETTLE_SECONDS = 120.0
 CALL_SECONDS = 30.0
 POLL_SECONDS = 0.05
+LOOKS = 3
 
 
 class World:
@@ -94,7 +95,17 @@ class World:
         return found
 
     async def faults(self) -> list[str]:
-        """Every difference between what agents hold, what was answered, and what the database says."""
+        """Every difference between what agents hold, what was answered, and what the database says, that stays. The
+        server changes things by itself too, perhaps just between the one look and the other."""
+        found: list[str] = []
+        for _ in range(LOOKS):
+            await self.settled()
+            found = await self._differences()
+            if not found:
+                break
+        return found
+
+    async def _differences(self) -> list[str]:
         rows = await truth.of_database(self._database, self.server.folder)
         found = self.administrator.ledger.faults(rows)
         for peer in rows.peers.values():
