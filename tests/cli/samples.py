@@ -66,6 +66,8 @@ def a_status(**changes: Any) -> Json:
         "rx": 2048,
         "tx": 100,
         "connected": True,
+        "state": "online",
+        "since": "2026-11-23T20:00:10Z",
     } | changes
 
 

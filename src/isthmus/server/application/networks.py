@@ -87,7 +87,7 @@ class NetworkService:
             )
             await tx.journal.audit([caller.did("network.create", network.id, now, name=network.name)])
             sized = Sized(network, await addressing.capacity(tx, network))
-        self._listeners.changed(Commit(network.id, network, reload=True))
+        self._listeners.changed(Commit(network.id, network, reload=True, event="network.created"))
         return sized
 
     async def _drafted(self, tx: Transaction, draft: Draft, others: Sequence[Network]) -> Network:
@@ -147,7 +147,8 @@ class NetworkService:
             await tx.journal.audit([caller.did("network.update", network_id, now, fields=named_fields(update))])
             sized = Sized(after, await addressing.capacity(tx, after))
         if after != before:
-            self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, reload=_moves(before, after)))
+            told = Commit(network_id, after, audience=Audience.EVERYONE, reload=_moves(before, after))
+            self._listeners.changed(replace(told, event="network.changed"))
         return Updated(sized, reissue)
 
     def _updated(self, before: Network, update: Update, others: Sequence[Network]) -> Network:
@@ -205,7 +206,7 @@ class NetworkService:
             await tx.networks.delete(network_id)
             await tx.journal.audit([caller.did("network.delete", network_id, now, name=network.name, peers=len(peers))])
         gone = tuple(peer.id for peer in peers)
-        self._listeners.changed(Commit(network_id, None, removed=gone, ended=gone))
+        self._listeners.changed(Commit(network_id, None, removed=gone, ended=gone, event="network.deleted"))
 
     async def suggest(self, expected_peers: int, pool: IPv4Network = SUGGESTION_POOL) -> tuple[int, IPv4Network | None]:
         """The prefix length with room for `expected_peers`, and the lowest free CIDR of that size in `pool`."""

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus.domain.mesh import ipam
+from isthmus.domain.mesh.liveness import State
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Kind
 
@@ -265,8 +266,11 @@ class EnrollmentView(View):
 
 
 class StatusView(View):
-    """What the host and the jump peers last reported."""
+    """What the host and the jump peers last reported. `state` is online, stale (reports are missing), offline, or
+    unknown (nobody could have heard of the peer); `since`: when contact began, or the last sign of life."""
 
+    state: State
+    since: datetime | None
     connected: bool
     last_seen: datetime | None
     hostname: str | None
@@ -312,7 +316,7 @@ class PeerView(View):
     created_at: datetime
     enrollment: EnrollmentView
     key: KeyView
-    session: SessionView | None = Field(description="null without one: the agent has to enroll")
+    session: SessionView | None = Field(default=None, description="null without one: the agent has to enroll")
     desired_revision: int
     status: StatusView
 
