@@ -11,21 +11,26 @@ from isthmus.agent.desired import Desired, Neighbour, read
 from isthmus.agent.errors import ForeignInterface, ToolFailed
 from isthmus.agent.observed import HostState, Link
 from isthmus.agent.plan import Plan, Target, plan, teardown
-from isthmus.agent.ports import Net, Sysctls, WireGuard
+from isthmus.agent.ports import NameServer, Net, Resolver, Sysctls, WireGuard
 from isthmus.agent.state import Applied, StateDir
 from isthmus.agent.steps import (
+    AskOnLink,
     ConfigureWireGuard,
     CreateInterface,
     DropRules,
     EnableForwarding,
+    ForgetLink,
     HonourMarks,
     HostStep,
     LinkStep,
+    ListServers,
     LoadRules,
+    LookupStep,
     MarkInterface,
     RestoreForwarding,
     RestoreMarks,
     Step,
+    UnlistServers,
 )
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.errors import Refusal
@@ -42,6 +47,8 @@ class Surroundings:
     choose: Callable[[Link | None], WireGuard]
     net: Net
     sysctls: Sysctls
+    resolver: Resolver
+    names: NameServer
 
 
 class Applier:
@@ -78,6 +85,7 @@ class Applier:
         async with self._lock:
             host, wireguard = await self.observe()
             work = teardown(host, self._targeting())
+            await self._host.names.serve(self.interface, None)
             await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
             self.applied = None
@@ -90,7 +98,10 @@ class Applier:
 
     async def observe(self) -> tuple[HostState, WireGuard]:
         """The host as it is. Raises `ForeignInterface` where the interface is not ours."""
-        host = await self._host.net.observe(self.interface)
+        host, lookups = await asyncio.gather(
+            self._host.net.observe(self.interface), self._host.resolver.observe(self.interface)
+        )
+        host = replace(host, lookups=lookups)
         if host.link is not None and not self._owns(host.link):
             raise ForeignInterface(self.interface)
         self._wireguard = wireguard = self._host.choose(host.link)
@@ -118,10 +129,11 @@ class Applier:
             host, wireguard = await self.observe()
             work = plan(desired, host, await self._target(desired))
             await self._carry_out(work.steps, wireguard)
+            unserved = await self._host.names.serve(self.interface, desired.naming)
             if config != self.applied:
                 self._state.save_applied(config)
                 self.applied = config
-            return work
+            return replace(work, remarks=(*work.remarks, *unserved))
 
     def _owns(self, link: Link) -> bool:
         # Between making an interface and marking it, the note about the intention stands for the mark.
@@ -135,6 +147,7 @@ class Applier:
             self._key,
             forwarding_changed=bool(undo.forwarding),
             marks_changed=bool(undo.marks),
+            listing_changed=undo.resolv_conf is not None,
         )
 
     async def _target(self, desired: Desired) -> Target:
@@ -176,6 +189,27 @@ class Applier:
                 await self._host.net.load(script)
             case EnableForwarding() | RestoreForwarding() | HonourMarks() | RestoreMarks():
                 self._set(step)
+            case AskOnLink() | ForgetLink() | ListServers() | UnlistServers():
+                await self._look_up(step)
+
+    async def _look_up(self, step: LookupStep) -> None:
+        """Change where names are looked up, a file that changes kept first."""
+        resolver = self._host.resolver
+        match step:
+            case AskOnLink(servers, domains):
+                await resolver.ask_on_link(self.interface, servers, domains)
+            case ForgetLink():
+                await resolver.forget_link(self.interface)
+            case ListServers(servers):
+                earlier = self._state.undo().resolv_conf
+                former = resolver.before_listing(self.interface, earlier)
+                if earlier is not None and earlier.path != former.path:
+                    resolver.unlist_servers(self.interface, earlier)
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), resolv_conf=former))
+                resolver.list_servers(self.interface, servers, former)
+            case UnlistServers():
+                resolver.unlist_servers(self.interface, self._state.undo().resolv_conf)
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), resolv_conf=None))
 
     def _set(self, step: EnableForwarding | RestoreForwarding | HonourMarks | RestoreMarks) -> None:
         """Change settings of the host, the former ones written down first."""
