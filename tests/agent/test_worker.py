@@ -12,7 +12,8 @@ import pytest
 from isthmus.agent.apply import Applier, Surroundings
 from isthmus.agent.errors import SessionEnded, ToolFailed, Unreachable
 from isthmus.agent.loop import Agent, Contact
-from isthmus.agent.observed import HostState, Link
+from isthmus.agent.naming import Naming
+from isthmus.agent.observed import HostState, Link, Lookups
 from isthmus.agent.pace import Pace
 from isthmus.agent.state import Applied, Identity, StateDir
 from isthmus.agent.steps import ConfigureWireGuard
@@ -75,6 +76,16 @@ class StandInHost:
             raise self.problem
 
 
+class StandInNames:
+    """A host on which nobody looks up names, nor answers for them."""
+
+    async def observe(self, interface: str) -> Lookups:
+        return Lookups()
+
+    async def serve(self, interface: str, naming: Naming | None) -> tuple[str, ...]:
+        return ()
+
+
 @pytest.fixture
 def host() -> StandInHost:
     return StandInHost()
@@ -84,7 +95,9 @@ def host() -> StandInHost:
 def applier(host: StandInHost, tmp_path: Path) -> Applier:
     state = StateDir(tmp_path)
     state.save_identity(Identity("https://isthmus.example.com", ALIAS[8:], "me", "n-1", "office", "token"))
-    return Applier(INTERFACE, OWN_KEY, state, Surroundings(lambda _: host, host, None))  # type: ignore[arg-type]
+    names = StandInNames()
+    surroundings = Surroundings(lambda _: host, host, None, names, names)  # type: ignore[arg-type]
+    return Applier(INTERFACE, OWN_KEY, state, surroundings)
 
 
 def a_snapshot(revision: int, **changes: Any) -> wire.Snapshot:

@@ -39,7 +39,7 @@ class Applied(msgspec.Struct, frozen=True):
 
 
 class ResolvConf(msgspec.Struct, frozen=True):
-    """The file that /etc/resolv.conf is or leads to, without our lines: its bytes as Latin-1, None if there was none."""
+    """The file that /etc/resolv.conf is, or leads to, without our lines: its bytes as Latin-1, None for no file."""
 
     path: str
     content: str | None

@@ -18,11 +18,10 @@ ANSWERS = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
 
 
 class Forwarder:
-    """`servers` tells whom to ask, at the time of asking; `port` is theirs."""
+    """`servers` tells whom to ask, at the time of asking."""
 
-    def __init__(self, servers: Callable[[], Sequence[IPAddress]], port: int = PORT) -> None:
+    def __init__(self, servers: Callable[[], Sequence[IPAddress]]) -> None:
         self._servers = servers
-        self._port = port
         self._cache = Cache()
         self._asking: dict[Key, asyncio.Task[dns.message.Message | None]] = {}
 
@@ -78,7 +77,7 @@ class Forwarder:
     async def _by_udp(self, question: dns.message.Message, server: str) -> dns.message.Message:
         # A socket for each question has a port of its own, which a forger would have to guess beside the number.
         transport, waiting = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: _Waiting(question), remote_addr=(server, self._port)
+            lambda: _Waiting(question), remote_addr=(server, PORT)
         )
         try:
             transport.sendto(question.to_wire())
@@ -87,7 +86,7 @@ class Forwarder:
             transport.close()
 
     async def _by_tcp(self, question: dns.message.Message, server: str) -> dns.message.Message:
-        reader, writer = await asyncio.open_connection(server, self._port, limit=TCP_PAYLOAD)
+        reader, writer = await asyncio.open_connection(server, PORT, limit=TCP_PAYLOAD)
         try:
             writer.write(question.to_wire(prepend_length=True))
             await writer.drain()

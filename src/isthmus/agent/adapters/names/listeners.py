@@ -45,7 +45,6 @@ class _Open:
 class Listeners:
     """Opens and closes sockets as addresses come and go; the names themselves change without that."""
 
-    port: int = PORT
     _responder: Responder | None = None
     _open: dict[Place, _Open] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -65,7 +64,7 @@ class Listeners:
             try:
                 self._open[place] = await self._listen(place, self._responder)
             except OSError as error:
-                remarks.append(f"names are not answered on {place.address} port {self.port}: {error.strerror or error}")
+                remarks.append(f"names are not answered on {place.address} port {PORT}: {error.strerror or error}")
         return tuple(sorted(remarks))
 
     def close(self) -> None:
@@ -83,9 +82,9 @@ class Listeners:
 
     async def _listen(self, place: Place, responder: Responder) -> _Open:
         loop = asyncio.get_running_loop()
-        datagrams = _bound(socket.SOCK_DGRAM, place, self.port)
+        datagrams = _bound(socket.SOCK_DGRAM, place)
         try:
-            stream = _bound(socket.SOCK_STREAM, place, self.port)
+            stream = _bound(socket.SOCK_STREAM, place)
         except OSError:
             datagrams.close()
             raise
@@ -124,7 +123,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._responder = responder
         self._spawn = spawn
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def connection_made(self, transport: asyncio.DatagramTransport) -> None:
         self._transport = transport
 
     def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
@@ -141,7 +140,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._send(await self._responder.forwarded(query, client, by_tcp=False), addr)
 
     def _send(self, answer: bytes, addr: tuple[str | object, int]) -> None:
-        if isinstance(self._transport, asyncio.DatagramTransport) and not self._transport.is_closing():
+        if not self._transport.is_closing():
             self._transport.sendto(answer, addr)
 
 
@@ -165,7 +164,7 @@ async def _converse(
             await writer.drain()
 
 
-def _bound(kind: socket.SocketKind, place: Place, port: int) -> socket.socket:
+def _bound(kind: socket.SocketKind, place: Place) -> socket.socket:
     family = socket.AF_INET if place.address.version == 4 else socket.AF_INET6
     sock = socket.socket(family, kind)
     try:
@@ -177,7 +176,7 @@ def _bound(kind: socket.SocketKind, place: Place, port: int) -> socket.socket:
         # Linux takes packets for any of its addresses on any interface: this one must come through the tunnel, or
         # from the host itself.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, place.interface.encode("ascii"))
-        sock.bind((str(place.address), port))
+        sock.bind((str(place.address), PORT))
     except OSError:
         sock.close()
         raise

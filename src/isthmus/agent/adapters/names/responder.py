@@ -8,7 +8,7 @@ import dns.flags
 import dns.rcode
 
 from isthmus.agent.adapters.names import packets
-from isthmus.agent.adapters.names.forwarder import PORT, Forwarder
+from isthmus.agent.adapters.names.forwarder import Forwarder
 from isthmus.agent.adapters.names.limits import Places, Rates
 from isthmus.agent.adapters.names.packets import Query
 from isthmus.agent.naming import Naming
@@ -22,14 +22,12 @@ FORWARDED = 256
 class Responder:
     """Answers the members of one network, and nobody else. `host_servers` are those that the host itself asks."""
 
-    def __init__(
-        self, naming: Naming, host_servers: Callable[[], Sequence[IPAddress]], upstream_port: int = PORT
-    ) -> None:
+    def __init__(self, naming: Naming, host_servers: Callable[[], Sequence[IPAddress]]) -> None:
         self.naming = naming
         self._host_servers = host_servers
         self._rates = Rates()
         self._places = Places(FORWARDED_EACH, FORWARDED)
-        self._forwarder = Forwarder(self._upstreams, upstream_port)
+        self._forwarder = Forwarder(self._upstreams)
 
     def close(self) -> None:
         self._forwarder.close()
