@@ -85,7 +85,7 @@ def answered(query: dns.message.Message, *texts: str, ttl: int = 60) -> dns.mess
 
 
 def test_answers_for_both_families_by_udp_and_tcp_and_back_from_addresses() -> None:
-    async def work(_: Listeners) -> None:
+    async def work(_listeners: Listeners) -> None:
         for server in (V4, V6):
             for tcp in (False, True):
                 assert values(await ask(server, "laptop.office.internal", tcp=tcp)) == ["10.20.0.2"]
@@ -136,7 +136,7 @@ def test_a_port_that_someone_else_has_is_reported_and_the_rest_goes_on() -> None
 
 
 def test_nobody_outside_the_network_is_heard() -> None:
-    async def work(_: Listeners) -> None:
+    async def work(_listeners: Listeners) -> None:
         packet = dns.message.make_query("laptop.office.internal", "A").to_wire()
         assert len(await by_udp(V4, packet, MEMBER)) > len(packet)
         with pytest.raises(TimeoutError):
@@ -147,7 +147,7 @@ def test_nobody_outside_the_network_is_heard() -> None:
 
 
 def test_other_names_are_asked_of_the_upstream_once_and_kept_for_their_time() -> None:
-    async def work(_: Listeners) -> None:
+    async def work(_listeners: Listeners) -> None:
         upstream = Upstream(lambda query, _: answered(query, "192.0.2.80"))
         async with upstream.at(UPSTREAM):
             for _ in range(3):
@@ -173,7 +173,7 @@ def test_what_is_cut_off_is_asked_again_by_tcp_and_told_to_the_client() -> None:
         response.flags |= dns.flags.TC
         return response
 
-    async def work(_: Listeners) -> None:
+    async def work(_listeners: Listeners) -> None:
         upstream = Upstream(script)
         async with upstream.at(UPSTREAM):
             whole = await ask(V4, "many.example.com", tcp=True)
@@ -217,14 +217,14 @@ def test_a_silent_upstream_ends_in_servfail_and_a_lying_one_is_passed_over() -> 
 
 
 def test_a_server_that_would_ask_itself_says_that_it_cannot() -> None:
-    async def work(_: Listeners) -> None:
+    async def work(_listeners: Listeners) -> None:
         assert (await ask(V4, "www.example.com")).rcode() == dns.rcode.SERVFAIL
 
     serving(work, replace(NAMING, upstreams=(ip_address(V4), ip_address(V6))))
 
 
 def test_one_client_with_many_open_questions_leaves_room_for_the_others() -> None:
-    async def work(_: Listeners) -> None:
+    async def work(_listeners: Listeners) -> None:
         upstream = Upstream(lambda query, _: answered(query, "192.0.2.80") if b"good" in query.to_wire() else None)
         async with upstream.at(UPSTREAM):
             flood = [asyncio.create_task(ask(V4, f"n{number}.example.com", source=MEMBER)) for number in range(100)]
@@ -249,7 +249,7 @@ def test_hostile_packets_are_refused_or_dropped_and_the_server_goes_on() -> None
             packet[draw.randrange(len(packet))] = draw.randrange(256)
         return bytes(packet[: draw.randint(0, len(packet))])
 
-    async def work(_: Listeners) -> None:
+    async def work(_listeners: Listeners) -> None:
         loop = asyncio.get_running_loop()
         problems: list[dict[str, Any]] = []
         loop.set_exception_handler(lambda _, context: problems.append(context))

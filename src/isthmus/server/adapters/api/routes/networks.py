@@ -45,7 +45,9 @@ async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> 
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
     settings = Settings(body.mtu, body.listen_port, body.keepalive)
-    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths)
+    draft = Draft(
+        body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, body.dns_upstreams
+    )
     sized = await calls.networks.create(by, draft)
     return await _shown(calls, sized, response)
 
@@ -149,6 +151,7 @@ def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
         "direct_paths": network.direct_paths,
         "has_direct_paths": network.has_direct_paths,
         "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),
+        "dns_upstreams": [str(address) for address in network.dns_upstreams],
         "revision": network.revision,
         "created_at": network.created_at,
         "capacity": CapacitiesView.of(sized.capacity),
