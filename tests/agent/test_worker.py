@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from isthmus.agent.apply import Applier, Surroundings
+from isthmus.agent.apply import Applier
 from isthmus.agent.errors import SessionEnded, ToolFailed, Unreachable
 from isthmus.agent.loop import Agent, Contact
-from isthmus.agent.naming import Naming
-from isthmus.agent.observed import HostState, Link, Lookups
+from isthmus.agent.observed import HostState, Link
 from isthmus.agent.pace import Pace
 from isthmus.agent.state import Applied, Identity, StateDir
 from isthmus.agent.steps import ConfigureWireGuard
@@ -22,7 +21,7 @@ from isthmus.domain.addresses import Endpoint
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.state import InterfaceState
-from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, carried_out
+from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, around, carried_out
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -76,16 +75,6 @@ class StandInHost:
             raise self.problem
 
 
-class StandInNames:
-    """A host on which nobody looks up names, nor answers for them."""
-
-    async def observe(self, interface: str) -> Lookups:
-        return Lookups()
-
-    async def serve(self, interface: str, naming: Naming | None) -> tuple[str, ...]:
-        return ()
-
-
 @pytest.fixture
 def host() -> StandInHost:
     return StandInHost()
@@ -95,9 +84,7 @@ def host() -> StandInHost:
 def applier(host: StandInHost, tmp_path: Path) -> Applier:
     state = StateDir(tmp_path)
     state.save_identity(Identity("https://isthmus.example.com", ALIAS[8:], "me", "n-1", "office", "token"))
-    names = StandInNames()
-    surroundings = Surroundings(lambda _: host, host, None, names, names)  # type: ignore[arg-type]
-    return Applier(INTERFACE, OWN_KEY, state, surroundings)
+    return Applier(INTERFACE, OWN_KEY, state, around(host))
 
 
 def a_snapshot(revision: int, **changes: Any) -> wire.Snapshot:

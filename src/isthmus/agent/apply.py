@@ -86,10 +86,10 @@ class Applier:
             host, wireguard = await self.observe()
             work = teardown(host, self._targeting())
             await self._host.names.serve(self.interface, None)
-            await self._carry_out(work.steps, wireguard)
+            missed = await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
             self.applied = None
-            return work
+            return replace(work, remarks=missed)
 
     async def settle(self) -> None:
         """Wait until nothing is being done."""
@@ -128,12 +128,12 @@ class Applier:
             desired = read(config.config)
             host, wireguard = await self.observe()
             work = plan(desired, host, await self._target(desired))
-            await self._carry_out(work.steps, wireguard)
-            unserved = await self._host.names.serve(self.interface, desired.naming)
+            missed = await self._carry_out(work.steps, wireguard)
+            missed += await self._host.names.serve(self.interface, desired.naming)
             if config != self.applied:
                 self._state.save_applied(config)
                 self.applied = config
-            return replace(work, remarks=(*work.remarks, *unserved))
+            return replace(work, remarks=work.remarks + missed)
 
     def _owns(self, link: Link) -> bool:
         # Between making an interface and marking it, the note about the intention stands for the mark.
@@ -168,15 +168,24 @@ class Applier:
             # Written by a newer version: then every endpoint counts as newly decided.
             return {}
 
-    async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> None:
+    async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> tuple[str, ...]:
+        """What could not be done without the tunnel being any worse for it is returned in sentences."""
+        missed: list[str] = []
         for group in _batches(steps):
-            log.debug("carrying out", steps=list(map(str, [group] if isinstance(group, HostStep) else group)))
+            log.debug("carrying out", steps=list(map(str, group if isinstance(group, list) else [group])))
+            if isinstance(group, LookupStep):
+                try:
+                    await self._look_up(group)
+                except (ToolFailed, OSError) as error:
+                    missed.append(f"could not {group}: {error}")
+                continue
             if isinstance(group, HostStep):
                 await self._do(group, wireguard)
                 continue
             await self._host.net.apply(self.interface, group)
             if any(isinstance(step, MarkInterface) for step in group):
                 self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=None))
+        return tuple(missed)
 
     async def _do(self, step: HostStep, wireguard: WireGuard) -> None:
         match step:
@@ -189,8 +198,6 @@ class Applier:
                 await self._host.net.load(script)
             case EnableForwarding() | RestoreForwarding() | HonourMarks() | RestoreMarks():
                 self._set(step)
-            case AskOnLink() | ForgetLink() | ListServers() | UnlistServers():
-                await self._look_up(step)
 
     async def _look_up(self, step: LookupStep) -> None:
         """Change where names are looked up, a file that changes kept first."""
@@ -231,7 +238,7 @@ class Applier:
                 self._state.save_undo(msgspec.structs.replace(undo, marks={}))
 
 
-def _batches(steps: Sequence[Step]) -> Iterator[HostStep | list[LinkStep]]:
+def _batches(steps: Sequence[Step]) -> Iterator[HostStep | LookupStep | list[LinkStep]]:
     """Neighbouring steps of the link together, every other step alone."""
     batch: list[LinkStep] = []
     for step in steps:

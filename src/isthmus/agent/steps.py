@@ -218,9 +218,8 @@ HostStep = (
     | RestoreMarks
     | LoadRules
     | DropRules
-    | LookupStep
 )
-Step = HostStep | LinkStep
+Step = HostStep | LinkStep | LookupStep
 
 
 def _peer_text(peer: PeerChange) -> str:

@@ -55,7 +55,10 @@ class Listeners:
         if self._responder is None:
             self._responder = Responder(naming, own_servers)
         self._responder.naming = naming
-        index = socket.if_nametoindex(interface)
+        try:
+            index = socket.if_nametoindex(interface)
+        except OSError as error:
+            return (f"names are not answered: {interface}: {error.strerror}",)
         wanted = {Place(address, interface, index) for address in naming.servers}
         for place in self._open.keys() - wanted:
             self._close(place)
