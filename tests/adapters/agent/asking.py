@@ -95,10 +95,16 @@ async def by_tcp(server: str, *packets: bytes, source: str | None = None) -> lis
 
 
 async def ask(
-    server: str, name: str, kind: str = "A", *, tcp: bool = False, source: str | None = None, payload: int = 1232
+    server: str, name: str, kind: str = "A", *, tcp: bool = False, source: str | None = None
 ) -> dns.message.Message:
-    """The answer of `server`; with `payload` 0 the client says nothing of EDNS."""
-    query = dns.message.make_query(name, kind, use_edns=0 if payload else -1, payload=payload or 512)
+    """The answer of `server` to a client as there are many today."""
+    return await sent(server, dns.message.make_query(name, kind, use_edns=0, payload=1232), tcp=tcp, source=source)
+
+
+async def sent(
+    server: str, query: dns.message.Message, *, tcp: bool = False, source: str | None = None
+) -> dns.message.Message:
+    """The answer to a query; one to another query fails the test."""
     packet = query.to_wire()
     answer = (await by_tcp(server, packet, source=source))[0] if tcp else await by_udp(server, packet, source)
     found = dns.message.from_wire(answer)

@@ -22,16 +22,17 @@ SERVERS = (ip_address("10.20.0.1"), ip_address("10.20.0.2"))
 FOREIGN = b"# \xff\nsearch example.com\nnameserver 192.0.2.53"
 INTERFACE = "lo"  # the one that is everywhere
 
-# Keeps what it is told as systemd-resolved keeps it, one file an interface, and prints what resolvectl prints.
+# Keeps what it is told in the folder of systemd-resolved, by new files, and prints what resolvectl prints.
 RESOLVECTL = """#!/bin/sh
 set -eu
-note={folder}/resolve/netif/1
+note={folder}/resolve/link
 echo "$@" >>{folder}/calls
-case $1 in
-    revert) rm -f $note $note.* ;;
+what=$1; link=$2; shift 2
+case $what in
+    revert) rm -f $note.* ;;
     *)
-        what=$1; link=$2; shift 2
-        if [ $# -gt 0 ]; then echo "$@" >$note.$what; touch $note; else echo "Link 1 ($link): $(cat $note.$what)"; fi ;;
+        if [ $# -gt 0 ]; then rm -f $note.$what; echo "$@" >$note.$what; exit; fi
+        echo "Link 1 ($link): $(cat $note.$what 2>/dev/null | fmt -w 30)" ;;
 esac
 """
 
@@ -50,7 +51,7 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def with_resolved(etc: Path) -> None:
     """systemd-resolved runs; whether programs ask it is another matter."""
-    (etc / "resolve" / "netif").mkdir(parents=True)
+    (etc / "resolve").mkdir()
     bind = "import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])"
     subprocess.run([sys.executable, "-c", bind, "io.systemd.Resolve"], cwd=etc / "resolve", check=True)
     (etc / "bin").mkdir()
@@ -199,11 +200,11 @@ async def test_what_systemd_resolved_was_told_is_seen_and_taken_back(etc: Path) 
     with_resolved(etc)
     host = LinuxResolver("resolved")
     assert (await host.observe(INTERFACE)).link == LinkNames()
-    assert not (etc / "calls").exists(), "nothing is started as long as there is nothing to see"
     await host.ask_on_link(INTERFACE, SERVERS, ["office.internal", "20.10.in-addr.arpa"])
     told = LinkNames(SERVERS, frozenset({"office.internal", "20.10.in-addr.arpa"}))
     assert (await host.observe(INTERFACE)).link == told
     assert "~office.internal ~20.10.in-addr.arpa" in (etc / "calls").read_text()
+    assert (await host.observe(INTERFACE)).link == told
     calls = (etc / "calls").read_text()
     assert (await host.observe(INTERFACE)).link == told
     assert (etc / "calls").read_text() == calls, "what did not change is not asked for again"
@@ -212,7 +213,9 @@ async def test_what_systemd_resolved_was_told_is_seen_and_taken_back(etc: Path) 
     assert a_file(etc).read_bytes() == FOREIGN
 
 
-async def test_a_host_without_resolvectl_says_so(etc: Path) -> None:
+async def test_a_host_without_resolvectl_says_so_when_it_should_use_it(etc: Path) -> None:
+    (etc / "resolve").mkdir()
+    assert (await LinuxResolver("resolved").observe(INTERFACE)).link == LinkNames()
     with pytest.raises(ToolFailed, match="resolvectl is not installed"):
         await LinuxResolver("resolved").ask_on_link(INTERFACE, SERVERS, ["office.internal"])
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from isthmus.agent import resolv_conf
 from isthmus.agent.adapters import tools
+from isthmus.agent.errors import ToolFailed
 from isthmus.agent.observed import LinkNames, Lookups
 from isthmus.agent.settings import Dns
 from isthmus.agent.state import ResolvConf
@@ -30,7 +31,7 @@ class LinuxResolver:
 
     def __init__(self, wanted: Dns) -> None:
         self._wanted = wanted
-        self._seen: tuple[tuple[int, ...], LinkNames] = ((), LinkNames())
+        self._seen: tuple[tuple[int, int], LinkNames] | None = None
 
     async def observe(self, interface: str) -> Lookups:
         text = _read(_target()) or ""
@@ -41,11 +42,13 @@ class LinuxResolver:
         )
 
     async def ask_on_link(self, interface: str, servers: Sequence[IPAddress], domains: Sequence[str]) -> None:
+        self._seen = None
         await tools.run(["resolvectl", "dns", interface, *map(str, servers)])
         # With a tilde a domain says which names to ask for, and completes no short ones.
         await tools.run(["resolvectl", "domain", interface, *(f"~{domain}" for domain in domains)])
 
     async def forget_link(self, interface: str) -> None:
+        self._seen = None
         await tools.run(["resolvectl", "revert", interface])
 
     def before_listing(self, interface: str, earlier: ResolvConf | None) -> ResolvConf:
@@ -77,18 +80,18 @@ class LinuxResolver:
             _write(path, content)
 
     async def _link(self, interface: str) -> LinkNames:
-        try:
-            note = (RESOLVED / "netif" / str(socket.if_nametoindex(interface))).stat()
-        except OSError:
-            # Of an interface that nobody told it of it keeps no note.
+        """Nothing, where systemd-resolved cannot be asked: telling it will say why."""
+        state = _told(interface)
+        if state is None:
             return LinkNames()
-        state = (note.st_ino, note.st_mtime_ns, note.st_size)
-        if self._seen[0] != state:
-            servers = _values(await tools.run(["resolvectl", "dns", interface]))
-            domains = _values(await tools.run(["resolvectl", "domain", interface]))
+        if self._seen is None or self._seen[0] != state:
+            try:
+                servers = _values(await tools.run(["resolvectl", "dns", interface]))
+                domains = _values(await tools.run(["resolvectl", "domain", interface]))
+            except ToolFailed:
+                return LinkNames()
             asked = tuple(map(ipaddress.ip_address, servers))
-            found = LinkNames(asked, frozenset(domain.removeprefix("~") for domain in domains))
-            self._seen = (state, found)
+            self._seen = (state, LinkNames(asked, frozenset(domain.removeprefix("~") for domain in domains)))
         return self._seen[1]
 
 
@@ -108,6 +111,15 @@ def _is_a_source() -> bool:
     """Whether nsswitch.conf(5) has programs ask systemd-resolved past resolv.conf."""
     lines = (_read(NSSWITCH) or "").splitlines()
     return any(words[0] == "hosts:" and "resolve" in words for words in map(str.split, lines) if words)
+
+
+def _told(interface: str) -> tuple[int, int] | None:
+    """Differs after systemd-resolved was told something, of this interface or of a new one; None where it never ran."""
+    try:
+        # Whatever it is told, it writes its files there anew.
+        return socket.if_nametoindex(interface), RESOLVED.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _values(output: str) -> list[str]:
