@@ -45,9 +45,7 @@ async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> 
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
     settings = Settings(body.mtu, body.listen_port, body.keepalive)
-    draft = Draft(
-        body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, body.dns_upstreams
-    )
+    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, body.dns_upstreams)
     sized = await calls.networks.create(by, draft)
     return await _shown(calls, sized, response)
 
