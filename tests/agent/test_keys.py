@@ -17,7 +17,7 @@ from isthmus.agent.worker import Worker
 from isthmus.domain.addresses import Endpoint
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.keys import PrivateKey, PublicKey
-from tests.agent.builders import (
+from tests.agent.builders import , around(
     ALIAS,
     INTERFACE,
     OWN_KEY,
@@ -45,8 +45,7 @@ class Machine:
     def started(self) -> Applier:
         key = self.state.private_key()
         assert key is not None
-        host = self.host
-        return Applier(INTERFACE, key, self.state, Surroundings(lambda _: host, host, None))  # type: ignore[arg-type]
+        return Applier(INTERFACE, key, self.state, around(self.host))
 
     @property
     def on_interface(self) -> PublicKey | None:

@@ -34,6 +34,7 @@ class Draft:
     domain: str | None = None
     settings: rules.Settings = field(default_factory=rules.Settings)
     direct_paths: DirectPaths = DirectPaths.AUTO
+    dns_upstreams: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class Update:
     direct_paths: Maybe[DirectPaths] = UNSET
     primary_id: Maybe[PeerId | None] = UNSET
     key_max_age: Maybe[int] = UNSET
+    dns_upstreams: Maybe[Sequence[str]] = UNSET
     force: bool = False
 
 
@@ -112,6 +114,7 @@ class NetworkService:
             keepalive=draft.settings.keepalive,
             direct_paths=draft.direct_paths,
             key_max_age=draft.settings.key_max_age,
+            dns_upstreams=rules.parse_upstreams(draft.dns_upstreams),
             revision=1,
             jump_revision=1,
             shared_revision=1,
@@ -164,6 +167,9 @@ class NetworkService:
         if not isinstance(update.cidr_v4, Unset):
             cidr_v4 = None if update.cidr_v4 is None else rules.parse_cidr_v4(update.cidr_v4)
         domain = chosen(update.domain, before.domain)
+        upstreams = before.dns_upstreams
+        if not isinstance(update.dns_upstreams, Unset):
+            upstreams = rules.parse_upstreams(update.dns_upstreams)
         return replace(
             before,
             name=name,
@@ -174,6 +180,7 @@ class NetworkService:
             keepalive=settings.keepalive,
             direct_paths=chosen(update.direct_paths, before.direct_paths),
             key_max_age=settings.key_max_age,
+            dns_upstreams=upstreams,
         )
 
     async def _renumber(

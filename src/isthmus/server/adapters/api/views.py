@@ -152,6 +152,12 @@ class CapacitiesView(View):
         return cls(v4=CapacityView.of(capacity, 4), v6=CapacityView.of(capacity, 6))
 
 
+Upstreams = Annotated[
+    list[Annotated[str, Field(max_length=45, examples=["9.9.9.9"])]],
+    Field(description="asked for names that are not the network's; none = those that the jump peer's host asks"),
+]
+
+
 class NetworkBody(Body):
     name: Name
     cidr_v4: Cidr | None = None
@@ -164,6 +170,7 @@ class NetworkBody(Body):
         DirectPaths, Field(strict=False, description="auto: in networks of up to 500 dynamic peers")
     ] = DirectPaths.AUTO
     key_max_age: Annotated[Seconds, Field(description="seconds from an hour on; 0 = keys stay", examples=[2592000])] = 0
+    dns_upstreams: Upstreams = Field(default=[], max_length=8)
 
 
 class NetworkPatch(Body):
@@ -180,6 +187,7 @@ class NetworkPatch(Body):
         default=None, strict=False, description="the jump peer to carry the traffic, null = the first one"
     )
     key_max_age: Seconds = Field(default_factory=int)
+    dns_upstreams: Upstreams = Field(default_factory=list, max_length=8)
     force: bool = Field(default=False, description="renumber although static peers need a new config")
 
 
@@ -201,6 +209,7 @@ class NetworkView(View):
     has_direct_paths: bool = Field(description="whether agents look for direct paths now")
     primary: PeerName | None = Field(description="the jump peer that carries the traffic now")
     key_max_age: int
+    dns_upstreams: list[str]
     revision: int
     created_at: datetime
     capacity: CapacitiesView
