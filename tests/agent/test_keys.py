@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.agent.apply import MISTAKEN, Applier, Surroundings
+from isthmus.agent.apply import MISTAKEN, Applier
 from isthmus.agent.handshakes import PAUSES
 from isthmus.agent.observed import HostState
 from isthmus.agent.plan import plan, unanswered
@@ -17,7 +17,7 @@ from isthmus.agent.worker import Worker
 from isthmus.domain.addresses import Endpoint
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.keys import PrivateKey, PublicKey
-from tests.agent.builders import , around(
+from tests.agent.builders import (
     ALIAS,
     INTERFACE,
     OWN_KEY,
@@ -25,6 +25,7 @@ from tests.agent.builders import , around(
     a_gateway,
     a_neighbour,
     a_target,
+    around,
     carried_out,
     desired,
 )
