@@ -156,7 +156,8 @@ class Commit:
     `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
     whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `first` is
     the jump peer whose agent shall have applied this before the peer that changed is told, if it is connected; where
-    it is the peer that changed, the others wait for it.
+    it is the peer that changed, the others wait for it. `event` and `subject` are what people's screens are told of
+    it: `peer.changed` and the peer's id.
     """
 
     network_id: NetworkId
@@ -168,6 +169,8 @@ class Commit:
     blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
     first: PeerId | None = None
     reload: bool = False
+    event: str = ""
+    subject: UUID | None = None
 
     @property
     def at(self) -> Network:

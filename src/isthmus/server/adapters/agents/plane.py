@@ -15,7 +15,7 @@ from isthmus.server.adapters.agents.streams import StreamHub, Visitor
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
-from isthmus.server.adapters.http.errors import of_refusal, request_id_of
+from isthmus.server.adapters.http.errors import deny_socket, of_refusal, request_id_of
 from isthmus.server.application.caller import Caller
 
 MAX_REVISION_DIGITS = 18
@@ -112,7 +112,7 @@ class AgentPlane:
         except Refusal as refusal:
             caller, path = request.state.caller, scope["path"]
             await self._services.denials.record(caller, f"WS {path}", path, refusal.code)
-            await _deny(send, of_refusal(refusal, request_id_of(scope)))
+            await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
         visitor = Visitor(peer_id, request.state.caller, lambda: self._peer(request))
@@ -127,13 +127,6 @@ class _Stream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._plane.stream(scope, receive, send)
-
-
-async def _deny(send: Send, response: Response) -> None:
-    await send(
-        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
-    )
-    await send({"type": "websocket.http.response.body", "body": response.body})
 
 
 async def _decoded(decoder: Any, request: Request) -> Any:
