@@ -63,6 +63,19 @@ async def test_only_the_servers_own_words_end_a_session(call: object) -> None:
             assert "secret-token" not in str(caught.value)
 
 
+async def test_a_token_that_was_renewed_while_it_was_presented_ends_nothing() -> None:
+    async with answering(401, ENDED) as url:
+        connection = ServerConnection(url, "old", None)
+        async with connection.polling() as server:
+            telling = asyncio.create_task(server.tell(wire.Applied(1, 1)))
+            await asyncio.sleep(0)
+            connection.use("fresh")
+            with pytest.raises(Unreachable, match="renewed meanwhile"):
+                await telling
+            with pytest.raises(SessionEnded):
+                await server.tell(wire.Applied(1, 1))
+
+
 @pytest.mark.parametrize("call", [open_stream, poll])
 async def test_nobody_there_is_trouble_that_passes(call: object) -> None:
     assert callable(call)

@@ -196,15 +196,13 @@ class HttpsPolling:
         self._client = client
 
     async def fetch(self, revision: int) -> ConfigAnswer:
-        status, body = await _call(self._client, "GET", f"/api/v1/agent/config?revision={revision}")
-        _check_session(status, body)
+        status, body = await self._call("GET", f"config?revision={revision}")
         if status != 200:
             raise Unreachable(_refusal(status, body))
         return _decode(body, ConfigAnswer)
 
     async def report(self, heartbeat: Heartbeat) -> Ack | Refused:
-        status, body = await _call(self._client, "POST", "/api/v1/agent/heartbeat", encode(heartbeat))
-        _check_session(status, body)
+        status, body = await self._call("POST", "heartbeat", encode(heartbeat))
         if status == 200:
             return _decode(body, Ack)
         if 400 <= status < 500 and status not in (403, 404, 407, 429):
@@ -213,18 +211,25 @@ class HttpsPolling:
         raise Unreachable(_refusal(status, body))
 
     async def tell(self, outcome: Applied) -> None:
-        status, body = await _call(self._client, "POST", "/api/v1/agent/applied", encode(outcome))
-        _check_session(status, body)
+        status, body = await self._call("POST", "applied", encode(outcome))
         if status >= 300:
             raise Unreachable(_refusal(status, body))
 
     async def rekey(self, made: Rekey) -> None:
-        status, body = await _call(self._client, "POST", "/api/v1/agent/rekey", encode(made))
-        _check_session(status, body)
+        status, body = await self._call("POST", "rekey", encode(made))
         if status >= 500:
             raise Unreachable(_refusal(status, body))
         if status >= 300:
             log.warning("message refused", detail=_refusal(status, body))
+
+    async def _call(self, method: str, name: str, body: bytes | None = None) -> tuple[int, bytes]:
+        presented = self._client.headers.get("Authorization")
+        status, answer = await _call(self._client, method, f"/api/v1/agent/{name}", body)
+        if status == 401 and self._client.headers.get("Authorization") != presented:
+            # Two requests were under way, and the other one brought a fresh token, which ended this one's.
+            raise Unreachable("the session token was renewed meanwhile")
+        _check_session(status, answer)
+        return status, answer
 
 
 def _client(
