@@ -16,11 +16,13 @@ from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application import networks, peers
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import Enrolled, EnrollmentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
 from isthmus.server.main import Fanout
 from isthmus.server.ports import Store
@@ -84,7 +86,9 @@ class Backend:
         fanout = Fanout()
         fanout.members = [self.mesh, self.agents, self.heard]
         self.networks = NetworkService(store, self.clock, self.ids, fanout)
-        self.peers = PeerService(store, self.clock, self.ids, fanout, FileVault(folder / "vault.key"))
+        vault = FileVault(folder / "vault.key")
+        self.peers = PeerService(store, self.clock, self.ids, fanout, vault)
+        self.bulk = BulkService(store, self.clock, fanout, PeerSteps(self.ids, vault))
         self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout)
         self.accounts = AccountService(store, self.clock, self.ids, Argon2Passwords())
         self.denials = DenialService(store, self.clock)

@@ -38,6 +38,7 @@ def create(
     additional_allowed_ips: Annotated[list[str] | None, options.ALLOWED_IPS] = None,
     owner: Annotated[str | None, options.OWNER] = None,
     label: Annotated[list[str] | None, options.LABEL] = None,
+    group: Annotated[list[str] | None, options.GROUP] = None,
     token_lifetime: Annotated[int | None, options.LIFETIME] = None,
     output: Annotated[Path | None, options.OUTPUT] = None,
     force: Annotated[bool, options.REPLACE] = False,
@@ -59,6 +60,7 @@ def create(
         "additional_allowed_ips": additional_allowed_ips or [],
         "owner": owner,
         "labels": with_labels({}, label or []),
+        "groups": group or [],
         "token_lifetime": token_lifetime,
     }
     path = f"/networks/{network_id(session.api, network)}/peers"
@@ -89,6 +91,8 @@ def list_all(
     enrolled: Annotated[
         bool | None, typer.Option("--enrolled/--not-enrolled", help="Only peers that have, or have not, enrolled.")
     ] = None,
+    group: Annotated[str | None, options.IN_GROUP] = None,
+    label: Annotated[list[str] | None, options.WITH_LABEL] = None,
 ) -> None:
     """List peers: address, endpoint, last handshake, and the revision applied of the one desired."""
     query = {
@@ -96,6 +100,8 @@ def list_all(
         "kind": kind and str(kind),
         "search": search,
         "enrolled": None if enrolled is None else str(enrolled).lower(),
+        "group": group,
+        "label": label or None,
     }
     peers = session.api.items("/peers", query)
     page = {"items": peers, "next": None}
@@ -131,6 +137,9 @@ def update(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a label; KEY= takes it away.")
     ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="All its groups, one option each; '' for none.")
+    ] = None,
 ) -> None:
     """Change a peer; its host and all others follow by themselves. What is not given stays as it is."""
     path = peer_path(session.api, name, network)
@@ -147,6 +156,8 @@ def update(
     change: dict[str, Any] = {key: value if value != "" else None for key, value in given.items() if value is not None}
     if additional_allowed_ips:
         change["additional_allowed_ips"] = [cidr for cidr in additional_allowed_ips if cidr]
+    if group:
+        change["groups"] = [name for name in group if name]
     if label:
         change["labels"] = with_labels(present.body["labels"], label)
     if not change:

@@ -27,11 +27,13 @@ from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
@@ -139,6 +141,7 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
         peers=PeerService(store, clock, ids, fanout, vault),
+        bulk=BulkService(store, clock, fanout, PeerSteps(ids, vault)),
         enrollment=EnrollmentService(store, clock, ids, fanout),
         accounts=AccountService(store, clock, ids, Argon2Passwords()),
         agents=agents,

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, UserId
+from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, PublicKey, UserId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
@@ -20,6 +20,7 @@ from isthmus.server.records import (
     AuditRow,
     Change,
     Commit,
+    Group,
     Held,
     Holding,
     KeptKey,
@@ -64,6 +65,17 @@ class Peers(Protocol):
     async def count(self, network_id: NetworkId, kind: Kind | None = None) -> int: ...
     async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
         """Every range that a peer of the network offers, with the peer's id and name."""
+
+    async def named(self, network_id: NetworkId, names: Sequence[str]) -> list[Peer]:
+        """Those peers of the network that have one of the names."""
+
+    async def with_keys(self, keys: Sequence[PublicKey]) -> set[PublicKey]:
+        """Which of the keys some peer of the backend has."""
+
+    async def groups(
+        self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
+    ) -> list[Group]:
+        """Groups of one network or of all, in order of network and name, those up to `after` left out."""
 
     async def add(self, peer: Peer) -> None:
         """Raises `NameTaken` or `KeyTaken`."""

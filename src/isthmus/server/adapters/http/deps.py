@@ -11,6 +11,7 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import EnrollmentService
@@ -27,6 +28,7 @@ class Services:
     store: Store
     networks: NetworkService
     peers: PeerService
+    bulk: BulkService
     enrollment: EnrollmentService
     accounts: AccountService
     agents: AgentService
