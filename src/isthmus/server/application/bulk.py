@@ -89,7 +89,8 @@ class BulkRefused(Refusal):
 
     def __str__(self) -> str:
         some = "at least " if self.left_out else ""
-        return f"{some}{len(self.errors)} operations cannot be done; nothing was changed"
+        operations = "operation" if len(self.errors) == 1 else "operations"
+        return f"{some}{len(self.errors)} {operations} cannot be done; nothing was changed"
 
 
 class BulkService:
