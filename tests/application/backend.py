@@ -20,6 +20,7 @@ from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import Enrolled, EnrollmentService
+from isthmus.server.application.history import HistoryService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peer_steps import PeerSteps
@@ -92,6 +93,7 @@ class Backend:
         self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout)
         self.accounts = AccountService(store, self.clock, self.ids, Argon2Passwords())
         self.denials = DenialService(store, self.clock)
+        self.history = HistoryService(store, self.clock, fanout, keep=10_000)
 
     async def prepare(self) -> None:
         """What the first start of a server does for its networks."""

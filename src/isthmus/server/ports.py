@@ -160,6 +160,16 @@ class Journal(Protocol):
 
     async def append(self, change: Change) -> None: ...
     async def changes(self, network_id: NetworkId, after: int, limit: int = 100) -> list[Change]: ...
+    async def latest(self, network_id: NetworkId, revision: int) -> list[Change]:
+        """Of each peer the last change up to `revision`, of the network itself the last of each event, in order."""
+
+    async def history_begins(self, network_id: NetworkId) -> int:
+        """The first revision whose state can be known; above the present one where none can."""
+
+    async def set_history_begins(self, network_id: NetworkId, revision: int) -> None: ...
+    async def forget(self, network_id: NetworkId, revision: int, most: int) -> int:
+        """Delete at most so many changes that no state at `revision` or later needs; returns how many it were."""
+
     async def audit(self, entries: Iterable[AuditEntry]) -> None: ...
     async def audit_page(self, limit: int, after: int | None = None) -> list[AuditRow]:
         """Rows newest first; with `after`, those older than that number."""

@@ -15,8 +15,9 @@ from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.server.application import addressing
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
+from isthmus.server.application.revisions import log_network
 from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
-from isthmus.server.records import Change, Commit, Held, Holding, Page
+from isthmus.server.records import Commit, Held, Holding, Page
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -78,9 +79,7 @@ class NetworkService:
             await tx.networks.add(network)
             for cidr in network.cidrs:
                 await tx.holdings.reset_free(network.id, 4 if cidr.version == 4 else 6, ipam.free_ranges(cidr, []))
-            await tx.journal.append(
-                Change(network.id, network.revision, "network.created", network.id, Audience.EVERYONE, now)
-            )
+            await log_network(tx, network, "network.created", now)
             await tx.journal.audit([caller.did("network.create", network.id, now, name=network.name)])
             sized = Sized(network, await addressing.capacity(tx, network))
         self._listeners.changed(Commit(network.id, network, reload=True))
@@ -133,9 +132,9 @@ class NetworkService:
             if after != before:
                 after = replace(after.advanced(jumps=True, shared=True), version=before.version + 1)
                 await tx.networks.save(after)
-                await tx.journal.append(
-                    Change(after.id, after.revision, "network.changed", after.id, Audience.EVERYONE, now)
-                )
+                moved = await tx.peers.of_network(network_id) if _moves(before, after) else None
+                event = "network.changed" if moved is None else "network.renumbered"
+                await log_network(tx, after, event, now, renumbered=moved)
             await tx.journal.audit([caller.did("network.update", network_id, now, fields=named_fields(update))])
             sized = Sized(after, await addressing.capacity(tx, after))
         if after != before:
