@@ -25,6 +25,7 @@ from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.templates import TemplateService
 from isthmus.server.main import Fanout
 from isthmus.server.ports import Store
 from isthmus.server.records import AuditEntry, Change, Commit, Page
@@ -93,6 +94,7 @@ class Backend:
         self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout)
         self.accounts = AccountService(store, self.clock, self.ids, Argon2Passwords())
         self.denials = DenialService(store, self.clock)
+        self.templates = TemplateService(store, self.clock, self.ids)
         self.history = HistoryService(store, self.clock, fanout, keep=10_000)
 
     async def prepare(self) -> None:

@@ -29,10 +29,11 @@ def create(
     mtu: Annotated[int | None, options.MTU] = None,
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    template: Annotated[str | None, typer.Option(metavar="NAME", help="Takes what is not given from it.")] = None,
 ) -> None:
     """Create a network. An IPv6 /64 comes with it."""
     given = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
-    given |= {"listen_port": listen_port, "keepalive": keepalive}
+    given |= {"listen_port": listen_port, "keepalive": keepalive, "template": template}
     session.show(session.api.post("/networks", without_none(given)), details)
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import bulk, options, peer_text
+from isthmus.cli import bulk, config_history, options, peer_text
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
@@ -231,4 +231,4 @@ def show_config(session: Session, config: dict[str, Any], where: Handout) -> Non
         session.show(config, str)
 
 
-app.registered_commands += bulk.app.registered_commands
+app.registered_commands += [*bulk.app.registered_commands, *config_history.app.registered_commands]

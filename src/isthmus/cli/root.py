@@ -18,6 +18,7 @@ COMMANDS = {
     "whoami": ("account:whoami_app", "Show who you are to the server."),
     "password": ("password:app", "Change your password, or reset a lost one."),
     "network": ("networks:app", "Networks: their CIDRs, settings and addresses."),
+    "template": ("templates:app", "Settings for new networks, under a name."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "group": ("groups:app", "Groups of peers."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),

@@ -31,10 +31,12 @@ from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.history import HistoryService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.templates import TemplateService
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
@@ -43,6 +45,7 @@ from isthmus.server.settings import Settings, SettingsRefused, listen_address, l
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 1.0
+PRUNE_SECONDS = 60.0
 
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
@@ -124,7 +127,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     gc.freeze()
     greet(settings, password)
     stop = stop_event()
-    async with flushing(services.agents):
+    async with flushing(services.agents), pruning(services.history):
         await serve(app, listeners, stop, hub.close_all)
     log.info("stopped")
 
@@ -141,6 +144,8 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
         peers=PeerService(store, clock, ids, fanout, vault),
+        history=HistoryService(store, clock, fanout, settings.history_revisions),
+        templates=TemplateService(store, clock, ids),
         bulk=BulkService(store, clock, fanout, PeerSteps(ids, vault)),
         enrollment=EnrollmentService(store, clock, ids, fanout),
         accounts=AccountService(store, clock, ids, Argon2Passwords()),
@@ -156,7 +161,9 @@ async def first_start(store: Store, services: Services) -> str | None:
     async with store.transaction() as tx:
         if await tx.backend.ula() is None:
             await tx.backend.set_ula(ula_prefix(secrets.randbits(40)))
-    return await services.accounts.first_admin(Caller("local", "start", scopes=ALL_SCOPES))
+    starting = Caller("local", "start", scopes=ALL_SCOPES)
+    await services.history.begin(starting)
+    return await services.accounts.first_admin(starting)
 
 
 @contextlib.asynccontextmanager
@@ -180,6 +187,28 @@ async def flushing(agents: AgentService) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await agents.flush()
+
+
+@contextlib.asynccontextmanager
+async def pruning(history: HistoryService) -> AsyncIterator[None]:
+    """Keep the history of configs within its bound, with a look at it once a minute."""
+
+    async def loop() -> None:
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            try:
+                await history.prune()
+            except StoreUnavailable as error:
+                log.error("old revisions could not be removed", error=str(error))
+            except Exception as error:  # what broke for one network must not end it for all times
+                log.error("removing old revisions broke", exc_info=error)
+
+    task = asyncio.create_task(loop())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def stop_event() -> asyncio.Event:

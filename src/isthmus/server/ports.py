@@ -9,11 +9,12 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, PublicKey, UserId
+from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, PublicKey, TemplateId, UserId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
+from isthmus.domain.mesh.template import Template
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -181,6 +182,24 @@ class KeptKeys(Protocol):
     async def delete(self, peer_id: PeerId) -> None: ...
 
 
+class Templates(Protocol):
+    async def get(self, template_id: TemplateId) -> Template:
+        """Raises `NotFound`."""
+
+    async def lock(self, template_id: TemplateId) -> Template:
+        """The same, and nobody else changes it until this transaction ends. Raises `NotFound`."""
+
+    async def page(self, page: Page, name: str | None = None) -> list[Template]: ...
+    async def add(self, template: Template) -> None:
+        """Raises `TemplateNameTaken`."""
+
+    async def save(self, template: Template) -> None:
+        """Raises `TemplateNameTaken` or `NotFound`."""
+
+    async def delete(self, template_id: TemplateId) -> None:
+        """Raises `NotFound`."""
+
+
 class BackendFacts(Protocol):
     async def ula(self) -> IPv6Network | None:
         """The backend's /48, None before the first start."""
@@ -207,6 +226,8 @@ class Transaction(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def journal(self) -> Journal: ...
+    @property
+    def templates(self) -> Templates: ...
     @property
     def kept_keys(self) -> KeptKeys: ...
     @property
@@ -245,6 +266,10 @@ class NameTaken(Conflict):
 
 class KeyTaken(Conflict):
     """Another peer of the backend has that public key."""
+
+
+class TemplateNameTaken(Conflict):
+    """Another template has that name."""
 
 
 class Clock(Protocol):

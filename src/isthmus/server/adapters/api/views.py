@@ -160,6 +160,7 @@ class NetworkBody(Body):
     mtu: Annotated[int, Field(ge=1280, le=9000)] = 1420
     listen_port: Annotated[int, Field(ge=1, le=65535)] = 51820
     keepalive: Annotated[int, Field(ge=0, le=65535, description="seconds, 0 = off")] = 25
+    template: Annotated[Name | None, Field(description="takes what is left out here from this template")] = None
 
 
 class NetworkPatch(Body):

@@ -15,8 +15,10 @@ from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.history import HistoryService
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.templates import TemplateService
 from isthmus.server.ports import Presence, Store
 from isthmus.server.records import Page
 
@@ -29,6 +31,8 @@ class Services:
     networks: NetworkService
     peers: PeerService
     bulk: BulkService
+    history: HistoryService
+    templates: TemplateService
     enrollment: EnrollmentService
     accounts: AccountService
     agents: AgentService

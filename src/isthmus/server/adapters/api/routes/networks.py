@@ -11,6 +11,7 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import parse_text
+from isthmus.domain.mesh.template import Sources, Template
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
@@ -42,8 +43,14 @@ async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> 
 @router.post("/networks", operation_id="createNetwork", status_code=201)
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
+    sources = Sources()
+    if body.template is not None:
+        template = await calls.templates.named(body.template)
+        body, sources = _filled(body, template), template.sources
     settings = Settings(body.mtu, body.listen_port, body.keepalive)
-    sized = await calls.networks.create(by, Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings))
+    sized = await calls.networks.create(
+        by, Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, sources)
+    )
     return _shown(sized, response)
 
 
@@ -120,6 +127,11 @@ async def reserve(network_id: UUID, body: ReservationBody, calls: Calls, by: By)
 async def unreserve(network_id: UUID, address: str, calls: Calls, by: By) -> None:
     """Let a reserved address be handed out again."""
     await calls.networks.unreserve(by, NetworkId(network_id), parse_address(address, "/address"))
+
+
+def _filled(body: NetworkBody, template: Template) -> NetworkBody:
+    """`body` with what it left out as the template has it."""
+    return NetworkBody.model_validate(template.of_network | body.model_dump(mode="json", exclude_unset=True))
 
 
 def _shown(sized: Sized, response: Response) -> NetworkView:
