@@ -159,6 +159,10 @@ def _cell(row: Row, name: str) -> str:
         return NONE if row["action"] == Action.UPDATE else ""
     parts = [f"{key}={each}" for key, each in value.items()] if isinstance(value, dict) else value
     cell = BETWEEN.join(parts) if isinstance(parts, list) else str(parts)
-    if _value(name, cell.strip()) != value:
+    try:
+        is_kept = _value(name, cell.strip()) == value
+    except ValueError:
+        is_kept = False
+    if not is_kept:
         raise Failure(f"{name} of {row['name']} has no place in a CSV", "export with --format json")
     return cell

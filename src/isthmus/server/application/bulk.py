@@ -11,6 +11,7 @@ from isthmus.domain.errors import InvalidValue, NotFound, Refusal
 from isthmus.domain.ids import NetworkId, PublicKey
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
+from isthmus.server.application.addressing import give_back_expired
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.patch import Unset
@@ -160,6 +161,7 @@ class Work:
 
     async def do(self, operations: Sequence[Operation]) -> None:
         await self._look_around(operations)
+        await give_back_expired(self.tx, self.network.id, self.now)
         errors: list[RowError] = []
         for index, operation in enumerate(operations):
             try:

@@ -89,11 +89,12 @@ class PeerSteps:
         self._vault = vault
 
     async def create(self, tx: Transaction, network: Network, draft: Draft, now: datetime) -> Made:
+        """A new peer; the caller has given back the addresses whose quarantine is over."""
         check_lifetime(draft.token_lifetime)
         private = PrivateKey.generate() if draft.kind is Kind.STATIC and draft.public_key is None else None
         drafted = await self._drafted(tx, network, draft, private, now)
         # Last of all that may be refused: what is valid by itself gets an address.
-        drafted = replace(drafted, addresses=await addressing.allocate(tx, network, drafted.id, now, draft.wanted))
+        drafted = replace(drafted, addresses=await addressing.allocate(tx, network, drafted.id, draft.wanted))
         commit = await advance(tx, network, Step("peer.created", drafted.id, None, drafted), now)
         (peer,) = commit.changed
         with unique():

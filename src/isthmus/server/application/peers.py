@@ -8,6 +8,7 @@ from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh.enrollment import LIFETIME, EnrollmentToken, check_lifetime
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
+from isthmus.server.application.addressing import give_back_expired
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.peer_steps import Draft, Issued, PeerSteps, Update, issue, unique
@@ -41,7 +42,9 @@ class PeerService:
     async def create(self, caller: Caller, network_id: NetworkId, draft: Draft) -> Created:
         now = self._clock.now()
         async with self._store.transaction() as tx:
-            made = await self._steps.create(tx, await tx.networks.lock(network_id), draft, now)
+            network = await tx.networks.lock(network_id)
+            await give_back_expired(tx, network_id, now)
+            made = await self._steps.create(tx, network, draft, now)
             peer, network, config = made.peer, made.commit.at, None
             if made.token is None:
                 config = rendered(network, await tx.peers.in_every_config(network_id), peer, made.private)
