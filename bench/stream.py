@@ -6,12 +6,13 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 
+from isthmus.agent.deltas import applied
 from isthmus.protocol import agent as wire
 
 OPEN_SECONDS = 60.0
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 # Every message starts with its type, and those that matter here go on with a revision or a nonce.
-START = re.compile(rb'\{"type":"(\w+)"(?:,"(?:revision|nonce)":"?([^",}]+))?')
+START = re.compile(rb'\{"type":"(\w+)"(?:,"from":\d+)?(?:,"(?:revision|nonce|to)":"?([^",}]+))?')
 UPGRADE = (
     "GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\nConnection: Upgrade\r\n"
     "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
@@ -46,7 +47,7 @@ class Gate:
 
 
 class Stream(asyncio.Protocol):
-    """One agent's connection. `received` counts bytes of frames, `config` is the last message with a revision."""
+    """One agent's connection. `received` counts bytes of frames; `deltas` came after the snapshot in `config`."""
 
     def __init__(self, token: str, has: int | None = None) -> None:
         path = "/api/v1/agent/stream" + ("" if has is None else f"?revision={has}")
@@ -59,6 +60,7 @@ class Stream(asyncio.Protocol):
         self.revision = -1
         self.nonce = ""
         self.config = b""
+        self.deltas: list[bytes] = []
         self.received = 0
         self.snapshots = 0
         self.on_ack: Callable[[Stream], None] | None = None
@@ -149,7 +151,7 @@ class Stream(asyncio.Protocol):
             self.nonce = value.decode()
             if self.on_ack is not None:
                 self.on_ack(self)
-        elif kind in {b"snapshot", b"unchanged"}:
+        elif kind in {b"snapshot", b"unchanged", b"delta"}:
             self._take_config(kind, int(value), message)
         elif kind == b"hello":
             self.nonce = value.decode()
@@ -157,8 +159,13 @@ class Stream(asyncio.Protocol):
             raise StreamFailed(f"an unexpected message: {message[:200]!r}")
 
     def _take_config(self, kind: bytes, revision: int, message: bytes) -> None:
-        self.snapshots += kind == b"snapshot"
-        self.revision, self.config = revision, message
+        self.revision = revision
+        if kind == b"snapshot":
+            self.snapshots += 1
+            self.config = message
+            self.deltas.clear()
+        elif kind == b"delta":
+            self.deltas.append(message)
         if self._wanted is not None and revision >= self._wanted[0]:
             gate, self._wanted = self._wanted[1], None
             gate.arrived()
@@ -173,12 +180,16 @@ class Stream(asyncio.Protocol):
         return len(frame)
 
 
-def snapshot_of(stream: Stream) -> wire.Snapshot:
-    """The config that the stream was sent last, decoded as an agent would."""
+def config_of(stream: Stream) -> wire.Config:
+    """The config that the stream's agent has by now, decoded and put together as an agent does."""
     message = wire.decode_from_server(stream.config)
     if not isinstance(message, wire.Snapshot):
-        raise StreamFailed(f"the last message was no snapshot but {type(message).__name__}")
-    return message
+        raise StreamFailed(f"no snapshot came first but {type(message).__name__}")
+    config = message.config
+    for each in map(wire.decode_from_server, stream.deltas):
+        if isinstance(each, wire.Delta):
+            config = applied(config, each)
+    return config
 
 
 def expect_all(streams: Iterable[Stream], revision: int) -> Gate:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from bench.measure import Goal, Row, Size
 from bench.mesh import Mesh, connected
 from bench.server import running
-from bench.stream import Stream, expect_all, snapshot_of
+from bench.stream import Stream, config_of, expect_all
 
 # Further apart than the pause that a stream makes after a message, so that no round waits for the one before.
 APART_SECONDS = 0.1
@@ -42,7 +42,7 @@ async def measured(size: Size) -> AsyncIterator[Row]:
                 await mesh.create(draft)
 
             created = await _repeated(mesh, streams, jump, create, rounds)
-            listed = {neighbour.public_key for neighbour in snapshot_of(jump[0]).config.neighbours}
+            listed = {neighbour.public_key for neighbour in config_of(jump[0]).neighbours}
             if not listed.issuperset(keys):
                 raise AssertionError("the jump peer lacks a peer that was created")
 
@@ -50,7 +50,7 @@ async def measured(size: Size) -> AsyncIterator[Row]:
                 await mesh.patch(gateway, additional_allowed_ips=[OFFER.format(number)])
 
             offered = await _repeated(mesh, streams, streams, offer, rounds)
-            if OFFER.format(rounds - 1) not in snapshot_of(streams[-1]).config.routes:
+            if OFFER.format(rounds - 1) not in config_of(streams[-1]).routes:
                 raise AssertionError("the last agent lacks the range that was offered")
 
             async def move(number: int) -> None:

@@ -102,17 +102,18 @@ async def test_a_change_reaches_those_whom_it_concerns_and_nobody_else(server: S
     async with gw.stream() as hub, member.stream() as own, quiet.stream() as other, stranger.stream() as far:
         for stream in (hub, own, other, far):
             await stream.next_of(wire.Snapshot)
-        admin.patch(f"/peers/{member.peer_id}", json={"isolated": True}).raise_for_status()
+        admin.patch(f"/peers/{member.peer_id}", json={"full_encapsulation": True}).raise_for_status()
         desired = admin.get(f"/peers/{member.peer_id}").json()["desired_revision"]
         async with asyncio.timeout(SOON):
-            assert (await hub.next_of(wire.Snapshot)).revision == desired
+            change = await hub.next_of(wire.Delta)
+            assert (change.to, [each.encapsulated for each in change.upsert]) == (desired, [True])
             assert (await own.next_of(wire.Snapshot)).revision == desired
         assert await silent(other)
         assert await silent(far)
         admin.patch(f"/networks/{network['id']}", json={"mtu": 1380}).raise_for_status()
         async with asyncio.timeout(SOON):
             for stream in (hub, own, other):
-                assert (await stream.next_of(wire.Snapshot)).config.mtu == 1380
+                assert (await stream.next_of(wire.Delta)).frame.mtu == 1380
         assert await silent(far)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from isthmus.agent.deltas import applied
 from isthmus.domain.errors import Refusal
 from isthmus.domain.ids import PeerId
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer, desired_revision
 from isthmus.domain.mesh.tunnel import tunnel_for
 from isthmus.protocol import agent as wire
@@ -23,7 +24,9 @@ from isthmus.server.records import Commit
 from tests.application.backend import ADA, BOTH_DATABASES, Backend
 
 Configs = dict[PeerId, Any]
-STEPS = 120
+# Two walks on each run make 2,000 operations and more.
+STEPS = 1_000
+MOST_PEERS = 14
 RANGES = [f"192.168.{number}.0/24" for number in range(4)]
 
 
@@ -31,7 +34,8 @@ async def naive(backend: Backend, network: Network) -> tuple[list[Peer], Configs
     """Every peer's config, computed from all rows of the store."""
     everyone = await backend.peers_of(network.id)
     return everyone, {
-        peer.id: as_json(to_wire.config(network, peer, tunnel_for(network, everyone, peer))) for peer in everyone
+        peer.id: normal(as_json(to_wire.config(network, peer, tunnel_for(network, everyone, peer))))
+        for peer in everyone
     }
 
 
@@ -39,10 +43,47 @@ def as_json(config: wire.Config | None) -> Any:
     return msgspec.json.decode(wire.encode(config))
 
 
+def normal(config: Any) -> Any:
+    """A config as JSON, with its neighbours in one order; that of the jump peers among them counts and is kept."""
+    others = [each for each in config["neighbours"] if each["public_key"] != config["public_key"]]
+    ways = [each for each in others if each.get("role") in {"primary", "standby"}]
+    rest = sorted((each for each in others if each not in ways), key=lambda each: str(each["public_key"]))
+    return config | {"neighbours": [*ways, *rest]}
+
+
 async def remembered(backend: Backend, peer: Peer) -> tuple[int, Any]:
     """The revision and config that the peer's agent is sent, as JSON says it."""
-    revision, config = await backend.agents.config(peer.id, None)
-    return revision, as_json(config)
+    news = await backend.agents.news(peer.id, None)
+    return news.revision, normal(as_json(news.config))
+
+
+class Follower:
+    """An agent that keeps the config it was sent, and is told what is new now and then."""
+
+    def __init__(self, peer_id: PeerId) -> None:
+        self._peer_id = peer_id
+        self._revision = 0
+        self._config: wire.Config | None = None
+        self.deltas = 0
+
+    async def catch_up(self, backend: Backend) -> Any:
+        """The config it has in the end, as JSON says it."""
+        news = await backend.agents.news(self._peer_id, self._revision)
+        if news.config is not None:
+            self._config = msgspec.json.decode(wire.encode(news.config), type=wire.Config)
+        elif news.delta is not None:
+            delta = wire.decode_from_server(news.delta)
+            assert isinstance(delta, wire.Delta)
+            assert self._config is not None
+            assert delta.from_ <= self._revision < delta.to == news.revision
+            self._config = applied(self._config, delta)
+            # Said twice, it changes nothing.
+            assert normal(as_json(applied(self._config, delta))) == normal(as_json(self._config))
+            self.deltas += 1
+        else:
+            assert news.revision == self._revision
+        self._revision = news.revision
+        return normal(as_json(self._config))
 
 
 def concerned(commit: Commit, everyone: list[Peer]) -> set[PeerId]:
@@ -64,7 +105,8 @@ class Walk:
 
     async def step(self) -> None:
         everyone = await self._backend.peers_of(self._network_id)
-        does: list[Callable[[list[Peer]], Awaitable[object]]] = [self._create, self._create, self._enroll, self._enroll]
+        does: list[Callable[[list[Peer]], Awaitable[object]]] = [self._enroll, self._enroll]
+        does += [self._delete] * 3 if len(everyone) >= MOST_PEERS else [self._create] * 3
         if everyone:
             does += [self._change, self._change, self._change, self._delete, self._regenerate, self._change_network]
         try:
@@ -121,6 +163,7 @@ class Walk:
             [
                 networks.Update(mtu=1280 + self._made),
                 networks.Update(keepalive=self._random.choice([0, 25])),
+                networks.Update(direct_paths=self._random.choice(list(DirectPaths))),
                 networks.Update(name=f"office-{self._made}"),
                 networks.Update(cidr_v4=cidr, force=True),
             ]
@@ -135,6 +178,9 @@ async def test_memory_equals_the_naive_recompute_and_everyone_whose_config_chang
     network = await backend.network()
     other = await backend.network("lab", "10.99.0.0/24")
     stranger = await backend.enrolled(other, "stranger")
+    followers: dict[PeerId, Follower] = {}
+    chance = random.Random(seed)
+    deltas = 0
     walk = Walk(backend, network, seed)
     everyone, before = await naive(backend, network)
     desired: dict[PeerId, int] = {}
@@ -154,9 +200,18 @@ async def test_memory_equals_the_naive_recompute_and_everyone_whose_config_chang
                 assert peer.id in told, f"{peer.name} was not told"
                 assert revision > desired[peer.id], f"{peer.name} would take its old config for the present one"
             desired[peer.id] = revision
+            follower = followers.setdefault(peer.id, Follower(peer.id))
+            if chance.random() < 0.3:
+                assert await follower.catch_up(backend) == after[peer.id], peer.name
+        gone = followers.keys() - {peer.id for peer in everyone}
+        deltas += sum(followers.pop(peer_id).deltas for peer_id in gone)
+        if chance.random() < 0.01:
+            backend.mesh.changed(Commit(network.id, network, reload=True))
         assert stranger.id not in told
         before = after
+    deltas += sum(follower.deltas for follower in followers.values())
     assert changed_steps > STEPS // 2, "the walk changed too little to prove anything"
+    assert deltas > STEPS, "too few deltas were sent to prove anything"
 
 
 @pytest.mark.case("SEED-083")

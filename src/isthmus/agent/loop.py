@@ -88,6 +88,10 @@ class Agent:
             answer = await server.fetch(self._worker.applier.revision)
             if answer.config is not None:
                 self._worker.take(answer.revision, answer.config)
+            elif answer.delta is not None and not self._worker.take_delta(answer.delta):
+                whole = await server.fetch(0)
+                if whole.config is not None:
+                    self._worker.take(whole.revision, whole.config)
             await self._report(server, answer.nonce)
             self._reached("https")
             if time.monotonic() >= until:
@@ -154,6 +158,9 @@ class Conversation:
                 self._fresh(nonce)
             case wire.Snapshot(revision, config):
                 self._worker.take(revision, config)
+            case wire.Delta() as delta:
+                if not self._worker.take_delta(delta):
+                    await self._stream.send(wire.Resync())
             case wire.Unchanged(revision):
                 if revision != self._worker.applier.revision:
                     await self._stream.send(wire.Resync())

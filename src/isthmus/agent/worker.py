@@ -6,6 +6,7 @@ import time
 import structlog
 
 from isthmus.agent.apply import Applier
+from isthmus.agent.deltas import applied
 from isthmus.agent.errors import ToolFailed
 from isthmus.agent.pace import Pace
 from isthmus.agent.state import Applied
@@ -41,6 +42,14 @@ class Worker:
             return
         self._wanted = Applied(revision, config)
         self._changed.set()
+
+    def take_delta(self, delta: wire.Delta) -> bool:
+        """Have a change of the newest config applied; False where it does not fit what is known here."""
+        if self._wanted is None or delta.from_ > self._wanted.revision:
+            return False
+        if delta.to > self._wanted.revision:
+            self.take(delta.to, applied(self._wanted.config, delta))
+        return True
 
     def recheck(self) -> None:
         """Something on the host changed: see whether the config is still true."""

@@ -36,6 +36,7 @@ CIDR = typer.Option("--cidr", metavar="CIDR", help="IPv4 range of the network.")
 DOMAIN = typer.Option(help="DNS domain of its peers.")
 MTU = typer.Option(help="MTU of the tunnels, in bytes.")
 LISTEN_PORT = typer.Option(help="UDP port of the jump peers.")
+DIRECT_PATHS = typer.Option(help="Do agents look for ways past the jump peers? auto: if they are 500 or fewer.")
 KEEPALIVE = typer.Option(help="Seconds between keepalives, 0 for none.")
 
 

@@ -86,7 +86,7 @@ def details(peer: Peer, now: datetime) -> str:
         ("id", peer["id"]),
         ("name", peer["name"]),
         ("network", peer["network"]["name"]),
-        ("kind", peer["kind"]),
+        ("kind", f"{peer['kind']}, {peer['role']}" if peer.get("role") else peer["kind"]),
         ("state", state_of(peer)),
         ("addresses", peer["addresses"]),
         ("endpoint", peer.get("endpoint")),

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import bulk, config_history, options, peer_text
+from isthmus.cli import bulk, config_history, options, path_text, peer_text
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
@@ -163,6 +163,16 @@ def update(
     if not change:
         raise Misuse("nothing to change was given", "isthmus peer update --help lists what can be")
     session.show(session.api.patch(path, change, present.etag), lambda each: peer_text.details(each, session.now))
+
+
+@command(app, "paths", "isthmus peer paths laptop --watch", options=LIST)
+def paths(
+    session: Session, name: Annotated[str, options.PEER], network: Annotated[str | None, options.OF_NETWORK] = None
+) -> None:
+    """Show how a peer reaches each other one: directly or through which jump peer, since when, how fast."""
+    found = session.api.items(f"{peer_path(session.api, name, network)}/paths")
+    page = {"items": found, "next": None}
+    session.show(page, lambda each: path_text.overview(each["items"], session.now, session.width))
 
 
 @command(app, "delete", "isthmus peer delete laptop")

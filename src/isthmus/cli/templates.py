@@ -12,6 +12,7 @@ from isthmus.cli.lookup import template_path
 from isthmus.cli.options import without_none
 from isthmus.cli.session import Session
 from isthmus.cli.text import Column, fields, minute, table
+from isthmus.domain.mesh.network import DirectPaths
 
 app = noun("Settings for new networks, under a name.")
 
@@ -28,13 +29,15 @@ def create(
     mtu: Annotated[int | None, options.MTU] = None,
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
     domain_suffix: Suffix = None,
     cidr_prefix: Prefix = None,
     cidr_pool: Pool = None,
 ) -> None:
     """Create a template. What is not given is left to the defaults."""
     given = {"name": name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
-    given |= {"domain_suffix": domain_suffix, "cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
+    given |= {"direct_paths": direct_paths and str(direct_paths), "domain_suffix": domain_suffix}
+    given |= {"cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
     session.show(session.api.post("/network-templates", without_none(given)), details)
 
 
@@ -59,6 +62,7 @@ def update(
     mtu: Annotated[int | None, options.MTU] = None,
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
     domain_suffix: Suffix = None,
     cidr_prefix: Prefix = None,
     cidr_pool: Pool = None,
@@ -68,7 +72,8 @@ def update(
 ) -> None:
     """Change a template. Networks that were made with it stay as they are."""
     given = {"name": new_name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
-    given |= {"domain_suffix": domain_suffix, "cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
+    given |= {"direct_paths": direct_paths and str(direct_paths), "domain_suffix": domain_suffix}
+    given |= {"cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
     change = without_none(given) | {setting.replace("-", "_"): None for setting in unset or ()}
     if not change:
         raise Misuse("nothing to change was given", "isthmus template update --help lists what can be")

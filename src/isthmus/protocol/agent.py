@@ -7,7 +7,7 @@ told apart by its `type`. Times are Unix seconds, durations seconds, sizes bytes
 from typing import Annotated
 
 import msgspec
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 VERSION = 1
 FEATURES = frozenset({"full-encapsulation", "forwarding"})
@@ -115,6 +115,21 @@ class Frame(Struct, frozen=True):
     requires: tuple[str, ...] = ()
 
 
+class Patch(Struct, frozen=True, omit_defaults=True):
+    """The fields of a frame that are others now; those that are left out stay as they are."""
+
+    network: str | UnsetType = UNSET
+    name: str | UnsetType = UNSET
+    addresses: tuple[str, ...] | UnsetType = UNSET
+    mtu: int | UnsetType = UNSET
+    listen_port: int | UnsetType | None = UNSET
+    routes: tuple[str, ...] | UnsetType = UNSET
+    public_key: str | UnsetType = UNSET
+    forwarding: Forwarding | UnsetType = UNSET
+    dns: Dns | UnsetType | None = UNSET
+    requires: tuple[str, ...] | UnsetType = UNSET
+
+
 class Config(Frame, frozen=True, kw_only=True):
     """One peer's whole interface. A neighbour with the peer's own key is the peer itself, and is passed over."""
 
@@ -140,15 +155,16 @@ class Snapshot(Struct, frozen=True, tag="snapshot"):
 class Delta(Struct, frozen=True, omit_defaults=True, tag="delta", rename={"from_": "from"}):
     """What makes a config of any revision in `from_` ≤ revision < `to` the one of revision `to`.
 
-    An agent that has `to` already has nothing to do; one that is older than `from_` asks for a snapshot. `upsert`
-    replaces neighbours by public key, `remove` names public keys that may not be there; `frame` replaces all else.
+    An agent that has `to` already has nothing to do; one that is older than `from_` asks for a snapshot. `remove` names
+    public keys to take out first, which may not be there; neighbours in `upsert` replace those with the same public
+    key, new ones stand last. The order of jump peers is that in which they are to be used.
     """
 
     from_: int
     to: int
     upsert: tuple[Neighbour, ...] = ()
     remove: tuple[str, ...] = ()
-    frame: Frame | None = None
+    frame: Patch = Patch()
 
 
 class Rotate(Struct, frozen=True, tag="rotate"):

@@ -30,13 +30,18 @@ from isthmus.server.application.agents import AgentService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.history import HistoryService
+from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.path_memory import PathMemory
+from isthmus.server.application.paths import PathService
 from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.templates import TemplateService
+from isthmus.server.background import Chore, repeating
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
@@ -45,6 +50,8 @@ from isthmus.server.settings import Settings, SettingsRefused, listen_address, l
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 1.0
+ENDPOINT_SECONDS = 0.25
+WATCH_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 
 
@@ -127,7 +134,12 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     gc.freeze()
     greet(settings, password)
     stop = stop_event()
-    async with flushing(services.agents), pruning(services.history):
+    chores = (
+        Chore("storing what agents reported of endpoints", ENDPOINT_SECONDS, services.endpoints.work),
+        Chore("the watch over jump peers", WATCH_SECONDS, services.jumps.work),
+        Chore("forgetting old revisions", PRUNE_SECONDS, services.history.prune),
+    )
+    async with flushing(services.agents), repeating(*chores):
         await serve(app, listeners, stop, hub.close_all)
     log.info("stopped")
 
@@ -138,7 +150,11 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
     mesh = MeshMemory(store)
     agents = AgentService(store, clock, mesh)
     hub = StreamHub(agents, mesh)
-    fanout.members = [mesh, agents, hub]
+    paths = PathMemory(clock)
+    endpoints = EndpointService(store, clock, fanout, mesh, paths)
+    # In this order: who sees what is news compares it with what is in memory.
+    agents.on_beat += [endpoints.take, paths.take]
+    fanout.members = [mesh, agents, paths, endpoints, hub]
     vault = FileVault(settings.data_dir / "vault.key")
     services = Services(
         store=store,
@@ -152,6 +168,9 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
         agents=agents,
         denials=DenialService(store, clock),
         presence=hub,
+        paths=PathService(store, paths),
+        endpoints=endpoints,
+        jumps=JumpWatch(store, clock, fanout, mesh, paths),
     )
     return services, hub
 
@@ -187,28 +206,6 @@ async def flushing(agents: AgentService) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await agents.flush()
-
-
-@contextlib.asynccontextmanager
-async def pruning(history: HistoryService) -> AsyncIterator[None]:
-    """Keep the history of configs within its bound, with a look at it once a minute."""
-
-    async def loop() -> None:
-        while True:
-            await asyncio.sleep(PRUNE_SECONDS)
-            try:
-                await history.prune()
-            except StoreUnavailable as error:
-                log.error("old revisions could not be removed", error=str(error))
-            except Exception as error:  # what broke for one network must not end it for all times
-                log.error("removing old revisions broke", exc_info=error)
-
-    task = asyncio.create_task(loop())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def stop_event() -> asyncio.Event:

@@ -149,7 +149,9 @@ def _said_to(peer: Peer | None) -> _Said:
         peer.full_encapsulation,
     )
     as_jump = (jumps, peer.endpoint) if peer.is_jump else None
-    directly = (jumps, peer.direct_endpoints) if peer.has_direct_paths else None
+    directly = None
+    if peer.has_direct_paths:
+        directly = (peer.public_key, peer.name, peer.addresses, peer.offers, peer.direct_endpoints)
     return _Said(jumps, as_jump, directly, peer.offers)
 
 

@@ -1,6 +1,6 @@
 """Agents' calls: who is asking, which config is theirs, and what their reports change."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,10 +9,14 @@ from isthmus.domain.ids import PeerId, PublicKey
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import secrets
-from isthmus.server.application.mesh import MeshMemory, NetworkMemory
+from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.network_memory import NetworkMemory, News
 from isthmus.server.application.sessions import SessionMemory
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
+
+# Called with each heartbeat that counted, in its path: it may note something, and neither wait nor fail.
+OnBeat = Callable[[NetworkMemory, Peer, wire.Heartbeat], None]
 
 
 class AgentService:
@@ -27,6 +31,7 @@ class AgentService:
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
         self._nonces: dict[PeerId, str] = {}
+        self.on_beat: list[OnBeat] = []
 
     async def authenticate(self, session_token: str) -> PeerId:
         """The peer of a session. Raises `Unauthenticated`, which an agent takes for the end of its session."""
@@ -45,11 +50,15 @@ class AgentService:
         memory, peer = await self._around(peer_id)
         return memory.desired(peer)
 
-    async def config(self, peer_id: PeerId, has: int | None) -> tuple[int, wire.Config | None]:
-        """The revision that the peer should have, and its config unless it `has` that one."""
+    async def news(self, peer_id: PeerId, has: int | None) -> News:
+        """What brings the peer's agent, which `has` a revision or none, to the one it should have."""
         memory, peer = await self._around(peer_id)
-        desired = memory.desired(peer)
-        return desired, None if has == desired else memory.config(peer)
+        return memory.news(peer, has)
+
+    def news_at_hand(self, peer_id: PeerId, has: int | None) -> News | None:
+        """The same, where it needs no reading; None where it does."""
+        known = self._mesh.at_hand(peer_id)
+        return None if known is None else known[0].news(known[1], has)
 
     async def heartbeat(self, peer_id: PeerId, beat: wire.Heartbeat) -> str:
         """Take a report over and return the next nonce. Raises `ReplayDetected`, with nothing changed.
@@ -70,6 +79,8 @@ class AgentService:
         self._put(status)
         if peer.is_jump:
             await self._observe(memory, beat.peers)
+        for noted in self.on_beat:
+            noted(memory, peer, beat)
         return self.fresh_nonce(peer_id)
 
     async def _observe(self, memory: NetworkMemory, reports: Iterable[wire.PeerReport]) -> None:

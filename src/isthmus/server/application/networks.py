@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from isthmus.domain.addresses import IPAddress, IPNetwork, overlap
 from isthmus.domain.errors import InvalidValue, PreconditionFailed, TransitionNotAllowed
-from isthmus.domain.ids import NetworkId
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh import ipam
 from isthmus.domain.mesh import network as rules
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.domain.mesh.template import POOL, Sources
 from isthmus.server.application import addressing
@@ -35,6 +35,7 @@ class Draft:
     cidr_v6: str | None = None
     domain: str | None = None
     settings: rules.Settings = field(default_factory=rules.Settings)
+    direct_paths: DirectPaths = DirectPaths.AUTO
     sources: Sources = field(default_factory=Sources)
 
 
@@ -46,6 +47,8 @@ class Update:
     mtu: Maybe[int] = UNSET
     listen_port: Maybe[int] = UNSET
     keepalive: Maybe[int] = UNSET
+    direct_paths: Maybe[DirectPaths] = UNSET
+    primary_id: Maybe[PeerId | None] = UNSET
     force: bool = False
 
 
@@ -107,6 +110,7 @@ class NetworkService:
             mtu=draft.settings.mtu,
             listen_port=draft.settings.listen_port,
             keepalive=draft.settings.keepalive,
+            direct_paths=draft.direct_paths,
             revision=1,
             jump_revision=1,
             shared_revision=1,
@@ -130,6 +134,8 @@ class NetworkService:
             before = await tx.networks.lock(network_id)
             check_version(before.version, version)
             after = self._updated(before, update, others)
+            if not isinstance(update.primary_id, Unset):
+                after = replace(after, primary_id=await _primary(tx, before, update.primary_id))
             reissue = await self._renumber(tx, before, after, update.force, others) if _moves(before, after) else []
             if after != before:
                 after = replace(after.advanced(jumps=True, shared=True), version=before.version + 1)
@@ -140,7 +146,7 @@ class NetworkService:
             await tx.journal.audit([caller.did("network.update", network_id, now, fields=named_fields(update))])
             sized = Sized(after, await addressing.capacity(tx, after))
         if after != before:
-            self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, reload=True))
+            self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, reload=_moves(before, after)))
         return Updated(sized, reissue)
 
     def _updated(self, before: Network, update: Update, others: Sequence[Network]) -> Network:
@@ -163,6 +169,7 @@ class NetworkService:
             mtu=settings.mtu,
             listen_port=settings.listen_port,
             keepalive=settings.keepalive,
+            direct_paths=chosen(update.direct_paths, before.direct_paths),
         )
 
     async def _renumber(
@@ -264,6 +271,14 @@ def _v6(text: str | None, ula: IPv6Network, others: Sequence[Network]) -> IPv6Ne
     cidr = rules.parse_cidr_v6(text, ula)
     rules.check_disjoint("/cidr_v6", cidr, "the new network", ((other.name, other.cidr_v6) for other in others))
     return cidr
+
+
+async def _primary(tx: Transaction, network: Network, chosen_id: PeerId | None) -> PeerId | None:
+    """The jump peer that an operator wants the traffic to go through; None leaves the choice to the server."""
+    jumps = [peer.id for peer in await tx.peers.in_every_config(network.id) if peer.is_jump]
+    if chosen_id is not None and chosen_id not in jumps:
+        raise InvalidValue("/primary_id", "is not a jump peer of this network", "isthmus peer list --kind jump")
+    return chosen_id
 
 
 async def _check_is_free(tx: Transaction, cidr: IPv4Network, name: str, others: Sequence[Network]) -> None:

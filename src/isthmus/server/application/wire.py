@@ -27,8 +27,8 @@ def neighbour(of: rules.Neighbour) -> wire.Neighbour:
     )
 
 
-def config(network: Network, me: Peer, tunnel: rules.Tunnel, encoded: Iterable[bytes] | None = None) -> wire.Config:
-    """The message for `me`. `encoded` gives the neighbours already as JSON, in the tunnel's order."""
+def config(network: Network, me: Peer, tunnel: rules.Tunnel) -> wire.Config:
+    """The message for `me`."""
     forwarding = tunnel.forwarding
     return wire.Config(
         network=network.name,
@@ -36,7 +36,7 @@ def config(network: Network, me: Peer, tunnel: rules.Tunnel, encoded: Iterable[b
         addresses=tuple(map(str, tunnel.addresses)),
         mtu=tunnel.mtu,
         listen_port=tunnel.listen_port,
-        neighbours=tuple(map(neighbour, tunnel.neighbours)) if encoded is None else _joined(encoded),
+        neighbours=tuple(map(neighbour, tunnel.neighbours)),
         routes=tuple(map(str, tunnel.routes)),
         forwarding=wire.Forwarding(
             between_peers=forwarding.between_peers,
@@ -54,10 +54,32 @@ def dns(of: rules.Dns | None) -> wire.Dns | None:
     return wire.Dns(of.domain, tuple(map(str, of.servers)), tuple(map(str, of.upstreams)))
 
 
-def personal(template: wire.Config, me: Peer) -> wire.Config:
-    """The config of a peer whose tunnel differs from that of `template` by name, key and addresses alone."""
-    addresses = tuple(map(str, me.addresses))
-    return msgspec.structs.replace(template, name=me.name, addresses=addresses, public_key=me.public_key or "")
+def personal(frame: wire.Config, network: Network, me: Peer, encoded: Iterable[bytes]) -> wire.Config:
+    """The config of a peer that shares `frame` but for what is its own, with its neighbours given as JSON."""
+    return msgspec.structs.replace(
+        frame,
+        name=me.name,
+        addresses=tuple(map(str, me.addresses)),
+        public_key=me.public_key or "",
+        listen_port=rules.listen_port(network, me),
+        neighbours=joined(encoded),
+    )
+
+
+def common_patch(frame: wire.Config) -> wire.Patch:
+    """The fields of a frame that all peers of one make share."""
+    return wire.Patch(
+        network=frame.network,
+        mtu=frame.mtu,
+        routes=frame.routes,
+        forwarding=frame.forwarding,
+        dns=frame.dns,
+        requires=frame.requires,
+    )
+
+
+def whole_patch(frame: wire.Config) -> wire.Patch:
+    return wire.Patch(**{name: getattr(frame, name) for name in wire.Patch.__struct_fields__})
 
 
 def _requires(tunnel: rules.Tunnel) -> tuple[str, ...]:
@@ -70,6 +92,6 @@ def _requires(tunnel: rules.Tunnel) -> tuple[str, ...]:
     return tuple(needs)
 
 
-def _joined(fragments: Iterable[bytes]) -> tuple[wire.Neighbour, ...]:
+def joined(fragments: Iterable[bytes]) -> tuple[wire.Neighbour, ...]:
     # The encoder copies Raw bytes as they are, and no one but the encoder sees this value.
     return cast("tuple[wire.Neighbour, ...]", msgspec.Raw(b"[" + b",".join(fragments) + b"]"))

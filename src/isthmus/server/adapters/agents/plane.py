@@ -56,9 +56,10 @@ class AgentPlane:
     async def config(self, request: Request) -> Response:
         agents = self._services.agents
         peer_id = await self._peer(request)
-        revision, config = await agents.config(peer_id, _revision(request.query_params.get("revision")))
+        news = await agents.news(peer_id, _revision(request.query_params.get("revision")))
+        delta = None if news.delta is None else cast("wire.Delta", msgspec.Raw(news.delta))
         nonce = agents.fresh_nonce(peer_id)
-        return _json(wire.ConfigAnswer(revision, nonce, agents.unix_time(), config))
+        return _json(wire.ConfigAnswer(news.revision, nonce, agents.unix_time(), news.config, delta))
 
     async def heartbeat(self, request: Request) -> Response:
         agents = self._services.agents

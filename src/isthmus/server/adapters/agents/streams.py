@@ -1,8 +1,9 @@
-"""The agents' streams: one WebSocket per peer. Configs have one writer and answers go out as they arise; whoever does
-not read in time is dropped, so nobody waits for the slow."""
+"""The agents' streams: one WebSocket per peer. What is new goes out in ticks, without a task for each; whoever does not
+read in time is dropped, so nobody waits for the slow."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any
 
 import msgspec
 import structlog
@@ -14,6 +15,7 @@ from isthmus.protocol import agent as wire
 from isthmus.server.adapters.http.edge import Receive, Send
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.network_memory import News
 from isthmus.server.ports import StoreUnavailable
 from isthmus.server.records import Commit
 
@@ -24,67 +26,137 @@ SEND_SECONDS = 10.0  # how long a frame may wait for a reader
 CLOSE_SECONDS = 1.0
 HUNG_UP = 1000
 TICK_SECONDS = 0.02  # changes that come closer together share one message
+AT_A_TIME = 250  # streams that are written to before others get a turn
 
 
 class Stream:
-    """One connected agent. `close` may be called from anywhere; the writer says it and ends."""
+    """One connected agent. `close` may be called from anywhere; `ended` then has the code and the reason."""
 
     def __init__(self, peer_id: PeerId, network_id: NetworkId, has: int | None, send: Send) -> None:
         self.peer_id = peer_id
         self.network_id = network_id
+        self.ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._sent = has
         self._send = send
+        self._is_open = False
         self._knows_where_it_stands = False
-        self._wake = asyncio.Event()
-        self._changed = True
-        self._closing: tuple[int, str] | None = None
-
-    def wake(self) -> None:
-        """The peer's config may have changed."""
-        self._changed = True
-        self._wake.set()
+        self._writing: asyncio.Task[None] | None = None
+        self._is_behind = False
 
     def close(self, code: int, reason: str) -> None:
-        if self._closing is None:
-            self._closing = (code, reason)
-        self._wake.set()
-
-    def resync(self) -> None:
-        self._sent = None
-        self.wake()
+        if not self.ended.done():
+            self.ended.set_result((code, reason))
 
     async def say(self, message: wire.FromServer) -> None:
         """Send one message. Raises `TimeoutError` when the agent does not read in time: what it has not taken yet is
         then one message and what the socket holds, never more."""
-        frame = {"type": "websocket.send", "text": wire.encode(message).decode()}
-        async with asyncio.timeout(SEND_SECONDS):
-            await self._send(frame)
+        text = wire.encode(message).decode()
+        if not self._sent_at_once(text):
+            await self._write_text(text)
 
-    async def write(self, agents: AgentService) -> tuple[int, str]:
-        """Send each config until the stream closes; returns code and reason. Raises `TimeoutError`."""
-        while self._closing is None:
-            if self._changed:
-                await self._say_config(agents)
-            else:
-                self._wake.clear()
-                await self._wake.wait()
-        return self._closing
+    def open(self, agents: AgentService) -> None:
+        """From now on the agent is told what is new, first of all where it stands."""
+        self._is_open = True
+        self.write(agents)
 
-    async def _say_config(self, agents: AgentService) -> None:
+    def write(self, agents: AgentService) -> None:
+        """Send what is new. Where that would have to wait, for the reader or for the database, a task goes on."""
+        if self._writing is not None:
+            self._is_behind = True
+        elif self._is_open and not self.ended.done():
+            try:
+                self._write(agents)
+            except (OSError, Refusal, StoreUnavailable) as failure:
+                self._failed(failure)
+            except Exception as defect:  # whatever it is, the next stream shall get its news
+                log.error("a stream broke", peer=str(self.peer_id), exc_info=defect)
+                self.close(wire.CLOSE_BROKEN, "internal error")
+
+    def _write(self, agents: AgentService) -> None:
+        news = agents.news_at_hand(self.peer_id, self._sent)
+        if news is not None:
+            text = self._told(news)
+            if text is None or self._sent_at_once(text):
+                return
+            self._go_on(self._write_text(text), agents)
+        else:
+            self._go_on(self._write_news(agents), agents)
+
+    def _told(self, news: News) -> str | None:
+        """The message that brings the agent to `news`, which counts as sent; None when there is nothing to say."""
         is_first, self._knows_where_it_stands = not self._knows_where_it_stands, True
-        self._changed = False
-        revision, config = await agents.config(self.peer_id, self._sent)
-        if config is not None:
-            self._sent = revision
-            await self.say(wire.Snapshot(revision, config))
-            await asyncio.sleep(TICK_SECONDS)
-        elif is_first:
-            await self.say(wire.Unchanged(revision))
+        if news.delta is not None:
+            self._sent = news.revision
+            return news.delta
+        if news.config is not None:
+            self._sent = news.revision
+            return wire.encode(wire.Snapshot(news.revision, news.config)).decode()
+        return wire.encode(wire.Unchanged(news.revision)).decode() if is_first else None
+
+    def _sent_at_once(self, text: str) -> bool:
+        """Send, if the socket takes it now. The server under us waits before it writes anything, never in between; with
+        another one the agent might get the message twice, which it would pass over."""
+        sending: Coroutine[Any, Any, None] = self._send(_text(text))  # type: ignore[assignment]  # `async def` all
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        sending.close()
+        return False
+
+    def _go_on(self, work: Coroutine[Any, Any, None], agents: AgentService) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            self._writing = None
+            failure = None if task.cancelled() else task.exception()
+            if failure is not None:
+                self._failed(failure)
+            if self._is_behind:
+                self._is_behind = False
+                self.write(agents)
+
+        self._writing = asyncio.create_task(work)
+        self._writing.add_done_callback(done)
+
+    async def _write_text(self, text: str) -> None:
+        async with asyncio.timeout(SEND_SECONDS):
+            await self._send(_text(text))
+
+    async def _write_news(self, agents: AgentService) -> None:
+        text = self._told(await agents.news(self.peer_id, self._sent))
+        if text is not None:
+            await self._write_text(text)
+
+    def _failed(self, failure: BaseException) -> None:
+        match failure:
+            case TimeoutError():
+                log.warning("an agent does not read its stream and is dropped", peer=str(self.peer_id))
+                self.close(wire.CLOSE_TOO_SLOW, "messages are not read")
+            case OSError():
+                self.close(HUNG_UP, "the agent hung up")
+            case Refusal():
+                self.close(wire.CLOSE_SESSION_ENDED, str(failure))
+            case StoreUnavailable():
+                log.error("store unavailable", peer=str(self.peer_id), error=str(failure))
+                self.close(wire.CLOSE_BROKEN, "the database does not answer")
+            case _:
+                log.error("a stream broke", peer=str(self.peer_id), exc_info=failure)
+                self.close(wire.CLOSE_BROKEN, "internal error")
+
+    async def stop_writing(self) -> None:
+        """Nothing is said any more when this returns."""
+        if self._writing is not None:
+            self._is_behind = False
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+
+    def resync(self, agents: AgentService) -> None:
+        self._sent = None
+        self.write(agents)
 
     async def read(self, receive: Receive, agents: AgentService) -> None:
         """Take messages until the agent hangs up, its session ends, or it does not read the answers."""
         try:
-            while self._closing is None:
+            while not self.ended.done():
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
                     self.close(HUNG_UP, "the agent hung up")
@@ -108,7 +180,7 @@ class Stream:
         elif isinstance(message, wire.Applied):
             await agents.applied(self.peer_id, message)
         else:
-            self.resync()
+            self.resync(agents)
 
     async def _acknowledged(self, beat: wire.Heartbeat, agents: AgentService) -> wire.FromServer:
         try:
@@ -124,6 +196,10 @@ class Stream:
             self.close(wire.CLOSE_BROKEN, "internal error")
 
 
+def _text(text: str) -> dict[str, str]:
+    return {"type": "websocket.send", "text": text}
+
+
 async def _close(send: Send, code: int, reason: str) -> None:
     async with asyncio.timeout(CLOSE_SECONDS):
         await send({"type": "websocket.close", "code": code, "reason": reason})
@@ -136,6 +212,8 @@ class StreamHub:
         self._agents = agents
         self._mesh = mesh
         self._streams: dict[NetworkId, dict[PeerId, Stream]] = {}
+        self._behind: dict[Stream, None] = {}
+        self._ticking: asyncio.Task[None] | None = None
 
     def is_connected(self, peer_id: PeerId) -> bool:
         return any(peer_id in streams for streams in self._streams.values())
@@ -160,6 +238,7 @@ class StreamHub:
         except OSError:
             log.debug("an agent hung up while it was told something", peer=str(peer_id))
         finally:
+            self._behind.pop(stream, None)
             if streams.get(peer_id) is stream:
                 del streams[peer_id]
 
@@ -168,25 +247,22 @@ class StreamHub:
         reader = asyncio.create_task(stream.read(receive, self._agents))
         reader.add_done_callback(stream.on_read_end)
         try:
-            return await self._written(stream, check_session)
-        finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
-
-    async def _written(self, stream: Stream, check_session: Check) -> tuple[int, str]:
-        """Serve `stream` until it closes; returns the code and the reason to close with."""
-        try:
             # Once more: a session that ended before the stream was listed had nothing to close.
             await check_session()
-            return await stream.write(self._agents)
+            stream.open(self._agents)
+            return await stream.ended
         except Refusal as refusal:
             return wire.CLOSE_SESSION_ENDED, str(refusal)
         except StoreUnavailable as failure:
             log.error("store unavailable", peer=str(stream.peer_id), error=str(failure))
             return wire.CLOSE_BROKEN, "the database does not answer"
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await stream.stop_writing()
 
     def changed(self, commit: Commit) -> None:
-        """Wake those whom a commit concerns, and end the streams whose session is over."""
+        """Write to those whom a commit concerns with the next tick, and end the streams whose session is over."""
         streams = self._streams.get(commit.network_id, {})
         for peer_id in commit.ended:
             if peer_id in streams:
@@ -194,7 +270,26 @@ class StreamHub:
         for peer_id in self._concerned(commit, streams):
             stream = streams.get(peer_id)
             if stream is not None:
-                stream.wake()
+                self._behind[stream] = None
+        if self._behind and self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick())
+            self._ticking.add_done_callback(self._ticked)
+
+    async def _tick(self) -> None:
+        """Write to all who are behind; who falls behind meanwhile is written to one tick later."""
+        while self._behind:
+            behind, self._behind = self._behind, {}
+            for number, stream in enumerate(behind, 1):
+                stream.write(self._agents)
+                if number % AT_A_TIME == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _ticked(self, task: asyncio.Task[None]) -> None:
+        self._ticking = None
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            log.error("telling the agents broke", exc_info=failure)
 
     def _concerned(self, commit: Commit, streams: dict[PeerId, Stream]) -> Iterable[PeerId]:
         memory = self._mesh.known(commit.network_id)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.template import Template
 from isthmus.server.adapters.api.views import Body, Cidr, Name, View
 
@@ -22,6 +23,7 @@ class TemplateSettings(Body):
     mtu: Mtu = None
     listen_port: Port = None
     keepalive: Keepalive = None
+    direct_paths: Annotated[DirectPaths | None, Field(strict=False)] = None
     domain_suffix: Annotated[Suffix, Field(description="the network's domain is <name>.<suffix>")] = None
     cidr_prefix: Prefix = None
     cidr_pool: Annotated[Cidr | None, Field(description="where the CIDR comes from; default 10.0.0.0/8")] = None

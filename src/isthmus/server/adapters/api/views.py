@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus.domain.mesh import ipam
+from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Kind
 
 T = TypeVar("T")
@@ -160,6 +161,9 @@ class NetworkBody(Body):
     mtu: Annotated[int, Field(ge=1280, le=9000)] = 1420
     listen_port: Annotated[int, Field(ge=1, le=65535)] = 51820
     keepalive: Annotated[int, Field(ge=0, le=65535, description="seconds, 0 = off")] = 25
+    direct_paths: Annotated[
+        DirectPaths, Field(strict=False, description="auto: in networks of up to 500 dynamic peers")
+    ] = DirectPaths.AUTO
     template: Annotated[Name | None, Field(description="takes what is left out here from this template")] = None
 
 
@@ -172,7 +176,16 @@ class NetworkPatch(Body):
     mtu: int = Field(default_factory=int, ge=1280, le=9000)
     listen_port: int = Field(default_factory=int, ge=1, le=65535)
     keepalive: int = Field(default_factory=int, ge=0, le=65535)
+    direct_paths: DirectPaths = Field(default=DirectPaths.AUTO, strict=False)
+    primary_id: UUID | None = Field(
+        default=None, strict=False, description="the jump peer to carry the traffic, null = the first one"
+    )
     force: bool = Field(default=False, description="renumber although static peers need a new config")
+
+
+class PeerName(View):
+    id: UUID
+    name: str
 
 
 class NetworkView(View):
@@ -184,14 +197,12 @@ class NetworkView(View):
     mtu: int
     listen_port: int
     keepalive: int
+    direct_paths: DirectPaths
+    has_direct_paths: bool = Field(description="whether agents look for direct paths now")
+    primary: PeerName | None = Field(description="the jump peer that carries the traffic now")
     revision: int
     created_at: datetime
     capacity: CapacitiesView
-
-
-class PeerName(View):
-    id: UUID
-    name: str
 
 
 class NetworkUpdatedView(NetworkView):
@@ -283,6 +294,9 @@ class PeerView(View):
     network: PeerName
     name: str
     kind: Kind
+    role: Annotated[
+        Literal["primary", "standby"] | None, Field(description="of a jump peer: whether it carries the traffic now")
+    ] = None
     addresses: list[str]
     public_key: str | None
     endpoint: str | None

@@ -54,6 +54,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("GET",    f"{API}/peers/{{peer_id}}"):                   Need.READ,
     ("PATCH",  f"{API}/peers/{{peer_id}}"):                   Need.WRITE,
     ("DELETE", f"{API}/peers/{{peer_id}}"):                   Need.WRITE,
+    ("GET",    f"{API}/peers/{{peer_id}}/paths"):             Need.READ,
     ("POST",   f"{API}/peers/{{peer_id}}/enrollment-token"):  Need.WRITE,
     ("GET",    f"{API}/peers/{{peer_id}}/config"):            Need.WRITE,
     ("POST",   f"{API}/peers/{{peer_id}}/config/regenerate"): Need.WRITE,

@@ -14,9 +14,12 @@ from isthmus.server.application.agents import AgentService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.history import HistoryService
+from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.ports import Presence, Store
@@ -38,6 +41,9 @@ class Services:
     agents: AgentService
     denials: DenialService
     presence: Presence
+    paths: PathService
+    endpoints: EndpointService
+    jumps: JumpWatch
 
 
 def services(request: Request) -> Services:

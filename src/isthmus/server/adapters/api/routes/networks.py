@@ -10,7 +10,7 @@ from isthmus.domain.addresses import address_key, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Settings
-from isthmus.domain.mesh.peer import parse_text
+from isthmus.domain.mesh.peer import Peer, parse_text
 from isthmus.domain.mesh.template import Sources, Template
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
@@ -26,7 +26,7 @@ from isthmus.server.adapters.api.views import (
     ReservationView,
     SuggestionView,
 )
-from isthmus.server.adapters.http.deps import By, Calls, Paging, Version, etag
+from isthmus.server.adapters.http.deps import By, Calls, Paging, Services, Version, etag
 from isthmus.server.application.networks import SUGGESTION_POOL, Draft, Sized, Update
 
 router = api_router("networks")
@@ -36,7 +36,9 @@ NameFilter = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
 @router.get("/networks", operation_id="listNetworks")
 async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> Listing[NetworkView]:
     """Networks in the order in which they were made."""
-    items = [_view(sized) for sized in await calls.networks.page(page, name)]
+    found = await calls.networks.page(page, name)
+    primaries = await calls.paths.primaries(sized.network.id for sized in found)
+    items = [NetworkView(**_fields(sized, primaries.get(sized.network.id))) for sized in found]
     return Listing(items=items, next=cursor(items, page))
 
 
@@ -48,16 +50,15 @@ async def create_network(body: NetworkBody, calls: Calls, by: By, response: Resp
         template = await calls.templates.named(body.template)
         body, sources = _filled(body, template), template.sources
     settings = Settings(body.mtu, body.listen_port, body.keepalive)
-    sized = await calls.networks.create(
-        by, Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, sources)
-    )
-    return _shown(sized, response)
+    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, sources)
+    sized = await calls.networks.create(by, draft)
+    return await _shown(calls, sized, response)
 
 
 @router.get("/networks/{network_id}", operation_id="getNetwork")
 async def get_network(network_id: UUID, calls: Calls, response: Response) -> NetworkView:
     """One network."""
-    return _shown(await calls.networks.get(NetworkId(network_id)), response)
+    return await _shown(calls, await calls.networks.get(NetworkId(network_id)), response)
 
 
 @router.patch("/networks/{network_id}", operation_id="updateNetwork")
@@ -69,7 +70,8 @@ async def update_network(
     updated = await calls.networks.update(by, NetworkId(network_id), update, version)
     response.headers.update(etag(updated.network.network.version))
     reissue = [PeerName(id=peer.id, name=peer.name) for peer in updated.reissue]
-    return NetworkUpdatedView(**_fields(updated.network), reissue=reissue)
+    fields = _fields(updated.network, await _primary(calls, updated.network))
+    return NetworkUpdatedView(**fields, reissue=reissue)
 
 
 @router.delete("/networks/{network_id}", operation_id="deleteNetwork", status_code=204)
@@ -134,16 +136,16 @@ def _filled(body: NetworkBody, template: Template) -> NetworkBody:
     return NetworkBody.model_validate(template.of_network | body.model_dump(mode="json", exclude_unset=True))
 
 
-def _shown(sized: Sized, response: Response) -> NetworkView:
+async def _shown(calls: Services, sized: Sized, response: Response) -> NetworkView:
     response.headers.update(etag(sized.network.version))
-    return _view(sized)
+    return NetworkView(**_fields(sized, await _primary(calls, sized)))
 
 
-def _view(sized: Sized) -> NetworkView:
-    return NetworkView(**_fields(sized))
+async def _primary(calls: Services, sized: Sized) -> Peer | None:
+    return (await calls.paths.primaries([sized.network.id])).get(sized.network.id)
 
 
-def _fields(sized: Sized) -> dict[str, Any]:
+def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
     network = sized.network
     return {
         "id": network.id,
@@ -154,6 +156,9 @@ def _fields(sized: Sized) -> dict[str, Any]:
         "mtu": network.mtu,
         "listen_port": network.listen_port,
         "keepalive": network.keepalive,
+        "direct_paths": network.direct_paths,
+        "has_direct_paths": network.has_direct_paths,
+        "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),
         "revision": network.revision,
         "created_at": network.created_at,
         "capacity": CapacitiesView.of(sized.capacity),

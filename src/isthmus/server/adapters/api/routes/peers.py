@@ -201,10 +201,16 @@ def _address(text: str | None, field: str, version: Family) -> IPAddress | None:
 
 async def _views(calls: Services, rows: Sequence[Row]) -> list[PeerView]:
     statuses = await calls.agents.statuses([peer.id for peer, _, _ in rows])
-    return [
-        _view(peer, network, _enrollment(peer, token), statuses[peer.id], calls.presence.is_connected(peer.id))
-        for peer, network, token in rows
-    ]
+    primaries = await calls.paths.primaries(peer.network_id for peer, _, _ in rows if peer.is_jump)
+    carrying = {primary.id for primary in primaries.values()}
+    views = []
+    for peer, network, token in rows:
+        connected = calls.presence.is_connected(peer.id)
+        view = _view(peer, network, _enrollment(peer, token), statuses[peer.id], connected)
+        if peer.is_jump:
+            view.role = "primary" if peer.id in carrying else "standby"
+        views.append(view)
+    return views
 
 
 def _enrollment(peer: Peer, token: EnrollmentToken | None) -> EnrollmentView:
