@@ -6,6 +6,8 @@ from typing import Any
 import httpx2
 import pytest
 
+from isthmus.server.adapters.api.template_views import TemplateBody
+from isthmus.server.adapters.api.views import NetworkBody
 from tests.api.agent import Agent, a_name, a_network, a_peer
 from tests.server import Server
 
@@ -174,3 +176,8 @@ def test_past_configs_are_listed_shown_and_compared(either_server: Server, admin
     assert admin.get(f"{history}/{start}/diff", params={"to": start}).json()["diff"] == ""
     for wrong in (start - 1, start + 3):
         assert admin.get(f"{history}/{wrong}").status_code == 404
+
+
+def test_a_template_can_hold_every_setting_of_a_network() -> None:
+    of_one_network = {"name", "cidr_v4", "cidr_v6", "domain", "template"}
+    assert NetworkBody.model_fields.keys() - of_one_network <= TemplateBody.model_fields.keys()
