@@ -108,7 +108,7 @@ class Walk:
             networks.Update(cidr_v4=None, force=True),
             networks.Update(name=f"net-{self.number}"),
         ]
-        if self.random.random() < 0.3:
+        if self.random.random() < 0.5:
             await self.direct_or_primary()
         else:
             await self.backend.networks.update(ADA, self.id, self.random.choice(changes), None)
@@ -146,7 +146,9 @@ async def block(tx: Any, peer: Peer, is_blocked: bool) -> None:
 
 async def a_walk(backend: Backend, seed: int, steps: int) -> Walk:
     network = await backend.network("net", "10.200.0.0/24")
-    await backend.enrolled(network, "gw", Kind.JUMP)
+    for name in ("gw", "gate"):
+        await backend.enrolled(network, name, Kind.JUMP)
+    await backend.peer(network, "phone", Kind.STATIC)
     walk = Walk(backend, network, seed)
     await walk.go(steps)
     return walk
