@@ -12,6 +12,8 @@ from tests.application.backend import ADA, ALL, BOTH_DATABASES, Backend
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an mtu that IPv6 does not allow": ({"mtu": 1000}, "/mtu"),
     "a port that is none": ({"listen_port": 70_000}, "/listen_port"),
+    "a server for names that is none": ({"dns_upstreams": ["one"]}, "/dns_upstreams/0"),
+    "keys for a minute": ({"key_max_age": 60}, "/key_max_age"),
     "a domain with a space": ({"domain_suffix": "a b"}, "/domain_suffix"),
     "a prefix wider than its pool": ({"cidr_prefix": 12, "cidr_pool": "10.0.0.0/16"}, "/cidr_prefix"),
     "a prefix without hosts": ({"cidr_prefix": 31}, "/cidr_prefix"),

@@ -9,6 +9,7 @@ from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
 from isthmus.cli.lookup import template_path
+from isthmus.cli.networks import upstreams
 from isthmus.cli.options import without_none
 from isthmus.cli.session import Session
 from isthmus.cli.text import Column, fields, minute, table
@@ -30,13 +31,16 @@ def create(
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
+    key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
+    dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
     domain_suffix: Suffix = None,
     cidr_prefix: Prefix = None,
     cidr_pool: Pool = None,
 ) -> None:
     """Create a template. What is not given is left to the defaults."""
-    given = {"name": name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
+    given: dict[str, Any] = {"name": name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
     given |= {"direct_paths": direct_paths and str(direct_paths), "domain_suffix": domain_suffix}
+    given |= {"key_max_age": key_max_age, "dns_upstreams": upstreams(dns_upstream)}
     given |= {"cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
     session.show(session.api.post("/network-templates", without_none(given)), details)
 
@@ -63,6 +67,8 @@ def update(
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
+    key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
+    dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
     domain_suffix: Suffix = None,
     cidr_prefix: Prefix = None,
     cidr_pool: Pool = None,
@@ -71,8 +77,9 @@ def update(
     ] = None,
 ) -> None:
     """Change a template. Networks that were made with it stay as they are."""
-    given = {"name": new_name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
+    given: dict[str, Any] = {"name": new_name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
     given |= {"direct_paths": direct_paths and str(direct_paths), "domain_suffix": domain_suffix}
+    given |= {"key_max_age": key_max_age, "dns_upstreams": upstreams(dns_upstream)}
     given |= {"cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
     change = without_none(given) | {setting.replace("-", "_"): None for setting in unset or ()}
     if not change:

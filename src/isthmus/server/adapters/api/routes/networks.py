@@ -49,8 +49,17 @@ async def create_network(body: NetworkBody, calls: Calls, by: By, response: Resp
     if body.template is not None:
         template = await calls.templates.named(body.template)
         body, sources = _filled(body, template), template.sources
-    settings = Settings(body.mtu, body.listen_port, body.keepalive)
-    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, sources)
+    settings = Settings(body.mtu, body.listen_port, body.keepalive, body.key_max_age)
+    draft = Draft(
+        name=body.name,
+        cidr_v4=body.cidr_v4,
+        cidr_v6=body.cidr_v6,
+        domain=body.domain,
+        settings=settings,
+        direct_paths=body.direct_paths,
+        dns_upstreams=body.dns_upstreams,
+        sources=sources,
+    )
     sized = await calls.networks.create(by, draft)
     return await _shown(calls, sized, response)
 
@@ -159,6 +168,8 @@ def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
         "direct_paths": network.direct_paths,
         "has_direct_paths": network.has_direct_paths,
         "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),
+        "key_max_age": network.key_max_age,
+        "dns_upstreams": [str(address) for address in network.dns_upstreams],
         "revision": network.revision,
         "created_at": network.created_at,
         "capacity": CapacitiesView.of(sized.capacity),
