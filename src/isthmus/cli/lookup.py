@@ -31,6 +31,14 @@ def peer_path(api: "Client", name: str, network: str | None) -> str:
     return f"/peers/{peers[0]['id']}"
 
 
+def template_path(api: "Client", name: str) -> str:
+    if found := _id_of(name):
+        return f"/network-templates/{found}"
+    for template in api.items("/network-templates", {"name": name}):
+        return f"/network-templates/{template['id']}"
+    raise Failure(f"there is no template {name}", "isthmus template list shows those that exist")
+
+
 def token_path(api: "Client", name: str) -> str:
     """The path of an API token named by its name, its prefix or its id."""
     if found := _id_of(name):

@@ -34,12 +34,14 @@ def create(
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
     key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
     dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
+    template: Annotated[str | None, typer.Option(metavar="NAME", help="Takes what is not given from it.")] = None,
 ) -> None:
     """Create a network. An IPv6 /64 comes with it."""
     given: dict[str, Any] = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
     given |= {"listen_port": listen_port, "keepalive": keepalive, "direct_paths": direct_paths and str(direct_paths)}
     given |= {"key_max_age": key_max_age}
     given |= {"dns_upstreams": upstreams(dns_upstream)}
+    given |= {"template": template}
     session.show(session.api.post("/networks", without_none(given)), details)
 
 

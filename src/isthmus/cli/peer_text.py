@@ -79,7 +79,7 @@ def summary(peer: Peer) -> str:
 
 def details(peer: Peer, now: datetime) -> str:
     status, enrollment = _status(peer), peer.get("enrollment") or {}
-    settings = ("public_key", "isolated", "full_encapsulation", "additional_allowed_ips", "owner", "labels")
+    settings = ("public_key", "isolated", "full_encapsulation", "additional_allowed_ips", "owner", "labels", "groups")
     pairs: list[tuple[str, object]] = [
         ("id", peer["id"]),
         ("name", peer["name"]),

@@ -9,17 +9,19 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, SessionId, UserId
+from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, PublicKey, SessionId, TemplateId, UserId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
+from isthmus.domain.mesh.template import Template
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
     AuditRow,
     Change,
     Commit,
+    Group,
     Held,
     Holding,
     KeptKey,
@@ -64,6 +66,17 @@ class Peers(Protocol):
     async def count(self, network_id: NetworkId, kind: Kind | None = None) -> int: ...
     async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
         """Every range that a peer of the network offers, with the peer's id and name."""
+
+    async def named(self, network_id: NetworkId, names: Sequence[str]) -> list[Peer]:
+        """Those peers of the network that have one of the names."""
+
+    async def with_keys(self, keys: Sequence[PublicKey]) -> set[PublicKey]:
+        """Which of the keys some peer of the backend has."""
+
+    async def groups(
+        self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
+    ) -> list[Group]:
+        """Groups of one network or of all, in order of network and name, those up to `after` left out."""
 
     async def add(self, peer: Peer) -> None:
         """Raises `NameTaken` or `KeyTaken`."""
@@ -152,6 +165,16 @@ class Journal(Protocol):
 
     async def append(self, change: Change) -> None: ...
     async def changes(self, network_id: NetworkId, after: int, limit: int = 100) -> list[Change]: ...
+    async def latest(self, network_id: NetworkId, revision: int) -> list[Change]:
+        """Of each peer the last change up to `revision`, of the network itself the last of each event, in order."""
+
+    async def history_begins(self, network_id: NetworkId) -> int:
+        """The first revision whose state can be known; above the present one where none can."""
+
+    async def set_history_begins(self, network_id: NetworkId, revision: int) -> None: ...
+    async def forget(self, network_id: NetworkId, revision: int, most: int) -> int:
+        """Delete at most so many changes that no state at `revision` or later needs; returns how many it were."""
+
     async def audit(self, entries: Iterable[AuditEntry]) -> None: ...
     async def audit_page(self, limit: int, after: int | None = None) -> list[AuditRow]:
         """Rows newest first; with `after`, those older than that number."""
@@ -161,6 +184,24 @@ class KeptKeys(Protocol):
     async def put(self, key: KeptKey) -> None: ...
     async def get(self, peer_id: PeerId) -> KeptKey | None: ...
     async def delete(self, peer_id: PeerId) -> None: ...
+
+
+class Templates(Protocol):
+    async def get(self, template_id: TemplateId) -> Template:
+        """Raises `NotFound`."""
+
+    async def lock(self, template_id: TemplateId) -> Template:
+        """The same, and nobody else changes it until this transaction ends. Raises `NotFound`."""
+
+    async def page(self, page: Page, name: str | None = None) -> list[Template]: ...
+    async def add(self, template: Template) -> None:
+        """Raises `TemplateNameTaken`."""
+
+    async def save(self, template: Template) -> None:
+        """Raises `TemplateNameTaken` or `NotFound`."""
+
+    async def delete(self, template_id: TemplateId) -> None:
+        """Raises `NotFound`."""
 
 
 class BackendFacts(Protocol):
@@ -189,6 +230,8 @@ class Transaction(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def journal(self) -> Journal: ...
+    @property
+    def templates(self) -> Templates: ...
     @property
     def kept_keys(self) -> KeptKeys: ...
     @property
@@ -227,6 +270,10 @@ class NameTaken(Conflict):
 
 class KeyTaken(Conflict):
     """Another peer of the backend has that public key."""
+
+
+class TemplateNameTaken(Conflict):
+    """Another template has that name."""
 
 
 class Clock(Protocol):

@@ -36,6 +36,15 @@ class PeerFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class Group:
+    """A group of one network and how many peers are in it; it is there as long as a peer is."""
+
+    network_id: NetworkId
+    name: str
+    peers: int
+
+
+@dataclass(frozen=True, slots=True)
 class PeerStatus:
     """What a peer's host last reported and what jump peers observe of it. Counters in bytes."""
 

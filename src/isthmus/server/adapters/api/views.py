@@ -19,6 +19,7 @@ Cidr = Annotated[str, Field(max_length=49, examples=["10.20.0.0/24"])]
 AddressText = Annotated[str, Field(max_length=45, examples=["10.20.0.9"])]
 Seconds = Annotated[int, Field(ge=0, le=10**9)]
 Line = Annotated[str, Field(max_length=120)]
+GroupNames = Annotated[list[Name], Field(max_length=32, examples=[["servers"]])]
 UserName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["admin"])]
 Password = Annotated[str, Field(max_length=256, json_schema_extra={"format": "password"})]
 
@@ -42,6 +43,7 @@ class ProblemItem(View):
     pointer: str = Field(examples=["/cidr_v4"])
     detail: str
     hint: str | None = None
+    code: str | None = Field(default=None, description="of one operation among many")
 
 
 class Problem(View):
@@ -171,6 +173,7 @@ class NetworkBody(Body):
     ] = DirectPaths.AUTO
     key_max_age: Annotated[Seconds, Field(description="seconds from an hour on; 0 = keys stay", examples=[2592000])] = 0
     dns_upstreams: Upstreams = Field(default=[], max_length=8)
+    template: Annotated[Name | None, Field(description="takes what is left out here from this template")] = None
 
 
 class NetworkPatch(Body):
@@ -252,6 +255,7 @@ class PeerBody(Body):
     additional_allowed_ips: Annotated[list[Cidr], Field(max_length=64)] = []
     owner: Line | None = None
     labels: Annotated[dict[str, Line], Field(max_length=32)] = {}
+    groups: GroupNames = []
     token_lifetime: Annotated[Seconds, Field(description="seconds")] = 86400
 
 
@@ -266,6 +270,15 @@ class PeerPatch(Body):
     additional_allowed_ips: list[Cidr] = Field(default_factory=list, max_length=64)
     owner: Line | None = Field(default_factory=lambda: None)
     labels: dict[str, Line] = Field(default_factory=dict, max_length=32)
+    groups: list[Name] = Field(default_factory=list, max_length=32)
+
+
+class GroupView(View):
+    """A group is there as long as a peer is in it."""
+
+    network: PeerName
+    name: str
+    peers: int
 
 
 class EnrollmentView(View):
@@ -322,6 +335,8 @@ class PeerView(View):
     additional_allowed_ips: list[str]
     owner: str | None
     labels: dict[str, str]
+    groups: list[str]
+    version: int = Field(description="what the ETag of the peer says")
     created_at: datetime
     enrollment: EnrollmentView
     key: KeyView

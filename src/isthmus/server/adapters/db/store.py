@@ -19,6 +19,7 @@ from isthmus.server.adapters.db.postgres import Postgres
 from isthmus.server.adapters.db.sqlite import Sqlite
 from isthmus.server.adapters.db.statements import Statements
 from isthmus.server.adapters.db.statuses import SqlStatuses
+from isthmus.server.adapters.db.templates import SqlTemplates
 
 # The URL itself stays out of messages: it may hold a password.
 URL_HINT = "the database is neither sqlite:///PATH nor postgresql://USER@HOST/NAME"
@@ -45,6 +46,7 @@ class SqlTransaction:
         self.statuses = SqlStatuses(statements)
         self.accounts = SqlAccounts(statements)
         self.journal = SqlJournal(statements)
+        self.templates = SqlTemplates(statements)
         self.kept_keys = SqlKeptKeys(statements)
         self.backend = SqlBackendFacts(statements)
 

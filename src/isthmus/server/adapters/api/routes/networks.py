@@ -11,6 +11,7 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import Peer, parse_text
+from isthmus.domain.mesh.template import Sources, Template
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
@@ -44,8 +45,21 @@ async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> 
 @router.post("/networks", operation_id="createNetwork", status_code=201)
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
+    sources = Sources()
+    if body.template is not None:
+        template = await calls.templates.named(body.template)
+        body, sources = _filled(body, template), template.sources
     settings = Settings(body.mtu, body.listen_port, body.keepalive, body.key_max_age)
-    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, body.dns_upstreams)
+    draft = Draft(
+        name=body.name,
+        cidr_v4=body.cidr_v4,
+        cidr_v6=body.cidr_v6,
+        domain=body.domain,
+        settings=settings,
+        direct_paths=body.direct_paths,
+        dns_upstreams=body.dns_upstreams,
+        sources=sources,
+    )
     sized = await calls.networks.create(by, draft)
     return await _shown(calls, sized, response)
 
@@ -124,6 +138,11 @@ async def reserve(network_id: UUID, body: ReservationBody, calls: Calls, by: By)
 async def unreserve(network_id: UUID, address: str, calls: Calls, by: By) -> None:
     """Let a reserved address be handed out again."""
     await calls.networks.unreserve(by, NetworkId(network_id), parse_address(address, "/address"))
+
+
+def _filled(body: NetworkBody, template: Template) -> NetworkBody:
+    """`body` with what it left out as the template has it."""
+    return NetworkBody.model_validate(template.of_network | body.model_dump(mode="json", exclude_unset=True))
 
 
 async def _shown(calls: Services, sized: Sized, response: Response) -> NetworkView:
