@@ -9,8 +9,9 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, UserId
+from isthmus.domain.ids import ApiTokenId, Digest, IncidentId, NetworkId, PeerId, PublicKey, UserId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
+from isthmus.domain.mesh.incident import Incident
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
@@ -22,6 +23,7 @@ from isthmus.server.records import (
     Commit,
     Held,
     Holding,
+    IncidentFilter,
     KeptKey,
     Page,
     PeerFilter,
@@ -64,6 +66,9 @@ class Peers(Protocol):
     async def count(self, network_id: NetworkId, kind: Kind | None = None) -> int: ...
     async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
         """Every range that a peer of the network offers, with the peer's id and name."""
+
+    async def with_keys(self, keys: Sequence[PublicKey]) -> dict[PublicKey, NetworkId]:
+        """The networks of the peers that have these keys; keys that nobody has are left out."""
 
     async def add(self, peer: Peer) -> None:
         """Raises `NameTaken` or `KeyTaken`."""
@@ -116,6 +121,26 @@ class Sessions(Protocol):
     async def add(self, session: Session) -> None: ...
     async def with_digest(self, digest: Digest) -> Session | None: ...
     async def end_of_peer(self, peer_id: PeerId) -> None: ...
+
+
+class Incidents(Protocol):
+    """Incidents and the access control list. Whoever opens or resolves one has locked its network."""
+
+    async def get(self, incident_id: IncidentId) -> Incident:
+        """Raises `NotFound`."""
+
+    async def page(self, page: Page, where: IncidentFilter) -> list[Incident]:
+        """Newest first; with `after`, those that were opened before that one."""
+
+    async def open_of_peer(self, peer_id: PeerId) -> list[Incident]: ...
+    async def add(self, incident: Incident) -> None:
+        """Raises `IncidentOpen` where one of this type is open for this peer."""
+
+    async def save(self, incident: Incident) -> None: ...
+    async def block(self, peer_id: PeerId, incident_id: IncidentId) -> None: ...
+    async def unblock(self, incident_id: IncidentId) -> None: ...
+    async def blocking(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, tuple[IncidentId, ...]]:
+        """The open incidents that block each of these peers, oldest first; those that none blocks are left out."""
 
 
 class Statuses(Protocol):
@@ -180,6 +205,8 @@ class Transaction(Protocol):
     @property
     def sessions(self) -> Sessions: ...
     @property
+    def incidents(self) -> Incidents: ...
+    @property
     def statuses(self) -> Statuses: ...
     @property
     def accounts(self) -> Accounts: ...
@@ -223,6 +250,10 @@ class NameTaken(Conflict):
 
 class KeyTaken(Conflict):
     """Another peer of the backend has that public key."""
+
+
+class IncidentOpen(Conflict):
+    """An incident of that type is open for that peer."""
 
 
 class Clock(Protocol):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from isthmus.domain.addresses import IPAddress
 from isthmus.domain.ids import ApiTokenId, Digest, IncidentId, NetworkId, PeerId, PublicKey, UserId
+from isthmus.domain.mesh.incident import Incident, State, Type
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 
@@ -33,6 +34,16 @@ class PeerFilter:
     group: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     blocked: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """None means "any"."""
+
+    network_id: NetworkId | None = None
+    peer_id: PeerId | None = None
+    state: State | None = None
+    type: Type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +165,8 @@ class Commit:
     """What a transaction did to one network: its present fields, and the peers that changed or went.
 
     `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
-    whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now.
+    whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `incidents`
+    are those that were opened, confirmed or resolved.
     """
 
     network_id: NetworkId
@@ -164,6 +176,7 @@ class Commit:
     audience: Audience = Audience.NOBODY
     ended: tuple[PeerId, ...] = ()
     blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
+    incidents: tuple[Incident, ...] = ()
     reload: bool = False
 
     @property

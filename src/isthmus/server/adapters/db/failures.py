@@ -3,7 +3,7 @@
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from isthmus.server.adapters.db.tables import holdings, metadata
-from isthmus.server.ports import AddressTaken, Conflict, KeyTaken, NameTaken, StoreUnavailable
+from isthmus.server.ports import AddressTaken, Conflict, IncidentOpen, KeyTaken, NameTaken, StoreUnavailable
 
 FOREIGN_KEY = "foreign key"  # all that SQLite tells of one
 # The constraints that a use case answers in words of its own.
@@ -11,6 +11,7 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     str(holdings.primary_key.name): AddressTaken,
     "uq_peers_network_id_name": NameTaken,
     "uq_peers_public_key": KeyTaken,
+    "uq_incidents_open": IncidentOpen,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")

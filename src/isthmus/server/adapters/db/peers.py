@@ -9,7 +9,7 @@ from sqlalchemy import Select, and_, bindparam, delete, exists, func, insert, or
 
 from isthmus.domain.addresses import Endpoint, IPNetwork, sort_key
 from isthmus.domain.errors import peer_not_found
-from isthmus.domain.ids import NetworkId, PeerId
+from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh.peer import NO_LABELS, Kind, Peer
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts
 from isthmus.server.adapters.db.tables import blocked_peers, holdings, offers, peer_groups, peers
@@ -53,6 +53,9 @@ JUMP = and_(peers.c.network_id == bindparam("network_id"), peers.c.kind == Kind.
 IN_EVERY_CONFIG = PEERS.where(or_(JUMP, peers.c.id.in_(OFFERING)))
 COUNT = select(func.count()).select_from(peers).where(peers.c.network_id == bindparam("network_id"))
 COUNT_KIND = COUNT.where(peers.c.kind == bindparam("of_kind"))
+WITH_KEYS = select(peers.c.public_key, peers.c.network_id).where(
+    peers.c.public_key.in_(bindparam("keys", expanding=True))
+)
 ADD = insert(peers)
 SAVE = update(peers).where(peers.c.id == bindparam("peer_id"))
 DELETE = delete(peers).where(peers.c.id == bindparam("peer_id"))
@@ -112,6 +115,12 @@ class SqlPeers:
     async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
         rows = await self._statements.rows(OFFERS, {"network_id": network_id})
         return sorted(((PeerId(id_), name, cidr) for id_, name, cidr in rows), key=lambda offer: sort_key(offer[2]))
+
+    async def with_keys(self, keys: Sequence[PublicKey]) -> dict[PublicKey, NetworkId]:
+        found: dict[PublicKey, NetworkId] = {}
+        for part in in_parts(keys):
+            found.update((key, network) for key, network in await self._statements.rows(WITH_KEYS, {"keys": part}))
+        return found
 
     async def add(self, peer: Peer) -> None:
         await self._statements.write(ADD, {"id": peer.id, **fields_of(peer)})
