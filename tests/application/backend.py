@@ -19,6 +19,7 @@ from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import Enrolled, EnrollmentService
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peers import PeerService
@@ -80,12 +81,13 @@ class Backend:
         self.ids = CountedIds()
         self.heard = Heard()
         self.mesh = MeshMemory(store)
-        self.agents = AgentService(store, self.clock, self.mesh)
         fanout = Fanout()
-        fanout.members = [self.mesh, self.agents, self.heard]
+        self.incidents = IncidentService(store, self.clock, self.ids, fanout)
+        self.agents = AgentService(store, self.clock, self.mesh, self.incidents)
+        fanout.members = [self.mesh, self.incidents, self.agents, self.heard]
         self.networks = NetworkService(store, self.clock, self.ids, fanout)
         self.peers = PeerService(store, self.clock, self.ids, fanout, FileVault(folder / "vault.key"))
-        self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout)
+        self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout, self.incidents.report)
         self.accounts = AccountService(store, self.clock, self.ids, Argon2Passwords())
         self.denials = DenialService(store, self.clock)
 

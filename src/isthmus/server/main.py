@@ -30,6 +30,7 @@ from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peers import PeerService
@@ -122,7 +123,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     gc.freeze()
     greet(settings, password)
     stop = stop_event()
-    async with flushing(services.agents):
+    async with flushing(services.agents), opening(services.incidents):
         await serve(app, listeners, stop, hub.close_all)
     log.info("stopped")
 
@@ -131,17 +132,19 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
     """Every use case with its ports."""
     clock, ids, fanout = SystemClock(), TimeOrderedIds(), Fanout()
     mesh = MeshMemory(store)
-    agents = AgentService(store, clock, mesh)
+    incidents = IncidentService(store, clock, ids, fanout)
+    agents = AgentService(store, clock, mesh, incidents)
     hub = StreamHub(agents, mesh)
-    fanout.members = [mesh, agents, hub]
+    fanout.members = [mesh, incidents, agents, hub]
     vault = FileVault(settings.data_dir / "vault.key")
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
         peers=PeerService(store, clock, ids, fanout, vault),
-        enrollment=EnrollmentService(store, clock, ids, fanout),
+        enrollment=EnrollmentService(store, clock, ids, fanout, incidents.report),
         accounts=AccountService(store, clock, ids, Argon2Passwords()),
         agents=agents,
+        incidents=incidents,
         denials=DenialService(store, clock),
         presence=hub,
     )
@@ -177,6 +180,17 @@ async def flushing(agents: AgentService) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await agents.flush()
+
+
+@contextlib.asynccontextmanager
+async def opening(incidents: IncidentService) -> AsyncIterator[None]:
+    """Open the incidents that were reported, beside the calls that reported them."""
+    task = asyncio.create_task(incidents.work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def stop_event() -> asyncio.Event:

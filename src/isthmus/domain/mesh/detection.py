@@ -233,7 +233,9 @@ class Watched:
         if any(len(heard) == len(places) for heard in voices.values()):
             return None  # the agent itself went there and back
         sightings = [departure.left, departure.arrived, *(move.arrived for move in _after(trail.moves, departure))]
-        said = self._told((Type.SHARED_CONFIG, None), _testimony(observer, sightings), now, limits.span("return_window"))
+        said = self._told(
+            (Type.SHARED_CONFIG, None), _testimony(observer, sightings), now, limits.span("return_window")
+        )
         witnesses = tuple(voice for heard in voices.values() for voice in heard.values())
         heard_at_both = len({place for heard in voices.values() for place in heard}) == len(places)
         is_confirmed = len(said) > 1 or heard_at_both

@@ -15,6 +15,7 @@ from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.server.application import addressing, secrets
 from isthmus.server.application.addressing import QUARANTINE, Wanted
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.incidents import close_all
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
 from isthmus.server.application.revisions import Step, advance
@@ -201,9 +202,10 @@ class PeerService:
                 await _check_may_leave(tx, peer, force=force)
             commit = await advance(tx, before, Step("peer.deleted", peer_id, peer, None), now)
             await addressing.quarantine(tx, before.id, peer.addresses, now + QUARANTINE)
+            closed = await close_all(tx, caller, peer, now)
             await tx.peers.delete(peer_id)
             await tx.journal.audit([caller.did("peer.delete", peer_id, now, name=peer.name)])
-        self._listeners.changed(commit)
+        self._listeners.changed(replace(commit, incidents=closed))
 
     async def new_token(self, caller: Caller, peer_id: PeerId, lifetime: timedelta = LIFETIME) -> Issued:
         """A fresh enrollment token; the old one ends, a running agent goes on until another enrolls."""

@@ -11,11 +11,12 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from isthmus.domain.errors import Forbidden, InvalidValue, Refusal, Unauthenticated
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
-from isthmus.server.adapters.agents.streams import StreamHub
+from isthmus.server.adapters.agents.streams import Denials, Line, StreamHub
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
 from isthmus.server.adapters.http.errors import of_refusal, request_id_of
+from isthmus.server.application.agents import Conversation
 from isthmus.server.application.caller import Caller
 
 MAX_REVISION_DIGITS = 18
@@ -64,7 +65,8 @@ class AgentPlane:
     async def heartbeat(self, request: Request) -> Response:
         agents = self._services.agents
         peer_id = await self._peer(request)
-        nonce = await agents.heartbeat(peer_id, await _decoded(self._heartbeat_body, request))
+        talk = Conversation.began(request.state.caller.source)
+        nonce = await agents.heartbeat(peer_id, await _decoded(self._heartbeat_body, request), talk)
         return _json(wire.Ack(nonce))
 
     async def applied(self, request: Request) -> Response:
@@ -78,6 +80,7 @@ class AgentPlane:
         for named in (request.query_params.get("peer"), request.headers.get(PEER_HEADER)):
             if named is not None and named != str(peer_id):
                 raise Forbidden("a session speaks for its own peer only")
+        await self._services.agents.admit(peer_id)
         return peer_id
 
     async def authenticate(self, authorization: str | None) -> PeerId:
@@ -90,17 +93,25 @@ class AgentPlane:
         """GET /api/v1/agent/stream as a WebSocket; refused with a problem document before it is accepted."""
         await receive()
         request = Request({**scope, "type": "http", "method": "GET"})
+        deny = Denials(lambda code, left_out: self._record(request, code, left_out))
         try:
             peer_id = await self._peer(request)
             has = _revision(request.query_params.get("revision"))
             await self._services.agents.desired(peer_id)
         except Refusal as refusal:
-            caller, path = request.state.caller, scope["path"]
-            await self._services.denials.record(caller, f"WS {path}", path, refusal.code)
+            await self._record(request, refusal.code)
             await _deny(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
-        await self._hub.serve(peer_id, has, lambda: self._peer(request), receive, send)
+        line = Line(peer_id, request.state.caller.source, receive, send, lambda: self._peer(request), deny)
+        try:
+            await self._hub.serve(line, has)
+        finally:
+            await deny.sum_up()
+
+    async def _record(self, request: Request, code: str, left_out: int = 0) -> None:
+        path = request.scope["path"]
+        await self._services.denials.record(request.state.caller, f"WS {path}", path, code, left_out)
 
 
 class _Stream:

@@ -2,17 +2,19 @@
 not read in time is dropped, so nobody waits for the slow."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 
-from isthmus.domain.errors import NotFound, Refusal, ReplayDetected, Unauthenticated
+from isthmus.domain.errors import AgentBlocked, AgentSessionConflict, InvalidValue, NotFound, Refusal, ReplayDetected
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Audience
 from isthmus.protocol import agent as wire
 from isthmus.server.adapters.http.edge import Receive, Send
-from isthmus.server.application.agents import AgentService
+from isthmus.server.application.agents import AgentService, Conversation
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.ports import StoreUnavailable
 from isthmus.server.records import Commit
@@ -24,16 +26,61 @@ SEND_SECONDS = 10.0  # how long a frame may wait for a reader
 CLOSE_SECONDS = 1.0
 HUNG_UP = 1000
 TICK_SECONDS = 0.02  # changes that come closer together share one message
+TOO_BIG = 1009
+MOST_DENIALS = 32  # audit rows that one stream may cause
+
+
+class Denials:
+    """The audit rows of one stream's refused messages; above a bound they are counted and summed up at its end.
+
+    A refusal may end the stream while its row is written: `sum_up` writes what is left.
+    """
+
+    def __init__(self, record: Callable[[str, int], Awaitable[None]]) -> None:
+        self._record = record
+        self._count = 0
+        self._due: deque[str] = deque()
+
+    async def note(self, code: str) -> None:
+        self._count += 1
+        if self._count <= MOST_DENIALS:
+            self._due.append(code)
+            await self._write()
+
+    async def sum_up(self) -> None:
+        await self._write()
+        if self._count > MOST_DENIALS:
+            await self._record("sampled", self._count - MOST_DENIALS)
+
+    async def _write(self) -> None:
+        while self._due:
+            await self._record(self._due[0], 0)
+            self._due.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An accepted WebSocket of a peer's agent, which calls from `source`. `check` raises `Refusal` once the session
+    is over or suspended."""
+
+    peer_id: PeerId
+    source: str | None
+    receive: Receive
+    send: Send
+    check: Check
+    deny: Denials
 
 
 class Stream:
     """One connected agent. `close` may be called from anywhere; the writer says it and ends."""
 
-    def __init__(self, peer_id: PeerId, network_id: NetworkId, has: int | None, send: Send) -> None:
-        self.peer_id = peer_id
+    def __init__(self, line: Line, network_id: NetworkId, has: int | None) -> None:
+        self.peer_id = line.peer_id
         self.network_id = network_id
+        self._line = line
+        self._talk = Conversation.began(line.source)
         self._sent = has
-        self._send = send
+        self._send = line.send
         self._knows_where_it_stands = False
         self._wake = asyncio.Event()
         self._changed = True
@@ -89,17 +136,19 @@ class Stream:
             return
         await asyncio.sleep(TICK_SECONDS)
 
-    async def read(self, receive: Receive, agents: AgentService) -> None:
+    async def read(self, agents: AgentService) -> None:
         """Take messages until the agent hangs up, its session ends, or it does not read the answers."""
         try:
             while self._closing is None:
-                message = await receive()
+                message = await self._line.receive()
                 if message["type"] == "websocket.disconnect":
                     self.close(HUNG_UP, "the agent hung up")
+                    if message.get("code") == TOO_BIG:
+                        await self._line.deny.note("body_too_large")
                     return
                 await self._take(message.get("text") or message.get("bytes") or b"", agents)
-        except Unauthenticated as ended:
-            self.close(wire.CLOSE_SESSION_ENDED, str(ended))
+        except Refusal as ended:
+            self.close(*ending(ended))
         except TimeoutError:
             self.close(wire.CLOSE_TOO_SLOW, "answers are not read")
         except OSError:
@@ -110,19 +159,29 @@ class Stream:
             message = wire.decode_from_agent(text)
         except msgspec.MsgspecError as error:
             await self.say(wire.Refused("validation_failed", str(error)[:200]))
+            await self._line.deny.note("validation_failed")
             return
         if isinstance(message, wire.Heartbeat):
-            await self.say(await self._acknowledged(message, agents))
+            await self._answer(message, agents)
         elif isinstance(message, wire.Applied):
             await agents.applied(self.peer_id, message)
         else:
             self.resync()
 
-    async def _acknowledged(self, beat: wire.Heartbeat, agents: AgentService) -> wire.FromServer:
+    async def _answer(self, beat: wire.Heartbeat, agents: AgentService) -> None:
+        refusal: Refusal
+        nonce: str | None = None
         try:
-            return wire.Ack(await agents.heartbeat(self.peer_id, beat))
+            await self.say(wire.Ack(await agents.heartbeat(self.peer_id, beat, self._talk)))
+            return
         except ReplayDetected as stale:
-            return wire.Refused(stale.code, str(stale), stale.nonce)
+            refusal, nonce = stale, stale.nonce
+        except InvalidValue as wrong:
+            refusal, nonce = wrong, agents.fresh_nonce(self.peer_id)
+        except AgentSessionConflict as conflict:
+            refusal = conflict
+        await self.say(wire.Refused(refusal.code, str(refusal), nonce))
+        await self._line.deny.note(refusal.code)
 
     def on_read_end(self, reader: asyncio.Task[None]) -> None:
         """Close when the reader broke: a stream that still speaks but hears nothing would look alive."""
@@ -130,6 +189,12 @@ class Stream:
         if failure is not None:
             log.error("a stream broke", peer=str(self.peer_id), exc_info=failure)
             self.close(wire.CLOSE_BROKEN, "internal error")
+
+
+def ending(refusal: Refusal) -> tuple[int, str]:
+    """How a stream is closed whose session is over, or suspended."""
+    is_blocked = isinstance(refusal, AgentBlocked)
+    return (wire.CLOSE_BLOCKED if is_blocked else wire.CLOSE_SESSION_ENDED), str(refusal)
 
 
 async def _close(send: Send, code: int, reason: str) -> None:
@@ -148,21 +213,22 @@ class StreamHub:
     def is_connected(self, peer_id: PeerId) -> bool:
         return any(peer_id in streams for streams in self._streams.values())
 
-    async def serve(self, peer_id: PeerId, has: int | None, check_session: Check, receive: Receive, send: Send) -> None:
-        """Run one accepted WebSocket to its end. `check_session` raises `Refusal` when the session is over."""
+    async def serve(self, line: Line, has: int | None) -> None:
+        """Run one accepted WebSocket to its end."""
+        peer_id = line.peer_id
         try:
             memory, _ = await self._mesh.around(peer_id)
         except NotFound as gone:
-            await _close(send, wire.CLOSE_SESSION_ENDED, str(gone))
+            await _close(line.send, wire.CLOSE_SESSION_ENDED, str(gone))
             return
-        stream = Stream(peer_id, memory.network.id, has, send)
+        stream = Stream(line, memory.network.id, has)
         streams = self._streams.setdefault(stream.network_id, {})
         if peer_id in streams:
             streams[peer_id].close(wire.CLOSE_REPLACED, "the same peer has opened another stream")
         streams[peer_id] = stream
         try:
             await stream.say(wire.Hello(self._agents.fresh_nonce(peer_id), self._agents.unix_time()))
-            await _close(send, *await self._served(stream, check_session, receive))
+            await _close(line.send, *await self._served(stream, line.check))
         except TimeoutError:
             log.warning("an agent does not read its stream and is dropped", peer=str(peer_id))
         except OSError:
@@ -171,9 +237,9 @@ class StreamHub:
             if streams.get(peer_id) is stream:
                 del streams[peer_id]
 
-    async def _served(self, stream: Stream, check_session: Check, receive: Receive) -> tuple[int, str]:
+    async def _served(self, stream: Stream, check_session: Check) -> tuple[int, str]:
         """Read and write `stream` until it closes; nothing is said any more when this returns the close code."""
-        reader = asyncio.create_task(stream.read(receive, self._agents))
+        reader = asyncio.create_task(stream.read(self._agents))
         reader.add_done_callback(stream.on_read_end)
         try:
             return await self._written(stream, check_session)
@@ -188,7 +254,7 @@ class StreamHub:
             await check_session()
             return await stream.write(self._agents)
         except Refusal as refusal:
-            return wire.CLOSE_SESSION_ENDED, str(refusal)
+            return ending(refusal)
         except StoreUnavailable as failure:
             log.error("store unavailable", peer=str(stream.peer_id), error=str(failure))
             return wire.CLOSE_BROKEN, "the database does not answer"
@@ -199,6 +265,9 @@ class StreamHub:
         for peer_id in commit.ended:
             if peer_id in streams:
                 streams[peer_id].close(wire.CLOSE_SESSION_ENDED, "the session is over")
+        for peer_id, incident in commit.blocked.items():
+            if peer_id in streams:
+                streams[peer_id].close(*ending(AgentBlocked(str(incident))))
         for peer_id in self._concerned(commit, streams):
             stream = streams.get(peer_id)
             if stream is not None:

@@ -14,6 +14,7 @@ from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.ports import Presence, Store
@@ -30,6 +31,7 @@ class Services:
     enrollment: EnrollmentService
     accounts: AccountService
     agents: AgentService
+    incidents: IncidentService
     denials: DenialService
     presence: Presence
 

@@ -79,7 +79,9 @@ class Edge:
     async def _bounded(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Refuse bodies over the bound, announced or not, before anybody buffers them."""
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and int(announced[:12]) > MAX_BODY:
+        is_too_large = announced.isdigit() and int(announced[:12]) > MAX_BODY
+        # An agent is told who it is first: its refusals are on record under its name.
+        if is_too_large and not scope["path"].startswith(AGENT_PATHS):
             refuse = problem("body_too_large", BodyTooLarge().detail, request_id)
             await refuse(scope, receive, send)
             return
@@ -87,6 +89,8 @@ class Edge:
 
         async def counted() -> Message:
             nonlocal seen
+            if is_too_large:
+                raise BodyTooLarge
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > MAX_BODY:
