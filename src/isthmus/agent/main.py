@@ -147,6 +147,7 @@ async def _serve(settings: Settings, applier: Applier, server: ServerConnection,
                 last=None if made.last is None else int(made.last),
                 desired_revision=worker.desired_revision,
                 error=made.error,
+                incident=made.incident,
             ),
         )
 

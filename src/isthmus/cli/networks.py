@@ -9,7 +9,7 @@ from isthmus.cli import options
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.lookup import network_path
-from isthmus.cli.options import without_none
+from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
 from isthmus.cli.text import Column, fields, minute, table
 
@@ -29,10 +29,11 @@ def create(
     mtu: Annotated[int | None, options.MTU] = None,
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    limit: Annotated[list[str] | None, options.LIMIT] = None,
 ) -> None:
     """Create a network. An IPv6 /64 comes with it."""
-    given = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
-    given |= {"listen_port": listen_port, "keepalive": keepalive}
+    given: dict[str, Any] = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
+    given |= {"listen_port": listen_port, "keepalive": keepalive, "limits": limits_of(limit)}
     session.show(session.api.post("/networks", without_none(given)), details)
 
 
@@ -59,13 +60,15 @@ def update(
     mtu: Annotated[int | None, options.MTU] = None,
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    limit: Annotated[list[str] | None, options.LIMIT] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Renumber static peers too; lists who needs a config.")
     ] = False,
 ) -> None:
     """Change a network. What is not given stays as it is."""
-    given = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
+    given: dict[str, Any] = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
     given |= {"listen_port": listen_port, "keepalive": keepalive, "force": True if force else None}
+    given["limits"] = limits_of(limit)
     path = network_path(session.api, name)
     etag = session.api.read(path).etag
     session.show(session.api.patch(path, without_none(given), etag), after_update)
@@ -136,6 +139,8 @@ def unreserve(session: Session, name: Name, address: Address) -> None:
 def details(network: dict[str, Any]) -> str:
     shown = ("id", "name", "cidr_v4", "cidr_v6", "domain", "mtu", "listen_port", "keepalive", "revision")
     pairs: list[tuple[str, object]] = [(name, network.get(name)) for name in shown]
+    if limits := network.get("limits"):
+        pairs.append(("limits", limits))
     pairs.append(("created", minute(network.get("created_at"))))
     return f"{fields(pairs)}\n\n{capacities(network['capacity'])}"
 

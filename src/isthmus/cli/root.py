@@ -19,6 +19,7 @@ COMMANDS = {
     "password": ("password:app", "Change your password, or reset a lost one."),
     "network": ("networks:app", "Networks: their CIDRs, settings and addresses."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
+    "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "audit": ("audit:app", "What was changed, when and by whom."),
     "version": ("about:version_app", "Show the version of this command."),

@@ -1,6 +1,6 @@
 """Networks: create, change, renumber, delete; reservations and capacity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from isthmus.domain.errors import InvalidValue, PreconditionFailed, TransitionNo
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh import ipam
 from isthmus.domain.mesh import network as rules
+from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.server.application import addressing
@@ -33,6 +34,7 @@ class Draft:
     cidr_v6: str | None = None
     domain: str | None = None
     settings: rules.Settings = field(default_factory=rules.Settings)
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Update:
     mtu: Maybe[int] = UNSET
     listen_port: Maybe[int] = UNSET
     keepalive: Maybe[int] = UNSET
+    limits: Maybe[Mapping[str, int]] = UNSET
     force: bool = False
 
 
@@ -106,6 +109,7 @@ class NetworkService:
             mtu=draft.settings.mtu,
             listen_port=draft.settings.listen_port,
             keepalive=draft.settings.keepalive,
+            limits=draft.limits,
             revision=1,
             jump_revision=1,
             shared_revision=1,
@@ -162,6 +166,7 @@ class NetworkService:
             mtu=settings.mtu,
             listen_port=settings.listen_port,
             keepalive=settings.keepalive,
+            limits=replace(before.limits, **chosen(update.limits, {})),
         )
 
     async def _renumber(

@@ -9,12 +9,14 @@ from fastapi import Query, Response
 from isthmus.domain.addresses import address_key, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
+from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import parse_text
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     CapacitiesView,
+    LimitsView,
     Listing,
     NetworkBody,
     NetworkPatch,
@@ -43,7 +45,9 @@ async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> 
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
     settings = Settings(body.mtu, body.listen_port, body.keepalive)
-    sized = await calls.networks.create(by, Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings))
+    limits = Limits.of(body.limits.given())
+    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, limits)
+    sized = await calls.networks.create(by, draft)
     return _shown(sized, response)
 
 
@@ -58,7 +62,10 @@ async def update_network(
     network_id: UUID, body: NetworkPatch, calls: Calls, by: By, version: Version, response: Response
 ) -> NetworkUpdatedView:
     """Change a network. Another `cidr_v4` renumbers all peers in one step."""
-    update = Update(**{name: getattr(body, name) for name in body.model_fields_set})
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    if "limits" in given:
+        given["limits"] = body.limits.given()
+    update = Update(**given)
     updated = await calls.networks.update(by, NetworkId(network_id), update, version)
     response.headers.update(etag(updated.network.network.version))
     reissue = [PeerName(id=peer.id, name=peer.name) for peer in updated.reissue]
@@ -142,6 +149,7 @@ def _fields(sized: Sized) -> dict[str, Any]:
         "mtu": network.mtu,
         "listen_port": network.listen_port,
         "keepalive": network.keepalive,
+        "limits": LimitsView.model_validate(network.limits),
         "revision": network.revision,
         "created_at": network.created_at,
         "capacity": CapacitiesView.of(sized.capacity),

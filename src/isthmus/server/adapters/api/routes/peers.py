@@ -48,9 +48,11 @@ async def list_peers(
     name: Label = None,
     search: Label = None,
     enrolled: bool | None = None,
+    blocked: bool | None = None,
 ) -> Listing[PeerView]:
     """Peers of all networks or of one, in the order in which they were made."""
-    where = PeerFilter(None if network is None else NetworkId(network), kind, name, search, enrolled)
+    of_network = None if network is None else NetworkId(network)
+    where = PeerFilter(of_network, kind, name, search, enrolled, blocked=blocked)
     items = await _views(calls, await calls.peers.page(page, where))
     return Listing(items=items, next=cursor(items, page))
 
@@ -180,6 +182,7 @@ def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: Peer
         additional_allowed_ips=[str(offer) for offer in peer.additional_allowed_ips],
         owner=peer.owner,
         labels=dict(peer.labels),
+        blocked=peer.blocked,
         created_at=peer.created_at,
         enrollment=enrollment,
         desired_revision=desired_revision(network, peer),
