@@ -111,8 +111,8 @@ def evidence_text(evidence: dict[str, Any]) -> str:
         shown = ("enrolled_key", "presented_key", "hostname", "source")
         return fields([token, *((name.replace("_", " "), evidence[name]) for name in shown)])
     rows = [_voice(each) for each in evidence.get("voices", ())]
-    for testimony in evidence.get("testimonies", ()):
-        rows += [(each["at"], each["place"], testimony["name"], None) for each in testimony["sightings"]]
+    for observation in evidence.get("observations", ()):
+        rows += [(each["at"], each["place"], observation["name"], None) for each in observation["sightings"]]
     return table([Column("TIME"), Column("SEEN AT"), Column("BY"), Column("PROCESS", may_shrink=True)], rows)
 
 

@@ -97,9 +97,9 @@ class TestSightings:
         (found,) = scene.findings
         assert (found.type, found.blocks) == (Type.SHARED_CONFIG, False)
         assert isinstance(found.evidence, SharedConfig)
-        (testimony,) = found.evidence.testimonies
-        assert (testimony.observer, testimony.name) == (GW.id, "gw")
-        assert [sighting.place for sighting in testimony.sightings] == [f"{HOME}:1", f"{CAFE}:2", f"{HOME}:3"]
+        (observation,) = found.evidence.observations
+        assert (observation.observer, observation.name) == (GW.id, "gw")
+        assert [sighting.place for sighting in observation.sightings] == [f"{HOME}:1", f"{CAFE}:2", f"{HOME}:3"]
 
     def test_a_second_observer_confirms_it(self) -> None:
         scene = Scene()
@@ -109,7 +109,7 @@ class TestSightings:
         assert [finding.blocks for finding in scene.findings] == [False, True]
         evidence = scene.findings[-1].evidence
         assert isinstance(evidence, SharedConfig)
-        assert {testimony.name for testimony in evidence.testimonies} == {"gw", "gw-2"}
+        assert {observation.name for observation in evidence.observations} == {"gw", "gw-2"}
 
     def test_two_processes_at_the_two_places_confirm_it(self) -> None:
         scene = Scene()
@@ -174,8 +174,8 @@ class TestLimits:
             assert isinstance(evidence, SuspiciousActivity)
             assert scene.blocks
             assert evidence.changing is Changing.ADDRESS
-            (testimony,) = evidence.testimonies
-            assert [sighting.place for sighting in testimony.sightings] == [f"198.51.100.{n + 2}" for n in range(10)]
+            (observation,) = evidence.observations
+            assert [sighting.place for sighting in observation.sightings] == [f"198.51.100.{n + 2}" for n in range(10)]
 
     def test_ten_addresses_in_more_than_a_day_are_nothing(self) -> None:
         scene = Scene()

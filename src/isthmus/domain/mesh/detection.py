@@ -17,12 +17,12 @@ from isthmus.domain.mesh.incident import (
     Changing,
     Evidence,
     Finding,
+    Observation,
     Process,
     SessionConflict,
     SharedConfig,
     Sighting,
     SuspiciousActivity,
-    Testimony,
     Type,
     Voice,
 )
@@ -162,7 +162,7 @@ class Watched:
         self._stays: deque[Stay] = deque(maxlen=MOST_STAYS)
         self._heard = Trail()
         self._seen: dict[PeerId, Trail] = {}
-        self._found: dict[tuple[Type, Changing | None], dict[PeerId | None, tuple[datetime, Testimony]]] = {}
+        self._found: dict[tuple[Type, Changing | None], dict[PeerId | None, tuple[datetime, Observation]]] = {}
 
     def heard(self, speaker: Speaker, now: datetime, limits: Limits) -> Finding | None:
         """Take a beat over that counted. Costs a comparison while the speaker stays the same."""
@@ -198,7 +198,7 @@ class Watched:
                     found.append(self._restless(observer, trail, now, limits))
                 return [finding for finding in found if finding is not None]
             case Changing.PORT if trail.hops_ports(limits, now):
-                evidence = SuspiciousActivity(Changing.PORT, (_testimony(observer, trail.ports),))
+                evidence = SuspiciousActivity(Changing.PORT, (_observation(observer, trail.ports),))
                 trail.ports.clear()
                 return [self._finding(Type.SUSPICIOUS_ACTIVITY, evidence, now, blocks=False)]
         return []
@@ -234,7 +234,7 @@ class Watched:
             return None  # the agent itself went there and back
         sightings = [departure.left, departure.arrived, *(move.arrived for move in _after(trail.moves, departure))]
         said = self._told(
-            (Type.SHARED_CONFIG, None), _testimony(observer, sightings), now, limits.span("return_window")
+            (Type.SHARED_CONFIG, None), _observation(observer, sightings), now, limits.span("return_window")
         )
         witnesses = tuple(voice for heard in voices.values() for voice in heard.values())
         heard_at_both = len({place for heard in voices.values() for place in heard}) == len(places)
@@ -259,21 +259,21 @@ class Watched:
         return bool(self._stays) and now - self._stays[-1].until <= limits.span("return_window")
 
     def _restless(self, observer: Observer | None, trail: Trail, now: datetime, limits: Limits) -> Finding:
-        testimony = _testimony(observer, (move.arrived for move in trail.moves))
+        observation = _observation(observer, (move.arrived for move in trail.moves))
         trail.moves.clear()
         key = (Type.SUSPICIOUS_ACTIVITY, Changing.ADDRESS)
-        said = self._told(key, testimony, now, limits.span("address_window"))
+        said = self._told(key, observation, now, limits.span("address_window"))
         blocks = len(said) > 1 or any(each.observer is None for each in said)
         return self._finding(Type.SUSPICIOUS_ACTIVITY, SuspiciousActivity(Changing.ADDRESS, said), now, blocks=blocks)
 
     def _told(
-        self, key: tuple[Type, Changing | None], testimony: Testimony, now: datetime, window: timedelta
-    ) -> tuple[Testimony, ...]:
-        """All testimonies to the same thing that are not too old, the newest of each observer."""
+        self, key: tuple[Type, Changing | None], observation: Observation, now: datetime, window: timedelta
+    ) -> tuple[Observation, ...]:
+        """All observations to the same thing that are not too old, the newest of each observer."""
         said = self._found.setdefault(key, {})
         for observer in [observer for observer, (at, _) in said.items() if now - at > window]:
             del said[observer]
-        said[testimony.observer] = (now, testimony)
+        said[observation.observer] = (now, observation)
         return tuple(each for _, each in said.values())
 
     def _finding(self, type_: Type, evidence: Evidence, now: datetime, *, blocks: bool) -> Finding:
@@ -299,10 +299,10 @@ class Watch:
         self._peers.pop(peer_id, None)
 
 
-def _testimony(observer: Observer | None, sightings: Iterable[Sighting]) -> Testimony:
+def _observation(observer: Observer | None, sightings: Iterable[Sighting]) -> Observation:
     if observer is None:
-        return Testimony(None, SERVER, tuple(sightings))
-    return Testimony(observer.id, observer.name, tuple(sightings))
+        return Observation(None, SERVER, tuple(sightings))
+    return Observation(observer.id, observer.name, tuple(sightings))
 
 
 def _after(moves: Iterable[Move], departure: Move) -> list[Move]:

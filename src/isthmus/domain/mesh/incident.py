@@ -60,7 +60,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Testimony:
+class Observation:
     """What one observer says: a jump peer, by id and name, or the server itself, which has no `observer`."""
 
     observer: PeerId | None
@@ -79,7 +79,7 @@ class SessionConflict:
 class SharedConfig:
     """Who saw the key come back to an address that it had left; `voices` are the agents heard at both, if any."""
 
-    testimonies: tuple[Testimony, ...]
+    observations: tuple[Observation, ...]
     voices: tuple[Voice, ...] = ()
 
 
@@ -93,7 +93,7 @@ class Changing(StrEnum):
 @dataclass(frozen=True, slots=True)
 class SuspiciousActivity:
     changing: Changing
-    testimonies: tuple[Testimony, ...]
+    observations: tuple[Observation, ...]
 
 
 @dataclass(frozen=True, slots=True)

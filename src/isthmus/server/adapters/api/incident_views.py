@@ -35,7 +35,7 @@ class SightingView(View):
     place: str = Field(examples=["198.51.100.9:40000"])
 
 
-class TestimonyView(View):
+class ObservationView(View):
     """What one observer says: a jump peer, or the server itself, which has no id."""
 
     observer: UUID | None
@@ -48,13 +48,13 @@ class SessionConflictView(View):
 
 
 class SharedConfigView(View):
-    testimonies: list[TestimonyView]
+    observations: list[ObservationView]
     voices: list[VoiceView]
 
 
 class SuspiciousActivityView(View):
     changing: Changing
-    testimonies: list[TestimonyView]
+    observations: list[ObservationView]
 
 
 class EnrollmentReuseView(View):
