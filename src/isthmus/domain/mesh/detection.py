@@ -31,9 +31,9 @@ from isthmus.domain.mesh.limits import Limits
 MOST_PEERS = 100_000
 MOST_STAYS = 32
 MOST_OBSERVERS = 8
-# A host at the edge of two networks goes back and forth once; its agent would soon be heard from both. A key that
-# keeps coming back while its agent is never heard there is not one host's.
-RETURNS_OF_AN_AGENT = 3
+# A host at the edge of two networks goes there and back, maybe twice, before its agent is heard from both. A key that
+# did so three times (each way but the first leads back) while its agent is never heard there is not one host's.
+RETURNS_OF_AN_AGENT = 5
 SERVER = "the server"
 
 
