@@ -14,7 +14,7 @@ from isthmus.server.application import secrets
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory, News
-from isthmus.server.application.report_rules import check_keys, check_times
+from isthmus.server.application.report_rules import ReportedKeys, check_times
 from isthmus.server.application.sessions import SessionMemory
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
@@ -44,6 +44,7 @@ class AgentService:
         self._mesh = mesh
         self._incidents = incidents
         self._watch = Watch()
+        self._keys = ReportedKeys(store)
         self._sessions = SessionMemory(store)
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
@@ -88,7 +89,7 @@ class AgentService:
         memory, peer = await self._around(peer_id)
         now = self._clock.now()
         check_times(beat, now)
-        await check_keys(beat, memory, self._store)
+        await self._keys.check(beat, memory)
         if talk is not None:
             if beat.host is not None:
                 talk.told(beat.host)

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from isthmus.domain.errors import InvalidValue
-from isthmus.domain.ids import NetworkId, PublicKey
+from isthmus.domain.ids import PublicKey
 from isthmus.protocol import agent as wire
 from isthmus.server.application.network_memory import NetworkMemory
 from isthmus.server.ports import Store
 
 # A clock that runs in the wrong time zone is a host's own affair; what is further ahead was made up.
 CLOCKS_DIFFER = timedelta(days=1)
+MOST_KEYS = 10_000
 
 
 def check_times(beat: wire.Heartbeat, now: datetime) -> None:
@@ -31,18 +32,31 @@ def _times_of(beat: wire.Heartbeat) -> Iterator[tuple[str, int]]:
         yield f"/paths/{index}/since", path.since
 
 
-async def check_keys(beat: wire.Heartbeat, memory: NetworkMemory, store: Store) -> None:
-    """Refuse a report on peers of another network. Keys that nobody has any more are passed over: an interface
-    may still show a peer that was deleted or blocked, or got another key, a moment ago."""
-    unknown = [report.public_key for report in beat.peers if report.public_key not in memory.by_key]
-    if not unknown:
-        return
-    async with store.reading() as tx:
-        homes = await tx.peers.with_keys([PublicKey(key) for key in unknown])
-    for index, report in enumerate(beat.peers):
-        if _is_elsewhere(homes.get(PublicKey(report.public_key)), memory.network.id):
-            raise InvalidValue(f"/peers/{index}/public_key", "is the key of no peer of this network")
+class ReportedKeys:
+    """Whose key a report is about. The store is asked once for each key that nobody has."""
 
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._nobodys: dict[str, None] = {}
 
-def _is_elsewhere(home: NetworkId | None, own: NetworkId) -> bool:
-    return home is not None and home != own
+    async def check(self, beat: wire.Heartbeat, memory: NetworkMemory) -> None:
+        """Refuse a report on peers of another network. Keys that nobody has any more are passed over: an interface
+        may still show a peer that was deleted or blocked, or got another key, a moment ago."""
+        by_key, nobodys = memory.by_key, self._nobodys
+        absent = [each.public_key for each in beat.peers if each.public_key not in by_key]
+        unknown = [PublicKey(key) for key in absent if key not in nobodys]
+        if not unknown:
+            return
+        async with self._store.reading() as tx:
+            homes = await tx.peers.with_keys(unknown)
+        for key in unknown:
+            if key not in homes:
+                self._remember(key)
+        for index, report in enumerate(beat.peers):
+            if homes.get(PublicKey(report.public_key), memory.network.id) != memory.network.id:
+                raise InvalidValue(f"/peers/{index}/public_key", "is the key of no peer of this network")
+
+    def _remember(self, key: str) -> None:
+        if len(self._nobodys) >= MOST_KEYS:
+            del self._nobodys[next(iter(self._nobodys))]
+        self._nobodys[key] = None
