@@ -14,7 +14,8 @@ from isthmus.server.adapters.api.app import build_app
 from isthmus.server.adapters.db import open_store
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.listeners import Listener, bind_tcp, serve
-from isthmus.server.main import assemble, first_start
+from isthmus.server.background import Chore, repeating
+from isthmus.server.main import LOOK_SECONDS, assemble, first_start
 from isthmus.server.settings import Settings
 from tests.server import API, bearer, free_port
 
@@ -50,7 +51,8 @@ async def inside(folder: Path) -> AsyncIterator[Inside]:
     stop = asyncio.Event()
     serving = asyncio.create_task(serve(build_app(services, hub), [listener], stop, hub.close_all))
     try:
-        yield Inside(settings.listen, services, password)
+        async with repeating(Chore("looking", LOOK_SECONDS, hub.look)):
+            yield Inside(settings.listen, services, password)
     finally:
         stop.set()
         await serving

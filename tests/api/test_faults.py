@@ -40,6 +40,15 @@ def breaking(failure: Exception) -> Any:
     return fail
 
 
+def breaking_at_once(failure: Exception) -> Any:
+    """The same in place of a plain function."""
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    return fail
+
+
 @contextlib.asynccontextmanager
 async def enrolled(here: Inside) -> AsyncIterator[tuple[httpx2.AsyncClient, str]]:
     """The administrator's client, and the session of an agent."""
@@ -88,7 +97,7 @@ async def test_a_store_that_fails_is_told_as_such_and_may_be_tried_again(
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("disk"), Broken("mistake")])
-@pytest.mark.parametrize("method", ["heartbeat", "news"])
+@pytest.mark.parametrize("method", ["heartbeat", "news_at_hand"])
 async def test_a_stream_that_breaks_is_closed_and_can_be_opened_again(
     here: Inside, monkeypatch: pytest.MonkeyPatch, failure: Exception, method: str
 ) -> None:
@@ -97,7 +106,8 @@ async def test_a_stream_that_breaks_is_closed_and_can_be_opened_again(
         async with Stream(here.address, session) as stream:
             hello = await stream.next_of(wire.Hello)
             await stream.next_of(wire.Snapshot)
-            monkeypatch.setattr(here.services.agents, method, breaking(failure))
+            fails = breaking(failure) if method == "heartbeat" else breaking_at_once(failure)
+            monkeypatch.setattr(here.services.agents, method, fails)
             beat = wire.encode({"type": "heartbeat"} | heartbeat(hello.nonce)).decode()
             await stream.send(beat if method == "heartbeat" else wire.Resync())
             assert await stream.closed() in {wire.CLOSE_BROKEN, 1006}

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
+from isthmus.protocol import agent as wire
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application import networks, peers
@@ -18,11 +20,17 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import Enrolled, EnrollmentService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.path_memory import PathMemory
+from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.main import Fanout
 from isthmus.server.ports import Store
 from isthmus.server.records import AuditEntry, Change, Commit, Page
@@ -49,6 +57,10 @@ class TurnedClock:
 
     def turn(self, by: timedelta) -> None:
         self.time += by
+
+    def elapsed(self) -> float:
+        """Seconds of a clock that never jumps."""
+        return (self.time - NOON).total_seconds()
 
 
 class CountedIds:
@@ -83,8 +95,23 @@ class Backend:
         self.mesh = MeshMemory(store)
         fanout = Fanout()
         self.incidents = IncidentService(store, self.clock, self.ids, fanout)
-        self.agents = AgentService(store, self.clock, self.mesh, self.incidents)
-        fanout.members = [self.mesh, self.incidents, self.agents, self.heard]
+        self.sessions = SessionService(store, self.clock, self.ids, fanout)
+        self.agents = AgentService(store, self.clock, self.mesh, self.sessions, self.incidents)
+        self.keys = KeyService(store, self.clock, fanout, self.agents)
+        self.memory = PathMemory(self.clock, self.clock.elapsed)
+        self.endpoints = EndpointService(store, self.clock, fanout, self.mesh, self.memory)
+        self.jumps = JumpWatch(store, self.clock, fanout, self.mesh, self.memory)
+        self.paths = PathService(store, self.memory)
+        self.agents.on_beat += [self.endpoints.take, self.memory.take]
+        fanout.members = [
+            self.mesh,
+            self.incidents,
+            self.agents,
+            self.keys,
+            self.memory,
+            self.endpoints,
+            self.heard,
+        ]
         self.networks = NetworkService(store, self.clock, self.ids, fanout)
         self.peers = PeerService(store, self.clock, self.ids, fanout, FileVault(folder / "vault.key"))
         self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout, self.incidents.report)
@@ -116,6 +143,10 @@ class Backend:
     async def enroll(self, created: peers.Created) -> Enrolled:
         assert created.token is not None
         return await self.enrollment.enroll(ANYONE, created.token.text, a_public_key(), "host")
+
+    async def beat(self, peer: Peer, **fields: Any) -> None:
+        """A heartbeat of the peer's agent."""
+        await self.agents.heartbeat(peer.id, wire.Heartbeat(self.agents.fresh_nonce(peer.id), 0, **fields))
 
     async def audit(self) -> list[AuditEntry]:
         """The audit log, oldest row first."""

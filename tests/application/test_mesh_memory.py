@@ -12,7 +12,7 @@ import pytest
 from isthmus.agent.deltas import applied
 from isthmus.domain.errors import Refusal
 from isthmus.domain.ids import PeerId
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer, desired_revision
 from isthmus.domain.mesh.tunnel import tunnel_for
 from isthmus.protocol import agent as wire
@@ -163,6 +163,7 @@ class Walk:
             [
                 networks.Update(mtu=1280 + self._made),
                 networks.Update(keepalive=self._random.choice([0, 25])),
+                networks.Update(direct_paths=self._random.choice(list(DirectPaths))),
                 networks.Update(name=f"office-{self._made}"),
                 networks.Update(cidr_v4=cidr, force=True),
             ]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from uuid import UUID
 
 import pytest
@@ -10,11 +10,13 @@ from sqlalchemy.exc import StatementError
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.errors import NotFound
-from isthmus.domain.ids import ApiTokenId, NetworkId, PeerId
+from isthmus.domain.ids import ApiTokenId, NetworkId, PeerId, SessionId
+from isthmus.domain.mesh.limits import Limits
+from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Audience, Kind
 from isthmus.server.ports import Conflict, Store
 from isthmus.server.records import AuditEntry, Change, KeptKey, Outcome, Page, PeerFilter, PeerStatus
-from tests.builders import NOON, ULA, a_jump, a_key, a_network, a_peer, a_session, a_static, a_token
+from tests.builders import NOON, ULA, a_digest, a_jump, a_key, a_network, a_peer, a_session, a_static, a_token
 from tests.contract.filling import ADA, a_token_of, add_peer, put_network, put_peers
 
 ODD_MOMENT = datetime(2031, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -24,7 +26,16 @@ NOBODY = PeerId(UUID(int=404))
 async def test_networks_read_back_as_written(store: Store) -> None:
     both = a_network(created_at=ODD_MOMENT, revision=2**40, mtu=1280, keepalive=0)
     only_v6 = a_network(
-        id=NetworkId(UUID(int=7)), name="v6", cidr_v4=None, cidr_v6=IPv6Network("fd12:3456:789a:7::/64")
+        id=NetworkId(UUID(int=7)),
+        name="v6",
+        cidr_v4=None,
+        cidr_v6=IPv6Network("fd12:3456:789a:7::/64"),
+        direct_paths=DirectPaths.ON,
+        agents=501,
+        primary_id=NOBODY,
+        key_max_age=86_400,
+        dns_upstreams=(IPv4Address("192.0.2.53"), IPv6Address("2001:db8::53")),
+        limits=Limits(address_changes=3, return_window=60),
     )
     await put_network(store, both)
     await put_network(store, only_v6)
@@ -42,6 +53,12 @@ async def test_a_saved_network_has_every_new_field(store: Store) -> None:
         cidr_v4=IPv4Network("10.21.0.0/16"),
         domain="attic.internal",
         listen_port=51_821,
+        direct_paths=DirectPaths.AUTO,
+        agents=7,
+        primary_id=PeerId(UUID(int=3)),
+        key_max_age=60,
+        dns_upstreams=(IPv4Address("192.0.2.54"),),
+        limits=Limits(port_changes=99),
         version=2,
     )
     async with store.transaction() as tx:
@@ -65,6 +82,13 @@ PEERS = [
     a_peer(2, public_key=None, labels={"floor": "3", "note": "π \x00 '\"%_"}, owner="ada", revision=9, version=3),
     a_static(3, additional_allowed_ips=(IPv4Network("192.168.7.0/24"), IPv6Network("2001:db8:7::/48"))),
     a_peer(4, isolated=True, full_encapsulation=True, server_made_key=True, created_at=ODD_MOMENT),
+    a_peer(
+        5,
+        candidates=(Endpoint("192.168.7.5", 40_000), Endpoint("2001:db8::5", 1)),
+        observed=Endpoint("2001:db8::9", 65_535),
+        groups=("builders", "lab"),
+        key_changed_at=ODD_MOMENT,
+    ),
 ]
 
 
@@ -75,6 +99,16 @@ async def test_peers_read_back_as_written(store: Store) -> None:
         assert await tx.peers.of_network(network.id) == PEERS
         assert await tx.peers.page(Page(), PeerFilter()) == PEERS
         assert [await tx.peers.get(peer.id) for peer in PEERS] == PEERS
+
+
+async def test_endpoints_of_a_saved_peer_are_gone_when_it_has_none(store: Store) -> None:
+    await put_network(store)
+    seen = Endpoint("203.0.113.9", 40_000)
+    await put_peers(store, [a_peer(2, candidates=(seen,), observed=seen)])
+    async with store.transaction() as tx:
+        await tx.peers.save(a_peer(2))
+    async with store.reading() as tx:
+        assert await tx.peers.get(a_peer(2).id) == a_peer(2)
 
 
 async def test_addresses_of_a_peer_come_v4_first_and_only_those_it_has(store: Store) -> None:
@@ -101,7 +135,12 @@ async def test_a_saved_peer_has_every_new_field(store: Store) -> None:
         additional_allowed_ips=(IPv4Network("192.168.2.0/24"), IPv4Network("192.168.3.0/24")),
         owner="bob",
         labels={"a": "b"},
+        groups=("lab",),
+        candidates=(Endpoint("192.168.7.5", 40_000),),
+        observed=Endpoint("203.0.113.9", 40_000),
         server_made_key=True,
+        key_changed_at=ODD_MOMENT,
+        rekey_asked_at=NOON,
         revision=5,
         version=2,
     )
@@ -135,8 +174,8 @@ async def test_peers_are_counted_by_kind(store: Store) -> None:
     network = await put_network(store)
     await put_peers(store, PEERS)
     async with store.reading() as tx:
-        assert await tx.peers.count(network.id) == 4
-        assert [await tx.peers.count(network.id, kind) for kind in Kind] == [1, 2, 1]
+        assert await tx.peers.count(network.id) == 5
+        assert [await tx.peers.count(network.id, kind) for kind in Kind] == [1, 3, 1]
         assert await tx.peers.count(NetworkId(UUID(int=404))) == 0
 
 
@@ -164,6 +203,25 @@ async def test_sessions_are_found_by_digest_until_they_end(store: Store) -> None
         assert await tx.sessions.with_digest(session.digest) == session
         await tx.sessions.end_of_peer(session.peer_id)
         assert await tx.sessions.with_digest(session.digest) is None
+
+
+async def test_sessions_of_peers_come_newest_last_and_end_one_by_one(store: Store) -> None:
+    await put_network(store)
+    await put_peers(store, [a_peer(2), a_peer(3)])
+    first = a_session(expires_at=ODD_MOMENT)
+    second = first.rotated(SessionId(UUID(int=1)), a_digest("second"), NOON + timedelta(hours=12))
+    other = a_session(id=SessionId(UUID(int=3)), peer_id=a_peer(3).id, digest=a_digest("other"))
+    async with store.transaction() as tx:
+        for session in (second, other, first):
+            await tx.sessions.add(session)
+        asked = [a_peer(2).id, NOBODY, a_peer(3).id]
+        assert await tx.sessions.of_peers(asked) == {first.peer_id: [first, second], other.peer_id: [other]}
+        await tx.sessions.end(first.id)
+        assert await tx.sessions.of_peers([first.peer_id]) == {first.peer_id: [second]}
+        assert await tx.sessions.with_digest(first.digest) is None
+        await tx.sessions.end(first.id)
+        await tx.sessions.end_of_peer(first.peer_id)
+        assert await tx.sessions.of_peers(asked) == {other.peer_id: [other]}
 
 
 async def test_statuses_are_overwritten_and_those_of_nobody_left_out(store: Store) -> None:

@@ -9,8 +9,9 @@ import structlog
 
 from isthmus.agent.desired import Desired, Neighbour, read
 from isthmus.agent.errors import ForeignInterface, ToolFailed
+from isthmus.agent.keys import Keys
 from isthmus.agent.observed import HostState, Link
-from isthmus.agent.plan import Plan, Target, plan, teardown
+from isthmus.agent.plan import Plan, Target, plan, teardown, unanswered
 from isthmus.agent.ports import Net, Sysctls, WireGuard
 from isthmus.agent.state import Applied, StateDir
 from isthmus.agent.steps import (
@@ -29,10 +30,13 @@ from isthmus.agent.steps import (
 )
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.errors import Refusal
+from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.keys import PrivateKey, PublicKey
 from isthmus.wireguard.state import InterfaceState
 
 log = structlog.get_logger()
+
+MISTAKEN = "the server knows this host by a key that it does not have: enroll it anew"
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class Applier:
     def __init__(self, interface: str, key: PrivateKey, state: StateDir, host: Surroundings) -> None:
         self.interface = interface
         self.applied = state.applied()
-        self._key = key
+        self.keys = Keys(state, key)
         self._state = state
         self._host = host
         self._lock = asyncio.Lock()
@@ -67,11 +71,28 @@ class Applier:
         """What `apply` would do now."""
         desired = read(config.config)
         host, _ = await self.observe()
-        return plan(desired, host, await self._target(desired))
+        target = replace(await self._target(desired), private_key=self.keys.fitting(config.config.public_key))
+        return plan(desired, host, target)
 
     async def apply(self, config: Applied) -> Plan:
         """Make `config` true and return what that took. Once begun it is finished, even if the caller is cancelled."""
         return await asyncio.shield(asyncio.create_task(self._apply(config)))
+
+    async def begin_again(self) -> bool:
+        """Begin the handshake anew with every neighbour that never answered; returns whether there is one."""
+        async with self._lock:
+            if self._wireguard is None or self.applied is None:
+                return False
+            try:
+                desired = read(self.applied.config)
+                state = await self._wireguard.state(self.interface)
+                changes = unanswered(desired, state)
+                if changes:
+                    await self._wireguard.change(self.interface, InterfaceChange(peers=changes))
+            except (Refusal, ToolFailed) as error:
+                log.debug("no handshake was begun anew", error=str(error))
+                return False
+        return bool(changes)
 
     async def take_down(self) -> Plan:
         """Leave nothing of ours on the host, and forget the config."""
@@ -114,6 +135,8 @@ class Applier:
 
     async def _apply(self, config: Applied) -> Plan:
         async with self._lock:
+            named = config.config.public_key
+            self.keys.follow(named)
             desired = read(config.config)
             host, wireguard = await self.observe()
             work = plan(desired, host, await self._target(desired))
@@ -121,7 +144,7 @@ class Applier:
             if config != self.applied:
                 self._state.save_applied(config)
                 self.applied = config
-            return work
+            return replace(work, remarks=(*work.remarks, MISTAKEN)) if self.keys.is_mistaken(named) else work
 
     def _owns(self, link: Link) -> bool:
         # Between making an interface and marking it, the note about the intention stands for the mark.
@@ -132,7 +155,7 @@ class Applier:
         return Target(
             self.interface,
             self._alias,
-            self._key,
+            self.keys.present,
             forwarding_changed=bool(undo.forwarding),
             marks_changed=bool(undo.marks),
         )

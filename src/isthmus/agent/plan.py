@@ -129,14 +129,40 @@ def _wireguard(desired: Desired, state: InterfaceState | None, target: Target, m
     key_differs = state.public_key != target.private_key.public()
     port_differs = desired.listen_port is not None and desired.listen_port != state.listen_port
     gone = [PeerChange(key, remove=True) for key in sorted(state.peers.keys() - desired.neighbours.keys())]
+    # Another key ends every session: those that this host begins, it begins at once.
+    again = anew(_begun_here(desired), state) if key_differs and state.public_key is not None else ()
     change = InterfaceChange(
         private_key=target.private_key if key_differs else None,
         listen_port=desired.listen_port if port_differs else None,
         fwmark=mark if mark not in (0, state.fwmark) else None,
-        peers=(*gone, *_peer_changes(desired, state, target)),
+        peers=(*gone, *again, *_peer_changes(desired, state, target)),
     )
     if not change.is_empty:
         yield ConfigureWireGuard(change)
+
+
+def anew(neighbours: Iterable[Neighbour], state: InterfaceState) -> tuple[PeerChange, ...]:
+    """Takes neighbours away and adds them again as they are: WireGuard then waits for no earlier try, and with a
+    keepalive begins the handshake at once. Those that are not there, or nowhere to be reached, are passed over."""
+    changes = []
+    for neighbour in sorted(neighbours, key=lambda each: each.public_key):
+        present = state.peers.get(neighbour.public_key)
+        if present is not None and present.endpoint is not None:
+            allowed = tuple(sorted(present.allowed_ips, key=sort_key))
+            changes.append(PeerChange(present.public_key, remove=True))
+            changes.append(PeerChange(present.public_key, False, present.endpoint, allowed, present.keepalive or None))
+    return tuple(changes)
+
+
+def unanswered(desired: Desired, state: InterfaceState) -> tuple[PeerChange, ...]:
+    """Begins the handshake anew with each neighbour that never answered one of this host's."""
+    silent = {key for key, present in state.peers.items() if present.latest_handshake is None}
+    return anew((each for each in _begun_here(desired) if each.public_key in silent), state)
+
+
+def _begun_here(desired: Desired) -> Iterator[Neighbour]:
+    """The neighbours that this host begins handshakes with; the members of a jump peer come by themselves."""
+    return (each for each in desired.neighbours.values() if each.endpoint is not None or each.keepalive)
 
 
 def _peer_changes(desired: Desired, state: InterfaceState, target: Target) -> Iterator[PeerChange]:

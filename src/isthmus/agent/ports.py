@@ -15,6 +15,7 @@ from isthmus.protocol.agent import (
     FromServer,
     Heartbeat,
     Refused,
+    Rekey,
 )
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.state import InterfaceState
@@ -89,10 +90,18 @@ class Polling(Protocol):
 
     async def tell(self, outcome: Applied) -> None: ...
 
+    async def rekey(self, made: Rekey) -> None:
+        """Returns as well where the server does not want that key: it asks again when it wants one."""
+        ...
+
 
 class ControlPlane(Protocol):
     """The server. Entering either raises `Unreachable` or `SessionEnded`."""
 
     def stream(self, revision: int) -> AbstractAsyncContextManager[Stream]: ...
+
+    def use(self, session_token: str) -> None:
+        """Present this token from the next call on."""
+        ...
 
     def polling(self) -> AbstractAsyncContextManager[Polling]: ...

@@ -1,5 +1,6 @@
 """`isthmus network`: create, list, show, update and delete networks, and their addresses."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -8,10 +9,11 @@ import typer
 from isthmus.cli import options
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
-from isthmus.cli.lookup import network_path
+from isthmus.cli.lookup import network_path, peer_path
 from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, fields, minute, table
+from isthmus.cli.text import Column, fields, minute, span, table
+from isthmus.domain.mesh.network import DirectPaths
 
 app = noun("Networks: their CIDRs, settings and addresses.")
 
@@ -29,11 +31,14 @@ def create(
     mtu: Annotated[int | None, options.MTU] = None,
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
+    key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
     limit: Annotated[list[str] | None, options.LIMIT] = None,
 ) -> None:
     """Create a network. An IPv6 /64 comes with it."""
     given: dict[str, Any] = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
-    given |= {"listen_port": listen_port, "keepalive": keepalive, "limits": limits_of(limit)}
+    given |= {"listen_port": listen_port, "keepalive": keepalive, "direct_paths": direct_paths and str(direct_paths)}
+    given |= {"key_max_age": key_max_age, "limits": limits_of(limit)}
     session.show(session.api.post("/networks", without_none(given)), details)
 
 
@@ -60,6 +65,11 @@ def update(
     mtu: Annotated[int | None, options.MTU] = None,
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
+    direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
+    primary: Annotated[
+        str | None, typer.Option(metavar="PEER", help="Jump peer to carry the traffic; auto: the server's choice.")
+    ] = None,
+    key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
     limit: Annotated[list[str] | None, options.LIMIT] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Renumber static peers too; lists who needs a config.")
@@ -67,11 +77,14 @@ def update(
 ) -> None:
     """Change a network. What is not given stays as it is."""
     given: dict[str, Any] = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
-    given |= {"listen_port": listen_port, "keepalive": keepalive, "force": True if force else None}
-    given["limits"] = limits_of(limit)
+    given |= {"listen_port": listen_port, "keepalive": keepalive, "key_max_age": key_max_age}
+    given |= {"force": True if force else None, "limits": limits_of(limit)}
     path = network_path(session.api, name)
+    change = without_none(given | {"direct_paths": direct_paths and str(direct_paths)})
+    if primary is not None:
+        change["primary_id"] = None if primary == "auto" else peer_path(session.api, primary, name).rpartition("/")[2]
     etag = session.api.read(path).etag
-    session.show(session.api.patch(path, without_none(given), etag), after_update)
+    session.show(session.api.patch(path, change, etag), after_update)
 
 
 @command(app, "delete", "isthmus network delete office")
@@ -139,10 +152,23 @@ def unreserve(session: Session, name: Name, address: Address) -> None:
 def details(network: dict[str, Any]) -> str:
     shown = ("id", "name", "cidr_v4", "cidr_v6", "domain", "mtu", "listen_port", "keepalive", "revision")
     pairs: list[tuple[str, object]] = [(name, network.get(name)) for name in shown]
+    pairs.append(("direct_paths", direct_paths_of(network)))
+    pairs.append(("primary", (network.get("primary") or {}).get("name")))
+    pairs.append(("keys", key_age(network.get("key_max_age"))))
     if limits := network.get("limits"):
         pairs.append(("limits", limits))
     pairs.append(("created", minute(network.get("created_at"))))
     return f"{fields(pairs)}\n\n{capacities(network['capacity'])}"
+
+
+def direct_paths_of(network: dict[str, Any]) -> str:
+    """The setting, and what it comes to where that is not what it says."""
+    setting, effective = network.get("direct_paths"), "on" if network.get("has_direct_paths") else "off"
+    return f"auto, {effective} now" if setting == "auto" else str(setting)
+
+
+def key_age(seconds: int | None) -> str:
+    return f"changed by their agents after {span(timedelta(seconds=seconds))}" if seconds else "not changed by age"
 
 
 def capacities(capacity: dict[str, Any]) -> str:

@@ -37,6 +37,10 @@ LIMIT = typer.Option(
     metavar="NAME=NUMBER",
     help="How much change is no incident: address_changes, address_window, port_changes, port_window, return_window.",
 )
+DIRECT_PATHS = typer.Option(help="Do agents look for ways past the jump peers? auto: if they are 500 or fewer.")
+KEY_MAX_AGE = typer.Option(
+    parser=read_duration, metavar="DURATION", help="Have agents change their keys this often, from 1h on; 0 for never."
+)
 KEEPALIVE = typer.Option(help="Seconds between keepalives, 0 for none.")
 
 

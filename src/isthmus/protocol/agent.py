@@ -156,8 +156,8 @@ class Delta(Struct, frozen=True, omit_defaults=True, tag="delta", rename={"from_
     """What makes a config of any revision in `from_` ≤ revision < `to` the one of revision `to`.
 
     An agent that has `to` already has nothing to do; one that is older than `from_` asks for a snapshot. `remove` names
-    public keys that may not be there; neighbours in `upsert` replace those with the same public key, and stand last in
-    the order given.
+    public keys to take out first, which may not be there; neighbours in `upsert` replace those with the same public
+    key, new ones stand last. The order of jump peers is that in which they are to be used.
     """
 
     from_: int

@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from isthmus.domain.mesh.network import ula_prefix
+from isthmus.server.adapters.agents.errands import Errands
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.app import build_app
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
@@ -29,11 +30,18 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.path_memory import PathMemory
+from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
+from isthmus.server.background import Chore, repeating
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
@@ -42,6 +50,9 @@ from isthmus.server.settings import Settings, SettingsRefused, listen_address, l
 log = structlog.get_logger()
 
 FLUSH_SECONDS = 1.0
+ENDPOINT_SECONDS = 0.25
+WATCH_SECONDS = 1.0
+LOOK_SECONDS = 1.0
 
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
@@ -123,7 +134,12 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     gc.freeze()
     greet(settings, password)
     stop = stop_event()
-    async with flushing(services.agents), opening(services.incidents):
+    chores = (
+        Chore("storing what agents reported of endpoints", ENDPOINT_SECONDS, services.endpoints.work),
+        Chore("the watch over jump peers", WATCH_SECONDS, services.jumps.work),
+        Chore("looking for old keys and session tokens", LOOK_SECONDS, hub.look),
+    )
+    async with flushing(services.agents), opening(services.incidents), repeating(*chores):
         await serve(app, listeners, stop, hub.close_all)
     log.info("stopped")
 
@@ -133,9 +149,15 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
     clock, ids, fanout = SystemClock(), TimeOrderedIds(), Fanout()
     mesh = MeshMemory(store)
     incidents = IncidentService(store, clock, ids, fanout)
-    agents = AgentService(store, clock, mesh, incidents)
-    hub = StreamHub(agents, mesh)
-    fanout.members = [mesh, incidents, agents, hub]
+    sessions = SessionService(store, clock, ids, fanout)
+    agents = AgentService(store, clock, mesh, sessions, incidents)
+    keys = KeyService(store, clock, fanout, agents)
+    hub = StreamHub(agents, mesh, Errands(keys, sessions, mesh))
+    paths = PathMemory(clock)
+    endpoints = EndpointService(store, clock, fanout, mesh, paths)
+    # In this order: who sees what is news compares it with what is in memory.
+    agents.on_beat += [endpoints.take, paths.take]
+    fanout.members = [mesh, incidents, agents, keys, paths, endpoints, hub]
     vault = FileVault(settings.data_dir / "vault.key")
     services = Services(
         store=store,
@@ -145,8 +167,13 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
         accounts=AccountService(store, clock, ids, Argon2Passwords()),
         agents=agents,
         incidents=incidents,
+        keys=keys,
+        sessions=sessions,
         denials=DenialService(store, clock),
         presence=hub,
+        paths=PathService(store, paths),
+        endpoints=endpoints,
+        jumps=JumpWatch(store, clock, fanout, mesh, paths),
     )
     return services, hub
 

@@ -166,7 +166,8 @@ class Commit:
 
     `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
     whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `incidents`
-    are those that were opened, confirmed or resolved.
+    are those that were opened, confirmed or resolved. `first` is the jump peer whose agent shall have applied this
+    before the peer that changed is told, if it is connected; where it is the peer that changed, the others wait for it.
     """
 
     network_id: NetworkId
@@ -177,6 +178,7 @@ class Commit:
     ended: tuple[PeerId, ...] = ()
     blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
+    first: PeerId | None = None
     reload: bool = False
 
     @property

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.ids import PeerId
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Peer, audience_of, desired_revision
 from isthmus.domain.mesh.tunnel import Tunnel, tunnel_for
 from tests.builders import a_jump, a_key, a_network, a_peer, a_static
@@ -57,6 +57,8 @@ def changed(draw: st.DrawFn, peer: Peer) -> Peer:
         "addresses": st.just(tuple(address + 100 for address in peer.addresses)),
         "owner": st.just("zoe"),
         "labels": st.just({"site": "bern"}),
+        "candidates": st.sampled_from([(), (Endpoint("192.168.7.5", 40_000),)]),
+        "observed": st.sampled_from([None, Endpoint("203.0.113.9", 40_000)]),
     }
     if not peer.is_jump:
         ways |= {"isolated": st.booleans(), "full_encapsulation": st.booleans()}
@@ -91,9 +93,11 @@ def test_all_whose_tunnel_changed_are_in_the_audience(topology: Topology, data: 
 
 
 @settings(max_examples=80)
-@given(data=st.data())
-def test_over_a_walk_of_changes_a_tunnel_moves_only_with_its_desired_revision(data: st.DataObject) -> None:
-    mesh = Mesh(a_network())
+@given(direct=st.sampled_from([DirectPaths.ON, DirectPaths.OFF]), data=st.data())
+def test_over_a_walk_of_changes_a_tunnel_moves_only_with_its_desired_revision(
+    direct: DirectPaths, data: st.DataObject
+) -> None:
+    mesh = Mesh(a_network(direct_paths=direct))
     for _ in range(data.draw(st.integers(1, 12))):
         tunnels, desired = mesh.tunnels(), mesh.desired()
         audience, own = take_a_step(data, mesh)
@@ -154,6 +158,44 @@ def test_a_change_of_a_regular_peer_disturbs_others_only_for_its_ranges(
     assert audience_of(LAPTOP, replace(LAPTOP, **change)) is audience
     assert audience_of(replace(LAPTOP, **change), LAPTOP) is audience
     assert audience_of(QUIET, replace(QUIET, **change | {"public_key": None})) is Audience.NOBODY
+
+
+SEEN = Endpoint("203.0.113.9", 40_000)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "audience"),
+    [
+        pytest.param(None, QUIET, Audience.NOBODY, id="a peer is created that has to enroll"),
+        pytest.param(QUIET, LAPTOP, Audience.EVERYONE, id="an agent enrolls"),
+        pytest.param(LAPTOP, None, Audience.EVERYONE, id="an agent goes"),
+        pytest.param(LAPTOP, replace(LAPTOP, blocked=True), Audience.EVERYONE, id="an agent is blocked"),
+        pytest.param(LAPTOP, replace(LAPTOP, public_key=a_key(99)), Audience.EVERYONE, id="an agent has a new key"),
+        pytest.param(LAPTOP, replace(LAPTOP, observed=SEEN), Audience.EVERYONE, id="an agent is seen elsewhere"),
+        pytest.param(LAPTOP, replace(LAPTOP, candidates=(SEEN,)), Audience.EVERYONE, id="an agent has an address"),
+        pytest.param(
+            replace(LAPTOP, candidates=(SEEN,)),
+            replace(LAPTOP, candidates=(SEEN,), observed=SEEN),
+            Audience.NOBODY,
+            id="an agent is seen where it said to be",
+        ),
+        pytest.param(LAPTOP, replace(LAPTOP, isolated=True), Audience.EVERYONE, id="an agent is isolated"),
+        pytest.param(LAPTOP, replace(LAPTOP, owner="zoe"), Audience.NOBODY, id="nothing that others are told"),
+        pytest.param(None, replace(LAPTOP, isolated=True), Audience.JUMPS, id="an isolated agent comes"),
+        pytest.param(QUIET, replace(QUIET, observed=SEEN), Audience.NOBODY, id="one that has to enroll is seen"),
+        pytest.param(None, a_static(4), Audience.JUMPS, id="a static peer comes"),
+        pytest.param(a_static(4), replace(a_static(4), observed=SEEN), Audience.NOBODY, id="a static peer is seen"),
+    ],
+)
+def test_with_direct_paths_everyone_hears_of_an_agent_that_others_may_reach(
+    before: Peer | None, after: Peer | None, audience: Audience
+) -> None:
+    assert audience_of(before, after, direct=True) is audience
+
+
+@pytest.mark.parametrize("change", [{"observed": SEEN}, {"candidates": (SEEN,)}], ids=lambda change: next(iter(change)))
+def test_without_direct_paths_nobody_hears_of_endpoints(change: dict[str, Any]) -> None:
+    assert audience_of(LAPTOP, replace(LAPTOP, **change)) is Audience.NOBODY
 
 
 @pytest.mark.parametrize(

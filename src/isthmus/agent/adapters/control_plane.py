@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
@@ -26,6 +27,7 @@ from isthmus.protocol.agent import (
     FromServer,
     Heartbeat,
     Refused,
+    Rekey,
     decode_from_server,
     encode,
 )
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 OPEN_SECONDS = 10.0
 SEND_SECONDS = 20.0
@@ -105,7 +108,14 @@ class ServerConnection:
         self._server = server
         self._context = context
         self._mark = mark
-        self._headers = {"Authorization": f"Bearer {session_token}"}
+        self._headers: dict[str, str] = {}
+        self._client: AsyncClient | None = None
+        self.use(session_token)
+
+    def use(self, session_token: str) -> None:
+        self._headers["Authorization"] = f"Bearer {session_token}"
+        if self._client is not None:
+            self._client.headers.update(self._headers)
 
     @contextlib.asynccontextmanager
     async def stream(self, revision: int) -> AsyncIterator["WebSocketStream"]:
@@ -139,7 +149,11 @@ class ServerConnection:
     async def polling(self) -> AsyncIterator["HttpsPolling"]:
         mark = 0 if past_tunnel.goes_through_proxy(f"ws{self._server.removeprefix('http')}") else self._mark
         async with _client(self._server, self._context, self._headers, mark) as client:
-            yield HttpsPolling(client)
+            self._client = client
+            try:
+                yield HttpsPolling(client)
+            finally:
+                self._client = None
 
 
 class WebSocketStream:
@@ -195,6 +209,14 @@ class HttpsPolling:
         _check_session(status, body)
         if status >= 300:
             raise Unreachable(_refusal(status, body))
+
+    async def rekey(self, made: Rekey) -> None:
+        status, body = await _call(self._client, "POST", "/api/v1/agent/rekey", encode(made))
+        _check_session(status, body)
+        if status >= 500:
+            raise Unreachable(_refusal(status, body))
+        if status >= 300:
+            log.warning("message refused", detail=_refusal(status, body))
 
 
 def _client(

@@ -24,6 +24,7 @@ from isthmus.domain.mesh.limits import Limits
 MTU_DEFAULT, MTU_LOWEST, MTU_HIGHEST = 1420, 1280, 9000
 PORT_DEFAULT = 51_820
 KEEPALIVE_DEFAULT = 25
+KEY_AGE_SHORTEST, KEY_AGE_LONGEST = 3600, 10 * 365 * 86_400
 V4_WIDEST, V4_NARROWEST = 8, 30
 V6_PREFIX = 64
 # Each agent hears of every other one where direct paths are on, so they stay off in large networks unless asked for.
@@ -98,11 +99,15 @@ class Settings:
     mtu: int = MTU_DEFAULT
     listen_port: int = PORT_DEFAULT
     keepalive: int = KEEPALIVE_DEFAULT
+    key_max_age: int = 0
 
     def __post_init__(self) -> None:
         check_between("/mtu", self.mtu, MTU_LOWEST, MTU_HIGHEST)
         check_between("/listen_port", self.listen_port, 1, 65_535)
         check_between("/keepalive", self.keepalive, 0, 65_535)
+        # Each change of a key is a revision that others are told of: more often it would be noise, not safety.
+        if self.key_max_age:
+            check_between("/key_max_age", self.key_max_age, KEY_AGE_SHORTEST, KEY_AGE_LONGEST)
 
 
 def check_between(field: str, value: int, lowest: int, highest: int) -> None:

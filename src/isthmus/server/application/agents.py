@@ -1,6 +1,6 @@
 """Agents' calls: who is asking, which config is theirs, and what their reports change."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -15,9 +15,12 @@ from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory, News
 from isthmus.server.application.report_rules import ReportedKeys, check_times
-from isthmus.server.application.sessions import SessionMemory
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
+
+# Called with each heartbeat that counted, in its path: it may note something, and neither wait nor fail.
+OnBeat = Callable[[NetworkMemory, Peer, wire.Heartbeat], None]
 
 
 @dataclass(slots=True)
@@ -38,17 +41,20 @@ class AgentService:
     """Reports are collected in memory and written once a second by `flush`: losing one second of counters to a
     crash costs nothing, for every agent reports again."""
 
-    def __init__(self, store: Store, clock: Clock, mesh: MeshMemory, incidents: IncidentService) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, mesh: MeshMemory, sessions: SessionService, incidents: IncidentService
+    ) -> None:
         self._store = store
         self._clock = clock
         self._mesh = mesh
+        self._sessions = sessions
         self._incidents = incidents
         self._watch = Watch()
         self._keys = ReportedKeys(store)
-        self._sessions = SessionMemory(store)
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
         self._nonces: dict[PeerId, str] = {}
+        self.on_beat: list[OnBeat] = []
 
     async def authenticate(self, session_token: str) -> PeerId:
         """The peer of a session. Raises `Unauthenticated`, which an agent takes for the end of its session."""
@@ -75,6 +81,11 @@ class AgentService:
         """What brings the peer's agent, which `has` a revision or none, to the one it should have."""
         memory, peer = await self._around(peer_id)
         return memory.news(peer, has)
+
+    def news_at_hand(self, peer_id: PeerId, has: int | None) -> News | None:
+        """The same, where it needs no reading; None where it does."""
+        known = self._mesh.at_hand(peer_id)
+        return None if known is None or known[1].blocked else known[0].news(known[1], has)
 
     async def heartbeat(self, peer_id: PeerId, beat: wire.Heartbeat, talk: Conversation | None = None) -> str:
         """Take a report over and return the next nonce. Raises `ReplayDetected`, `InvalidValue` or
@@ -105,6 +116,8 @@ class AgentService:
         self._put(status)
         if peer.is_jump:
             await self._observe(memory, peer, beat.peers, now)
+        for noted in self.on_beat:
+            noted(memory, peer, beat)
         return self.fresh_nonce(peer_id)
 
     async def _misused(self, found: Finding) -> None:
@@ -185,6 +198,11 @@ class AgentService:
         for peer_id in commit.removed:
             self._statuses.pop(peer_id, None)
             self._dirty.discard(peer_id)
+
+    async def around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
+        """The network of a peer, and the peer. Raises `Unauthenticated` when it is gone, `AgentBlocked` while it is
+        blocked."""
+        return await self._around(peer_id)
 
     async def _around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
         try:

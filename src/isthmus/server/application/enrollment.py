@@ -67,6 +67,9 @@ class EnrollmentService:
                 self._on_reuse(_reuse(found, key, hostname, caller, now))
             claimed = found.claimed(key, now)
             before = await tx.peers.get(found.peer_id)
+            if found.used_at is not None and key != before.public_key:
+                # The answer was not lost: the agent has changed this key since.
+                raise EnrollmentTokenInvalid
             after, commit = before, Commit(network.id, network, changed=(before,))
             if key != before.public_key:
                 enrolled = replace(before, public_key=key, key_changed_at=now)

@@ -1,6 +1,7 @@
 """One network in memory: what its agents are told, in parts that are encoded once and sent to all who need them."""
 
 from bisect import bisect_left, insort
+from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +23,8 @@ from isthmus.server.application import wire as to_wire
 from isthmus.server.application.change_log import ChangeLog, Entry
 from isthmus.server.records import Change, Commit
 
+PAST_VIEWS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class News:
@@ -37,7 +40,43 @@ class View:
     """What peers of one make are told alike: a config without neighbours, and the jump peers as they list them."""
 
     frame: wire.Config
-    ways: dict[PeerId, bytes] = field(default_factory=dict)
+    ways: dict[PublicKey, bytes] = field(default_factory=dict)
+
+    def patch_from(self, old: "View | None") -> wire.Patch:
+        """The fields that all peers of the make share, as far as they differ from those of `old`."""
+        patch = to_wire.common_patch(self.frame)
+        if old is None:
+            return patch
+        before = to_wire.common_patch(old.frame)
+        names = [name for name in patch.__struct_fields__ if getattr(patch, name) != getattr(before, name)]
+        return wire.Patch(**{name: getattr(patch, name) for name in names})
+
+    def ways_from(self, old: "View | None") -> tuple[list[bytes], Iterable[PublicKey]]:
+        """The jump peers that are listed otherwise than in `old`, and the keys to take out before: where others follow
+        each other than did, all of them, for what is put in anew stands last."""
+        if old is None or list(old.ways) != list(self.ways):
+            return list(self.ways.values()), self.ways
+        return [said for key, said in self.ways.items() if old.ways[key] != said], ()
+
+
+@dataclass(slots=True)
+class Views:
+    """The view of each make, and the last ones before it, so that a delta says what differs and no more."""
+
+    since: int
+    present: dict[Hashable, View] = field(default_factory=dict)
+    past: deque[tuple[range, dict[Hashable, View]]] = field(default_factory=lambda: deque(maxlen=PAST_VIEWS))
+
+    def end(self, revision: int) -> None:
+        """What is here holds no more from `revision` on; called again for one revision it does nothing."""
+        if revision > self.since:
+            self.past.append((range(self.since, revision), self.present))
+        self.since, self.present = revision, {}
+
+    def at(self, make: Hashable, revision: int) -> View | None:
+        """The view as it was, where it was asked for then and is not long ago."""
+        views = next((views for held, views in self.past if revision in held), {})
+        return views.get(make)
 
 
 @dataclass(slots=True)
@@ -56,13 +95,13 @@ class NetworkMemory:
     listed: list[PeerId] = field(default_factory=list)
     direct: dict[PeerId, bytes] = field(default_factory=dict)
     moved: dict[PeerId, int] = field(default_factory=dict)
-    _views: dict[Hashable, View] = field(default_factory=dict)
+    views: Views = field(default_factory=lambda: Views(0))
     _deltas: dict[tuple[Hashable, int], str] = field(default_factory=dict)
 
     @classmethod
     def loaded(cls, network: Network, peers: Iterable[Peer], changes: Sequence[Change]) -> "NetworkMemory":
         """A network as the store has it. `changes` are its last ones; where one is missing, none of them helps."""
-        memory = cls(network, ChangeLog(network.revision - len(changes)))
+        memory = cls(network, ChangeLog(network.revision - len(changes)), views=Views(network.revision))
         for peer in peers:
             memory._put(peer)
         if [change.revision for change in changes] != list(range(memory.log.floor + 1, network.revision + 1)):
@@ -97,7 +136,7 @@ class NetworkMemory:
             self._list_directly()
             self.log.forget(network.revision)
         if _frame_of(before) != _frame_of(network):
-            self._views.clear()
+            self.views.end(network.revision)
 
     def _replace(self, peer_id: PeerId, after: Peer | None, audience: Audience) -> None:
         before, was_shared = self.peers.get(peer_id), peer_id in self.shared
@@ -123,7 +162,7 @@ class NetworkMemory:
             self.direct[peer.id] = wire.encode(to_wire.neighbour(as_direct(self.network, peer)))
         if peer.is_jump or peer.offers:
             self.shared[peer.id] = peer
-            self._views.clear()
+            self.views.end(self.network.revision)
 
     def _drop(self, peer_id: PeerId) -> None:
         peer = self.peers.pop(peer_id, None)
@@ -134,7 +173,7 @@ class NetworkMemory:
         del self.listed[bisect_left(self.listed, peer_id)]
         self.direct.pop(peer_id, None)
         if self.shared.pop(peer_id, None) is not None:
-            self._views.clear()
+            self.views.end(self.network.revision)
 
     def _list_directly(self) -> None:
         """Direct paths came, went or are kept alive otherwise, for everybody."""
@@ -171,9 +210,12 @@ class NetworkMemory:
 
     def _view(self, peer: Peer) -> View:
         make = _make_of(peer)
-        view = self._views.get(make)
+        view = self.views.present.get(make)
         if view is None:
-            view = self._views[make] = self._jump_view(peer) if peer.is_jump else self._regular_view(peer)
+            view = self._jump_view(peer) if peer.is_jump else self._regular_view(peer)
+            # What depends on a peer that is in no config ends no view.
+            if peer.is_listed:
+                self.views.present[make] = view
         return view
 
     def _jump_view(self, peer: Peer) -> View:
@@ -193,10 +235,7 @@ class NetworkMemory:
         # Those who are reached directly are many, and listed beside this.
         network = replace(self.network, direct_paths=DirectPaths.OFF)
         tunnel = tunnel_for(network, self.shared.values(), peer)
-        ways = {
-            self.by_key[neighbour.public_key]: wire.encode(to_wire.neighbour(neighbour))
-            for neighbour in tunnel.neighbours
-        }
+        ways = {neighbour.public_key: wire.encode(to_wire.neighbour(neighbour)) for neighbour in tunnel.neighbours}
         return View(to_wire.config(network, peer, replace(tunnel, neighbours=())), ways)
 
     def _delta(self, peer: Peer, has: int, desired: int) -> str | None:
@@ -206,27 +245,30 @@ class NetworkMemory:
             return None
         if peer.revision > has:
             patch = to_wire.whole_patch(to_wire.personal(self._view(peer).frame, self.network, peer, ()))
-            return self._encoded(peer, entries, has, desired, patch)
-        key = _make_of(peer), self.log.anchor(has, is_jump=peer.is_jump)
-        known = self._deltas.get(key)
+            return self._encoded(peer, entries, (has, desired), patch)
+        make, anchor = _make_of(peer), self.log.anchor(has, is_jump=peer.is_jump)
+        known = self._deltas.get((make, anchor))
         if known is None:
-            ways = any(entry.ways for entry in entries)
-            patch = to_wire.common_patch(self._view(peer).frame) if ways else wire.Patch()
-            known = self._deltas[key] = self._encoded(peer, entries, key[1], desired, patch)
+            known = self._deltas[make, anchor] = self._encoded(peer, entries, (anchor, desired))
         return known
 
-    def _encoded(self, peer: Peer, entries: Sequence[Entry], since: int, to: int, patch: wire.Patch) -> str:
+    def _encoded(
+        self, peer: Peer, entries: Sequence[Entry], way: tuple[int, int], patch: wire.Patch | None = None
+    ) -> str:
+        """The delta along `way`, from one revision to another; `patch` where it is the peer's own."""
+        view, old, ways = self._view(peer), self.views.at(_make_of(peer), way[0]), any(entry.ways for entry in entries)
         touched = {entry.peer: None for entry in entries if entry.peer is not None}
         parts = self.members if peer.is_jump else self.direct if self._goes_directly(peer) else {}
         upsert = [parts[peer_id] for peer_id in touched if peer_id in parts]
         present = {self.peers[peer_id].public_key for peer_id in touched if peer_id in parts}
-        if not peer.is_jump:
-            ways = self._view(peer).ways
-            if any(entry.ways for entry in entries):
-                upsert += ways.values()
-            present |= {self.peers[peer_id].public_key for peer_id in ways}
-        gone = {key for entry in entries for key in entry.keys} - present
-        delta = wire.Delta(since, to, to_wire.joined(upsert), tuple(sorted(gone)), patch)
+        gone = {key for entry in entries for key in entry.keys} - present - view.ways.keys()
+        if ways:
+            changed, before = view.ways_from(old)
+            upsert += changed
+            gone.update(before)
+        if patch is None:
+            patch = view.patch_from(old) if ways else wire.Patch()
+        delta = wire.Delta(*way, to_wire.joined(upsert), tuple(sorted(gone)), patch)
         return wire.encode(delta).decode()
 
 

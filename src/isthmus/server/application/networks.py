@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from isthmus.domain.addresses import IPAddress, IPNetwork, overlap
 from isthmus.domain.errors import InvalidValue, PreconditionFailed, TransitionNotAllowed
-from isthmus.domain.ids import NetworkId
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh import ipam
 from isthmus.domain.mesh import network as rules
 from isthmus.domain.mesh.limits import Limits
-from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.server.application import addressing
 from isthmus.server.application.caller import Caller
@@ -34,6 +34,7 @@ class Draft:
     cidr_v6: str | None = None
     domain: str | None = None
     settings: rules.Settings = field(default_factory=rules.Settings)
+    direct_paths: DirectPaths = DirectPaths.AUTO
     limits: Limits = field(default_factory=Limits)
 
 
@@ -46,6 +47,9 @@ class Update:
     listen_port: Maybe[int] = UNSET
     keepalive: Maybe[int] = UNSET
     limits: Maybe[Mapping[str, int]] = UNSET
+    direct_paths: Maybe[DirectPaths] = UNSET
+    primary_id: Maybe[PeerId | None] = UNSET
+    key_max_age: Maybe[int] = UNSET
     force: bool = False
 
 
@@ -110,6 +114,8 @@ class NetworkService:
             listen_port=draft.settings.listen_port,
             keepalive=draft.settings.keepalive,
             limits=draft.limits,
+            direct_paths=draft.direct_paths,
+            key_max_age=draft.settings.key_max_age,
             revision=1,
             jump_revision=1,
             shared_revision=1,
@@ -133,6 +139,8 @@ class NetworkService:
             before = await tx.networks.lock(network_id)
             check_version(before.version, version)
             after = self._updated(before, update, others)
+            if not isinstance(update.primary_id, Unset):
+                after = replace(after, primary_id=await _primary(tx, before, update.primary_id))
             reissue = await self._renumber(tx, before, after, update.force, others) if _moves(before, after) else []
             if after != before:
                 after = replace(after.advanced(jumps=True, shared=True), version=before.version + 1)
@@ -153,6 +161,7 @@ class NetworkService:
             chosen(update.mtu, before.mtu),
             chosen(update.listen_port, before.listen_port),
             chosen(update.keepalive, before.keepalive),
+            chosen(update.key_max_age, before.key_max_age),
         )
         cidr_v4 = before.cidr_v4
         if not isinstance(update.cidr_v4, Unset):
@@ -167,6 +176,8 @@ class NetworkService:
             listen_port=settings.listen_port,
             keepalive=settings.keepalive,
             limits=replace(before.limits, **chosen(update.limits, {})),
+            direct_paths=chosen(update.direct_paths, before.direct_paths),
+            key_max_age=settings.key_max_age,
         )
 
     async def _renumber(
@@ -256,6 +267,14 @@ def _v6(text: str | None, ula: IPv6Network, others: Sequence[Network]) -> IPv6Ne
     cidr = rules.parse_cidr_v6(text, ula)
     rules.check_disjoint("/cidr_v6", cidr, "the new network", ((other.name, other.cidr_v6) for other in others))
     return cidr
+
+
+async def _primary(tx: Transaction, network: Network, chosen_id: PeerId | None) -> PeerId | None:
+    """The jump peer that an operator wants the traffic to go through; None leaves the choice to the server."""
+    jumps = [peer.id for peer in await tx.peers.in_every_config(network.id) if peer.is_jump]
+    if chosen_id is not None and chosen_id not in jumps:
+        raise InvalidValue("/primary_id", "is not a jump peer of this network", "isthmus peer list --kind jump")
+    return chosen_id
 
 
 async def _check_is_free(tx: Transaction, cidr: IPv4Network, name: str, others: Sequence[Network]) -> None:

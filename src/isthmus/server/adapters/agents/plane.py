@@ -11,7 +11,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from isthmus.domain.errors import Forbidden, InvalidValue, Refusal, Unauthenticated
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
-from isthmus.server.adapters.agents.streams import Denials, Line, StreamHub
+from isthmus.server.adapters.agents.stream_denials import Denials
+from isthmus.server.adapters.agents.streams import StreamHub, Visitor
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
@@ -32,6 +33,7 @@ class AgentPlane:
         self._enroll_body = msgspec.json.Decoder(wire.EnrollRequest)
         self._heartbeat_body = msgspec.json.Decoder(wire.Heartbeat)
         self._applied_body = msgspec.json.Decoder(wire.Applied)
+        self._rekey_body = msgspec.json.Decoder(wire.Rekey)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -39,6 +41,7 @@ class AgentPlane:
             Route(f"{API}/agent/config", self.config, methods=["GET"]),
             Route(f"{API}/agent/heartbeat", self.heartbeat, methods=["POST"]),
             Route(f"{API}/agent/applied", self.applied, methods=["POST"]),
+            Route(f"{API}/agent/rekey", self.rekey, methods=["POST"]),
             WebSocketRoute(f"{API}/agent/stream", _Stream(self)),
         ]
 
@@ -60,7 +63,14 @@ class AgentPlane:
         news = await agents.news(peer_id, _revision(request.query_params.get("revision")))
         delta = None if news.delta is None else cast("wire.Delta", msgspec.Raw(news.delta))
         nonce = agents.fresh_nonce(peer_id)
-        return _json(wire.ConfigAnswer(news.revision, nonce, agents.unix_time(), news.config, delta))
+        answer = wire.ConfigAnswer(news.revision, nonce, agents.unix_time(), news.config, delta)
+        for message in await self._hub.errands.of(peer_id, self._hub):
+            match message:
+                case wire.Rotate():
+                    answer = msgspec.structs.replace(answer, rotate=True)
+                case wire.SessionToken(token):
+                    answer = msgspec.structs.replace(answer, session_token=token)
+        return _json(answer)
 
     async def heartbeat(self, request: Request) -> Response:
         agents = self._services.agents
@@ -72,6 +82,12 @@ class AgentPlane:
     async def applied(self, request: Request) -> Response:
         peer_id = await self._peer(request)
         await self._services.agents.applied(peer_id, await _decoded(self._applied_body, request))
+        return Response(status_code=204)
+
+    async def rekey(self, request: Request) -> Response:
+        peer_id = await self._peer(request)
+        body = await _decoded(self._rekey_body, request)
+        await self._hub.errands.keys.rekey(request.state.caller, peer_id, body.public_key)
         return Response(status_code=204)
 
     async def _peer(self, request: Request) -> PeerId:
@@ -93,7 +109,6 @@ class AgentPlane:
         """GET /api/v1/agent/stream as a WebSocket; refused with a problem document before it is accepted."""
         await receive()
         request = Request({**scope, "type": "http", "method": "GET"})
-        deny = Denials(lambda code, left_out: self._record(request, code, left_out))
         try:
             peer_id = await self._peer(request)
             has = _revision(request.query_params.get("revision"))
@@ -103,11 +118,12 @@ class AgentPlane:
             await _deny(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
-        line = Line(peer_id, request.state.caller.source, receive, send, lambda: self._peer(request), deny)
+        denials = Denials(lambda code, left_out: self._record(request, code, left_out))
+        visitor = Visitor(peer_id, request.state.caller, lambda: self._peer(request), denials)
         try:
-            await self._hub.serve(line, has)
+            await self._hub.serve(visitor, has, receive, send)
         finally:
-            await deny.sum_up()
+            await denials.sum_up()
 
     async def _record(self, request: Request, code: str, left_out: int = 0) -> None:
         path = request.scope["path"]

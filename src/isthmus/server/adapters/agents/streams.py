@@ -1,21 +1,34 @@
-"""The agents' streams: one WebSocket per peer. Configs have one writer and answers go out as they arise; whoever does
-not read in time is dropped, so nobody waits for the slow."""
+"""The agents' streams: one WebSocket per peer. What is new goes out in ticks, without a task for each; whoever does not
+read in time is dropped, so nobody waits for the slow."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import structlog
 
-from isthmus.domain.errors import AgentBlocked, AgentSessionConflict, InvalidValue, NotFound, Refusal, ReplayDetected
+from isthmus.domain.errors import (
+    AgentBlocked,
+    AgentSessionConflict,
+    InvalidValue,
+    NotFound,
+    Refusal,
+    ReplayDetected,
+    Unauthenticated,
+)
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Audience
 from isthmus.protocol import agent as wire
+from isthmus.server.adapters.agents.errands import Errands
+from isthmus.server.adapters.agents.gates import Gates
+from isthmus.server.adapters.agents.stream_denials import Denials
 from isthmus.server.adapters.http.edge import Receive, Send
 from isthmus.server.application.agents import AgentService, Conversation
+from isthmus.server.application.caller import Caller
 from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.network_memory import News
 from isthmus.server.ports import StoreUnavailable
 from isthmus.server.records import Commit
 
@@ -25,126 +38,189 @@ log = structlog.get_logger()
 SEND_SECONDS = 10.0  # how long a frame may wait for a reader
 CLOSE_SECONDS = 1.0
 HUNG_UP = 1000
-TICK_SECONDS = 0.02  # changes that come closer together share one message
 TOO_BIG = 1009
-MOST_DENIALS = 32  # audit rows that one stream may cause
-
-
-class Denials:
-    """The audit rows of one stream's refused messages; above a bound they are counted and summed up at its end.
-
-    A refusal may end the stream while its row is written: `sum_up` writes what is left.
-    """
-
-    def __init__(self, record: Callable[[str, int], Awaitable[None]]) -> None:
-        self._record = record
-        self._count = 0
-        self._due: deque[str] = deque()
-
-    async def note(self, code: str) -> None:
-        self._count += 1
-        if self._count <= MOST_DENIALS:
-            self._due.append(code)
-            await self._write()
-
-    async def sum_up(self) -> None:
-        await self._write()
-        if self._count > MOST_DENIALS:
-            await self._record("sampled", self._count - MOST_DENIALS)
-
-    async def _write(self) -> None:
-        while self._due:
-            await self._record(self._due[0], 0)
-            self._due.popleft()
+TICK_SECONDS = 0.02  # changes that come closer together share one message
+AT_A_TIME = 250  # streams that are written to before others get a turn
+ASK_AGAIN_SECONDS = 5.0  # an agent that was asked for a new key has this long to send it
+LOOKS = 5  # of so many looks for what is due, one looks for more than old keys
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """An accepted WebSocket of a peer's agent, which calls from `source`. `check` raises `Refusal` once the session
-    is over or suspended."""
+class Visitor:
+    """Whose stream it is, and who asked for it; `check` raises `Refusal` when the session is over or suspended."""
 
     peer_id: PeerId
-    source: str | None
-    receive: Receive
-    send: Send
+    caller: Caller
     check: Check
-    deny: Denials
+    denials: Denials
 
 
 class Stream:
-    """One connected agent. `close` may be called from anywhere; the writer says it and ends."""
+    """One connected agent. `close` may be called from anywhere; `ended` then has the code and the reason.
 
-    def __init__(self, line: Line, network_id: NetworkId, has: int | None) -> None:
-        self.peer_id = line.peer_id
+    Nothing new of its config is sent while `holds` is above 0; whoever lowers it writes.
+    """
+
+    def __init__(self, visitor: Visitor, network_id: NetworkId, has: int | None, send: Send, hub: "StreamHub") -> None:
+        self.peer_id = visitor.peer_id
         self.network_id = network_id
-        self._line = line
-        self._talk = Conversation.began(line.source)
+        self.holds = 0
+        self._caller = visitor.caller
+        self._denials = visitor.denials
+        self._talk = Conversation.began(visitor.caller.source)
+        self._hub = hub
+        self._asking: asyncio.Task[None] | None = None
+        self._asked_at: float | None = None
+        self.ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._sent = has
-        self._send = line.send
+        self._send = send
+        self._is_open = False
         self._knows_where_it_stands = False
-        self._wake = asyncio.Event()
-        self._changed = True
-        self._closing: tuple[int, str] | None = None
-
-    def wake(self) -> None:
-        """The peer's config may have changed."""
-        self._changed = True
-        self._wake.set()
+        self._writing: asyncio.Task[None] | None = None
+        self._is_behind = False
 
     def close(self, code: int, reason: str) -> None:
-        if self._closing is None:
-            self._closing = (code, reason)
-        self._wake.set()
-
-    def resync(self) -> None:
-        self._sent = None
-        self.wake()
+        if not self.ended.done():
+            self.ended.set_result((code, reason))
 
     async def say(self, message: wire.FromServer) -> None:
         """Send one message. Raises `TimeoutError` when the agent does not read in time: what it has not taken yet is
         then one message and what the socket holds, never more."""
-        await self._write_text(wire.encode(message).decode())
+        text = wire.encode(message).decode()
+        if not self._sent_at_once(text):
+            await self._write_text(text)
+
+    def open(self, agents: AgentService) -> None:
+        """From now on the agent is told what is new, first of all where it stands."""
+        self._is_open = True
+        self.write(agents)
+        self.ask()
+
+    def write(self, agents: AgentService) -> None:
+        """Send what is new. Where that would have to wait, for the reader or for the database, a task goes on."""
+        if self._writing is not None:
+            self._is_behind = True
+        elif self._is_open and not self.holds and not self.ended.done():
+            try:
+                self._write(agents)
+            except (OSError, Refusal, StoreUnavailable) as failure:
+                self._failed(failure)
+            except Exception as defect:  # whatever it is, the next stream shall get its news
+                log.error("a stream broke", peer=str(self.peer_id), exc_info=defect)
+                self.close(wire.CLOSE_BROKEN, "internal error")
+
+    def _write(self, agents: AgentService) -> None:
+        news = agents.news_at_hand(self.peer_id, self._sent)
+        if news is not None:
+            text = self._told(news)
+            if text is None or self._sent_at_once(text):
+                return
+            self._go_on(self._write_text(text), agents)
+        else:
+            self._go_on(self._write_news(agents), agents)
+
+    def _told(self, news: News) -> str | None:
+        """The message that brings the agent to `news`, which counts as sent; None when there is nothing to say."""
+        is_first, self._knows_where_it_stands = not self._knows_where_it_stands, True
+        if news.delta is not None:
+            self._sent = news.revision
+            return news.delta
+        if news.config is not None:
+            self._sent = news.revision
+            return wire.encode(wire.Snapshot(news.revision, news.config)).decode()
+        return wire.encode(wire.Unchanged(news.revision)).decode() if is_first else None
+
+    def _sent_at_once(self, text: str) -> bool:
+        """Send, if the socket takes it now. The server under us waits before it writes anything, never in between; with
+        another one the agent might get the message twice, which it would pass over."""
+        sending: Coroutine[Any, Any, None] = self._send(_text(text))  # type: ignore[assignment]  # `async def` all
+        try:
+            sending.send(None)
+        except StopIteration:
+            return True
+        sending.close()
+        return False
+
+    def _go_on(self, work: Coroutine[Any, Any, None], agents: AgentService) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            self._writing = None
+            failure = None if task.cancelled() else task.exception()
+            if failure is not None:
+                self._failed(failure)
+            if self._is_behind:
+                self._is_behind = False
+                self.write(agents)
+
+        self._writing = asyncio.create_task(work)
+        self._writing.add_done_callback(done)
 
     async def _write_text(self, text: str) -> None:
         async with asyncio.timeout(SEND_SECONDS):
-            await self._send({"type": "websocket.send", "text": text})
+            await self._send(_text(text))
 
-    async def write(self, agents: AgentService) -> tuple[int, str]:
-        """Send each config until the stream closes; returns code and reason. Raises `TimeoutError`."""
-        while self._closing is None:
-            if self._changed:
-                await self._say_config(agents)
-            else:
-                self._wake.clear()
-                await self._wake.wait()
-        return self._closing
+    async def _write_news(self, agents: AgentService) -> None:
+        text = self._told(await agents.news(self.peer_id, self._sent))
+        if text is not None:
+            await self._write_text(text)
 
-    async def _say_config(self, agents: AgentService) -> None:
-        is_first, self._knows_where_it_stands = not self._knows_where_it_stands, True
-        self._changed = False
-        news = await agents.news(self.peer_id, self._sent)
-        if news.delta is not None:
-            self._sent = news.revision
-            await self._write_text(news.delta)
-        elif news.config is not None:
-            self._sent = news.revision
-            await self.say(wire.Snapshot(news.revision, news.config))
-        elif is_first:
-            await self.say(wire.Unchanged(news.revision))
-            return
-        else:
-            return
-        await asyncio.sleep(TICK_SECONDS)
+    def _failed(self, failure: BaseException) -> None:
+        match failure:
+            case TimeoutError():
+                log.warning("an agent does not read its stream and is dropped", peer=str(self.peer_id))
+                self.close(wire.CLOSE_TOO_SLOW, "messages are not read")
+            case OSError():
+                self.close(HUNG_UP, "the agent hung up")
+            case Refusal():
+                self.close(*ending(failure))
+            case StoreUnavailable():
+                log.error("store unavailable", peer=str(self.peer_id), error=str(failure))
+                self.close(wire.CLOSE_BROKEN, "the database does not answer")
+            case _:
+                log.error("a stream broke", peer=str(self.peer_id), exc_info=failure)
+                self.close(wire.CLOSE_BROKEN, "internal error")
 
-    async def read(self, agents: AgentService) -> None:
+    def ask(self) -> None:
+        """Ask of the agent what is due beside its config, unless that is being done."""
+        if self._asking is None and self._is_open and not self.ended.done():
+            self._asking = asyncio.create_task(self._ask())
+            self._asking.add_done_callback(self._was_asked)
+
+    async def _ask(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for message in await self._hub.errands.of(self.peer_id, self._hub):
+            if isinstance(message, wire.Rotate):
+                if self._asked_at is not None and now - self._asked_at < ASK_AGAIN_SECONDS:
+                    continue
+                self._asked_at = now
+            await self.say(message)
+
+    def _was_asked(self, task: asyncio.Task[None]) -> None:
+        self._asking = None
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            self._failed(failure)
+
+    async def stop_writing(self) -> None:
+        """Nothing is said any more when this returns."""
+        self._is_behind = False
+        for task in (self._writing, self._asking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+    def resync(self, agents: AgentService) -> None:
+        self._sent = None
+        self.write(agents)
+
+    async def read(self, receive: Receive, agents: AgentService) -> None:
         """Take messages until the agent hangs up, its session ends, or it does not read the answers."""
         try:
-            while self._closing is None:
-                message = await self._line.receive()
+            while not self.ended.done():
+                message = await receive()
                 if message["type"] == "websocket.disconnect":
                     self.close(HUNG_UP, "the agent hung up")
                     if message.get("code") == TOO_BIG:
-                        await self._line.deny.note("body_too_large")
+                        await self._denials.note("body_too_large")
                     return
                 await self._take(message.get("text") or message.get("bytes") or b"", agents)
         except Refusal as ended:
@@ -159,14 +235,28 @@ class Stream:
             message = wire.decode_from_agent(text)
         except msgspec.MsgspecError as error:
             await self.say(wire.Refused("validation_failed", str(error)[:200]))
-            await self._line.deny.note("validation_failed")
+            await self._denials.note("validation_failed")
             return
         if isinstance(message, wire.Heartbeat):
             await self._answer(message, agents)
         elif isinstance(message, wire.Applied):
             await agents.applied(self.peer_id, message)
+            self._hub.gates.applied(self.peer_id, message.revision)
+        elif isinstance(message, wire.Rekey):
+            await self._rekey(message)
         else:
-            self.resync()
+            self.resync(agents)
+
+    async def _rekey(self, message: wire.Rekey) -> None:
+        # Should another key be wanted right after this one, it is asked for without a pause.
+        self._asked_at = None
+        try:
+            await self._hub.errands.keys.rekey(self._caller, self.peer_id, message.public_key)
+        except (Unauthenticated, AgentBlocked):
+            raise
+        except Refusal as refusal:
+            await self.say(wire.Refused(refusal.code, str(refusal)))
+            await self._denials.note(refusal.code)
 
     async def _answer(self, beat: wire.Heartbeat, agents: AgentService) -> None:
         refusal: Refusal
@@ -181,7 +271,7 @@ class Stream:
         except AgentSessionConflict as conflict:
             refusal = conflict
         await self.say(wire.Refused(refusal.code, str(refusal), nonce))
-        await self._line.deny.note(refusal.code)
+        await self._denials.note(refusal.code)
 
     def on_read_end(self, reader: asyncio.Task[None]) -> None:
         """Close when the reader broke: a stream that still speaks but hears nothing would look alive."""
@@ -189,6 +279,10 @@ class Stream:
         if failure is not None:
             log.error("a stream broke", peer=str(self.peer_id), exc_info=failure)
             self.close(wire.CLOSE_BROKEN, "internal error")
+
+
+def _text(text: str) -> dict[str, str]:
+    return {"type": "websocket.send", "text": text}
 
 
 def ending(refusal: Refusal) -> tuple[int, str]:
@@ -205,62 +299,66 @@ async def _close(send: Send, code: int, reason: str) -> None:
 class StreamHub:
     """All streams of this server, by network."""
 
-    def __init__(self, agents: AgentService, mesh: MeshMemory) -> None:
+    def __init__(self, agents: AgentService, mesh: MeshMemory, errands: Errands) -> None:
+        self.errands = errands
+        self.gates = Gates(self._let_go)
+        self._looks = 0
         self._agents = agents
         self._mesh = mesh
         self._streams: dict[NetworkId, dict[PeerId, Stream]] = {}
+        self._behind: dict[Stream, None] = {}
+        self._ticking: asyncio.Task[None] | None = None
 
     def is_connected(self, peer_id: PeerId) -> bool:
         return any(peer_id in streams for streams in self._streams.values())
 
-    async def serve(self, line: Line, has: int | None) -> None:
+    async def serve(self, visitor: Visitor, has: int | None, receive: Receive, send: Send) -> None:
         """Run one accepted WebSocket to its end."""
-        peer_id = line.peer_id
+        peer_id = visitor.peer_id
         try:
             memory, _ = await self._mesh.around(peer_id)
         except NotFound as gone:
-            await _close(line.send, wire.CLOSE_SESSION_ENDED, str(gone))
+            await _close(send, wire.CLOSE_SESSION_ENDED, str(gone))
             return
-        stream = Stream(line, memory.network.id, has)
+        stream = Stream(visitor, memory.network.id, has, send, self)
         streams = self._streams.setdefault(stream.network_id, {})
         if peer_id in streams:
             streams[peer_id].close(wire.CLOSE_REPLACED, "the same peer has opened another stream")
         streams[peer_id] = stream
         try:
             await stream.say(wire.Hello(self._agents.fresh_nonce(peer_id), self._agents.unix_time()))
-            await _close(line.send, *await self._served(stream, line.check))
+            await _close(send, *await self._served(stream, visitor.check, receive))
         except TimeoutError:
             log.warning("an agent does not read its stream and is dropped", peer=str(peer_id))
         except OSError:
             log.debug("an agent hung up while it was told something", peer=str(peer_id))
         finally:
+            self._behind.pop(stream, None)
             if streams.get(peer_id) is stream:
                 del streams[peer_id]
+                self.gates.gone(peer_id)
 
-    async def _served(self, stream: Stream, check_session: Check) -> tuple[int, str]:
+    async def _served(self, stream: Stream, check_session: Check, receive: Receive) -> tuple[int, str]:
         """Read and write `stream` until it closes; nothing is said any more when this returns the close code."""
-        reader = asyncio.create_task(stream.read(self._agents))
+        reader = asyncio.create_task(stream.read(receive, self._agents))
         reader.add_done_callback(stream.on_read_end)
-        try:
-            return await self._written(stream, check_session)
-        finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
-
-    async def _written(self, stream: Stream, check_session: Check) -> tuple[int, str]:
-        """Serve `stream` until it closes; returns the code and the reason to close with."""
         try:
             # Once more: a session that ended before the stream was listed had nothing to close.
             await check_session()
-            return await stream.write(self._agents)
+            stream.open(self._agents)
+            return await stream.ended
         except Refusal as refusal:
             return ending(refusal)
         except StoreUnavailable as failure:
             log.error("store unavailable", peer=str(stream.peer_id), error=str(failure))
             return wire.CLOSE_BROKEN, "the database does not answer"
+        finally:
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            await stream.stop_writing()
 
     def changed(self, commit: Commit) -> None:
-        """Wake those whom a commit concerns, and end the streams whose session is over."""
+        """Write to those whom a commit concerns with the next tick, and end the streams whose session is over."""
         streams = self._streams.get(commit.network_id, {})
         for peer_id in commit.ended:
             if peer_id in streams:
@@ -268,10 +366,63 @@ class StreamHub:
         for peer_id, incident in commit.blocked.items():
             if peer_id in streams:
                 streams[peer_id].close(*ending(AgentBlocked(str(incident))))
+        self._hold_back(commit, streams)
         for peer_id in self._concerned(commit, streams):
             stream = streams.get(peer_id)
             if stream is not None:
-                stream.wake()
+                self._behind[stream] = None
+        for peer in commit.changed:
+            if peer.rekey_asked_at is not None and peer.id in streams:
+                streams[peer.id].ask()
+        self._start_ticking()
+
+    def _hold_back(self, commit: Commit, streams: dict[PeerId, Stream]) -> None:
+        """Let the one who has to know of a new key first be the first, if it is connected."""
+        if commit.first is None or commit.first not in streams:
+            return
+        themselves = {peer.id for peer in commit.changed}
+        is_own = commit.first in themselves
+        waiting = [each for each in streams.values() if (each.peer_id in themselves) is not is_own]
+        for stream in waiting:
+            stream.holds += 1
+        self.gates.shut(commit.first, commit.at.revision, waiting)
+
+    def _let_go(self, waiting: Iterable[Stream]) -> None:
+        for stream in waiting:
+            stream.holds -= 1
+            self._behind[stream] = None
+        self._start_ticking()
+
+    async def look(self) -> None:
+        """Ask connected agents for what is due; called once a second."""
+        self._looks += 1
+        for network_id, streams in self._streams.items():
+            due = set(self.errands.aged(network_id, streams))
+            if self._looks % LOOKS == 0:
+                due.update(self.errands.pending(network_id, streams))
+            for peer_id in due:
+                streams[peer_id].ask()
+
+    def _start_ticking(self) -> None:
+        if self._behind and self._ticking is None:
+            self._ticking = asyncio.create_task(self._tick())
+            self._ticking.add_done_callback(self._ticked)
+
+    async def _tick(self) -> None:
+        """Write to all who are behind; who falls behind meanwhile is written to one tick later."""
+        while self._behind:
+            behind, self._behind = self._behind, {}
+            for number, stream in enumerate(behind, 1):
+                stream.write(self._agents)
+                if number % AT_A_TIME == 0:
+                    await asyncio.sleep(0)
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _ticked(self, task: asyncio.Task[None]) -> None:
+        self._ticking = None
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            log.error("telling the agents broke", exc_info=failure)
 
     def _concerned(self, commit: Commit, streams: dict[PeerId, Stream]) -> Iterable[PeerId]:
         memory = self._mesh.known(commit.network_id)

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
-from isthmus.server.adapters.api.routes import accounts, incidents, networks, operations, peers
+from isthmus.server.adapters.api.routes import accounts, incidents, networks, operations, paths, peers
 from isthmus.server.adapters.api.views import Problem
 from isthmus.server.adapters.http.access import ACCESS, API, Need, check_complete
 from isthmus.server.adapters.http.deps import Services
@@ -33,7 +33,7 @@ def build_app(services: Services, hub: StreamHub) -> FastAPI:
     app.state.services = services
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
-    for module in (accounts, networks, peers, incidents, operations):
+    for module in (accounts, networks, peers, incidents, paths, operations):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

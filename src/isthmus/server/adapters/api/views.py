@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus.domain.mesh import ipam
 from isthmus.domain.mesh.limits import Limits, bounds_of
+from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Kind
 
 T = TypeVar("T")
@@ -187,6 +188,10 @@ class NetworkBody(Body):
     listen_port: Annotated[int, Field(ge=1, le=65535)] = 51820
     keepalive: Annotated[int, Field(ge=0, le=65535, description="seconds, 0 = off")] = 25
     limits: LimitsBody = Field(default_factory=LimitsBody)
+    direct_paths: Annotated[
+        DirectPaths, Field(strict=False, description="auto: in networks of up to 500 dynamic peers")
+    ] = DirectPaths.AUTO
+    key_max_age: Annotated[Seconds, Field(description="seconds from an hour on; 0 = keys stay", examples=[2592000])] = 0
 
 
 class NetworkPatch(Body):
@@ -199,7 +204,17 @@ class NetworkPatch(Body):
     listen_port: int = Field(default_factory=int, ge=1, le=65535)
     keepalive: int = Field(default_factory=int, ge=0, le=65535)
     limits: LimitsBody = Field(default_factory=LimitsBody)
+    direct_paths: DirectPaths = Field(default=DirectPaths.AUTO, strict=False)
+    primary_id: UUID | None = Field(
+        default=None, strict=False, description="the jump peer to carry the traffic, null = the first one"
+    )
+    key_max_age: Seconds = Field(default_factory=int)
     force: bool = Field(default=False, description="renumber although static peers need a new config")
+
+
+class PeerName(View):
+    id: UUID
+    name: str
 
 
 class NetworkView(View):
@@ -212,14 +227,13 @@ class NetworkView(View):
     listen_port: int
     keepalive: int
     limits: LimitsView
+    direct_paths: DirectPaths
+    has_direct_paths: bool = Field(description="whether agents look for direct paths now")
+    primary: PeerName | None = Field(description="the jump peer that carries the traffic now")
+    key_max_age: int
     revision: int
     created_at: datetime
     capacity: CapacitiesView
-
-
-class PeerName(View):
-    id: UUID
-    name: str
 
 
 class NetworkUpdatedView(NetworkView):
@@ -296,11 +310,28 @@ class StatusView(View):
     tx: int
 
 
+class KeyView(View):
+    """`asked_at` is since when an operator waits for a new key."""
+
+    changed_at: datetime | None
+    asked_at: datetime | None
+
+
+class SessionView(View):
+    """`since` the agent enrolled; `rotated_at` is when its present token was made, if it is not the first."""
+
+    since: datetime
+    rotated_at: datetime | None
+
+
 class PeerView(View):
     id: UUID
     network: PeerName
     name: str
     kind: Kind
+    role: Annotated[
+        Literal["primary", "standby"] | None, Field(description="of a jump peer: whether it carries the traffic now")
+    ] = None
     addresses: list[str]
     public_key: str | None
     endpoint: str | None
@@ -312,6 +343,8 @@ class PeerView(View):
     blocked: bool = Field(description="left out of every config by an open incident")
     created_at: datetime
     enrollment: EnrollmentView
+    key: KeyView
+    session: SessionView | None = Field(description="null without one: the agent has to enroll")
     desired_revision: int
     status: StatusView
 
@@ -340,6 +373,18 @@ class CreatedView(View):
     peer: PeerView
     enrollment: IssuedView | None
     config: ConfigView | None
+
+
+class RotationView(View):
+    """What was asked for. Its `public_key` becomes another one once the agent has made it."""
+
+    peer: PeerName
+    public_key: str
+    asked_at: datetime | None
+    waits_for: Literal["agent", "jump_peer", "others"] | None = Field(
+        description="whose agents have to connect first, others for two minutes at most; null when it happens now"
+    )
+    reissue: list[PeerName] = Field(description="static peers whose config must be handed out again afterwards")
 
 
 class TokenLifetimeBody(Body):

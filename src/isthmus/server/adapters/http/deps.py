@@ -13,10 +13,15 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Presence, Store
 from isthmus.server.records import Page
 
@@ -32,8 +37,13 @@ class Services:
     accounts: AccountService
     agents: AgentService
     incidents: IncidentService
+    keys: KeyService
+    sessions: SessionService
     denials: DenialService
     presence: Presence
+    paths: PathService
+    endpoints: EndpointService
+    jumps: JumpWatch
 
 
 def services(request: Request) -> Services:

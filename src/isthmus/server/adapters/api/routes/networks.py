@@ -11,7 +11,7 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import Settings
-from isthmus.domain.mesh.peer import parse_text
+from isthmus.domain.mesh.peer import Peer, parse_text
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
@@ -27,7 +27,7 @@ from isthmus.server.adapters.api.views import (
     ReservationView,
     SuggestionView,
 )
-from isthmus.server.adapters.http.deps import By, Calls, Paging, Version, etag
+from isthmus.server.adapters.http.deps import By, Calls, Paging, Services, Version, etag
 from isthmus.server.application.networks import SUGGESTION_POOL, Draft, Sized, Update
 
 router = api_router("networks")
@@ -37,24 +37,26 @@ NameFilter = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
 @router.get("/networks", operation_id="listNetworks")
 async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> Listing[NetworkView]:
     """Networks in the order in which they were made."""
-    items = [_view(sized) for sized in await calls.networks.page(page, name)]
+    found = await calls.networks.page(page, name)
+    primaries = await calls.paths.primaries(sized.network.id for sized in found)
+    items = [NetworkView(**_fields(sized, primaries.get(sized.network.id))) for sized in found]
     return Listing(items=items, next=cursor(items, page))
 
 
 @router.post("/networks", operation_id="createNetwork", status_code=201)
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
-    settings = Settings(body.mtu, body.listen_port, body.keepalive)
+    settings = Settings(body.mtu, body.listen_port, body.keepalive, body.key_max_age)
     limits = Limits.of(body.limits.given())
-    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, limits)
+    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, limits)
     sized = await calls.networks.create(by, draft)
-    return _shown(sized, response)
+    return await _shown(calls, sized, response)
 
 
 @router.get("/networks/{network_id}", operation_id="getNetwork")
 async def get_network(network_id: UUID, calls: Calls, response: Response) -> NetworkView:
     """One network."""
-    return _shown(await calls.networks.get(NetworkId(network_id)), response)
+    return await _shown(calls, await calls.networks.get(NetworkId(network_id)), response)
 
 
 @router.patch("/networks/{network_id}", operation_id="updateNetwork")
@@ -69,7 +71,8 @@ async def update_network(
     updated = await calls.networks.update(by, NetworkId(network_id), update, version)
     response.headers.update(etag(updated.network.network.version))
     reissue = [PeerName(id=peer.id, name=peer.name) for peer in updated.reissue]
-    return NetworkUpdatedView(**_fields(updated.network), reissue=reissue)
+    fields = _fields(updated.network, await _primary(calls, updated.network))
+    return NetworkUpdatedView(**fields, reissue=reissue)
 
 
 @router.delete("/networks/{network_id}", operation_id="deleteNetwork", status_code=204)
@@ -129,16 +132,16 @@ async def unreserve(network_id: UUID, address: str, calls: Calls, by: By) -> Non
     await calls.networks.unreserve(by, NetworkId(network_id), parse_address(address, "/address"))
 
 
-def _shown(sized: Sized, response: Response) -> NetworkView:
+async def _shown(calls: Services, sized: Sized, response: Response) -> NetworkView:
     response.headers.update(etag(sized.network.version))
-    return _view(sized)
+    return NetworkView(**_fields(sized, await _primary(calls, sized)))
 
 
-def _view(sized: Sized) -> NetworkView:
-    return NetworkView(**_fields(sized))
+async def _primary(calls: Services, sized: Sized) -> Peer | None:
+    return (await calls.paths.primaries([sized.network.id])).get(sized.network.id)
 
 
-def _fields(sized: Sized) -> dict[str, Any]:
+def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
     network = sized.network
     return {
         "id": network.id,
@@ -150,6 +153,10 @@ def _fields(sized: Sized) -> dict[str, Any]:
         "listen_port": network.listen_port,
         "keepalive": network.keepalive,
         "limits": LimitsView.model_validate(network.limits),
+        "direct_paths": network.direct_paths,
+        "has_direct_paths": network.has_direct_paths,
+        "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),
+        "key_max_age": network.key_max_age,
         "revision": network.revision,
         "created_at": network.created_at,
         "capacity": CapacitiesView.of(sized.capacity),

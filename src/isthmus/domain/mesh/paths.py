@@ -1,0 +1,43 @@
+"""The ways between two peers: who may reach whom, who may do so directly, and where a direct way may begin."""
+
+import ipaddress
+from collections.abc import Iterable
+
+from isthmus.domain.addresses import Endpoint, host_network, is_hostless
+from isthmus.domain.errors import InvalidValue
+from isthmus.domain.mesh.network import Network
+from isthmus.domain.mesh.peer import MAX_CANDIDATES, Peer
+
+
+def can_reach(one: Peer, other: Peer) -> bool:
+    """Whether packets pass between two peers of one network: an isolated one has jump peers alone."""
+    if one.id == other.id or not (one.is_listed and other.is_listed):
+        return False
+    return one.is_jump or other.is_jump or not (one.isolated or other.isolated)
+
+
+def may_go_directly(network: Network, one: Peer, other: Peer) -> bool:
+    """Whether two peers of `network` look for a way past the jump peers."""
+    return network.has_direct_paths and one.has_direct_paths and other.has_direct_paths and one.id != other.id
+
+
+def usable_endpoints(texts: Iterable[str], network: Network) -> tuple[Endpoint, ...]:
+    """Those of `texts` where another host may send packets to, in their order, each once, at most `MAX_CANDIDATES`.
+
+    They are what some host says of itself, so a bad one is left out rather than refused with the good ones. Names
+    are bad: they would make every other agent ask its resolver. So are addresses inside the network itself, which
+    would lead a tunnel into itself.
+    """
+    found = dict.fromkeys(endpoint for text in texts if (endpoint := _usable(text, network)) is not None)
+    return tuple(found)[:MAX_CANDIDATES]
+
+
+def _usable(text: str, network: Network) -> Endpoint | None:
+    try:
+        endpoint = Endpoint.parse(text)
+        address = ipaddress.ip_address(endpoint.host)
+    except (InvalidValue, ValueError):
+        return None
+    if is_hostless(host_network(address)) or any(address in cidr for cidr in network.cidrs):
+        return None
+    return endpoint
