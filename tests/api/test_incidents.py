@@ -27,9 +27,9 @@ FUTURE = int(time.time()) + 3 * 86_400
 class Office:
     """A jump peer, a member and a neighbour, enrolled in a network of their own."""
 
-    def __init__(self, server: Server, admin: httpx2.Client) -> None:
+    def __init__(self, server: Server, admin: httpx2.Client, **fields: Any) -> None:
         self.admin = admin
-        self.network = a_network(admin)
+        self.network = a_network(admin, **fields)
         self.gw = Agent.enrolled(server, a_peer(admin, self.network, kind="jump"))
         self.laptop, self.desk = [Agent.enrolled(server, a_peer(admin, self.network)) for _ in range(2)]
 
@@ -184,7 +184,8 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, ht
 @pytest.mark.case("ENROL-008")
 async def test_reports_are_validated_before_they_count(alone: tuple[Server, httpx2.Client]) -> None:
     server, admin = alone
-    office, stranger = Office(server, admin), Office(server, admin).laptop
+    # Without direct paths, which would spread a good endpoint some time later.
+    office, stranger = Office(server, admin, direct_paths="off"), Office(server, admin).laptop
     gw, laptop = office.gw, office.laptop
     good = [report_on(laptop, "198.51.100.20:1")]
     with gw.client() as client:
