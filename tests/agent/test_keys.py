@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.agent.apply import MISTAKEN, Applier, Surroundings
+from isthmus.agent.apply import MISTAKEN, Applier
 from isthmus.agent.handshakes import PAUSES
 from isthmus.agent.observed import HostState
 from isthmus.agent.plan import plan, unanswered
@@ -25,6 +25,7 @@ from tests.agent.builders import (
     a_gateway,
     a_neighbour,
     a_target,
+    around,
     carried_out,
     desired,
 )
@@ -45,8 +46,7 @@ class Machine:
     def started(self) -> Applier:
         key = self.state.private_key()
         assert key is not None
-        host = self.host
-        return Applier(INTERFACE, key, self.state, Surroundings(lambda _: host, host, None))  # type: ignore[arg-type]
+        return Applier(INTERFACE, key, self.state, around(self.host))
 
     @property
     def on_interface(self) -> PublicKey | None:

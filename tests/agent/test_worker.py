@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from isthmus.agent.apply import Applier, Surroundings
+from isthmus.agent.apply import Applier
 from isthmus.agent.errors import Blocked, SessionEnded, ToolFailed, Unreachable
 from isthmus.agent.loop import Agent, Contact
 from isthmus.agent.observed import HostState, Link
@@ -23,7 +23,7 @@ from isthmus.domain.addresses import Endpoint
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.state import InterfaceState
-from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, carried_out
+from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, around, carried_out
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -86,7 +86,7 @@ def host() -> StandInHost:
 def applier(host: StandInHost, tmp_path: Path) -> Applier:
     state = StateDir(tmp_path)
     state.save_identity(Identity("https://isthmus.example.com", ALIAS[8:], "me", "n-1", "office", "token"))
-    return Applier(INTERFACE, OWN_KEY, state, Surroundings(lambda _: host, host, None))  # type: ignore[arg-type]
+    return Applier(INTERFACE, OWN_KEY, state, around(host))
 
 
 def a_snapshot(revision: int, **changes: Any) -> wire.Snapshot:

@@ -13,11 +13,12 @@ from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.protocol import agent as wire
+from isthmus.protocol.notice import Notice
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application import networks, peers
 from isthmus.server.application.accounts import AccountService
-from isthmus.server.application.agents import AgentService
+from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
@@ -25,6 +26,7 @@ from isthmus.server.application.enrollment import Enrolled, EnrollmentService
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
+from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.path_memory import PathMemory
@@ -93,10 +95,13 @@ class Backend:
         self.ids = CountedIds()
         self.heard = Heard()
         self.mesh = MeshMemory(store)
+        self.notices: list[Notice] = []
         fanout = Fanout()
         self.incidents = IncidentService(store, self.clock, self.ids, fanout)
         self.sessions = SessionService(store, self.clock, self.ids, fanout)
-        self.agents = AgentService(store, self.clock, self.mesh, self.sessions, self.incidents)
+        self.liveness = LivenessService(store, self.clock, self.notices.append)
+        onlookers = Onlookers(self.liveness, self.incidents)
+        self.agents = AgentService(store, self.clock, self.mesh, self.sessions, onlookers)
         self.keys = KeyService(store, self.clock, fanout, self.agents)
         self.memory = PathMemory(self.clock, self.clock.elapsed)
         self.endpoints = EndpointService(store, self.clock, fanout, self.mesh, self.memory)
@@ -108,6 +113,7 @@ class Backend:
             self.incidents,
             self.agents,
             self.keys,
+            self.liveness,
             self.memory,
             self.endpoints,
             self.heard,

@@ -2,14 +2,17 @@
 
 import re
 import signal
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-from lab import Host, wait_until
+from lab import Host, Lab, wait_until
 from lab.backend import Member
 
 PING_SECONDS = 0.005
@@ -41,6 +44,23 @@ def sessions(member: Member) -> dict[str, Session]:
 
 def reaches(host: Host, address: object) -> bool:
     return bool(host.ping(str(address), count=1, timeout=ANSWER_SECONDS))
+
+
+def accepts(host: Host, address: object, port: int) -> bool:
+    """Whether `host` gets a TCP connection there."""
+    script = f"import socket; socket.create_connection(({str(address)!r}, {port}), timeout={ANSWER_SECONDS})"
+    return host.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@contextmanager
+def underlay_way(lab: Lab, member: Member) -> Iterator[None]:
+    """Lets hosts of the internet send packets for a member's tunnel address to the member's host, past all tunnels."""
+    way = f"{member.ipv4}/32 via {member.host.ipv4} dev to-{member.name} onlink"
+    lab.internet.router.ip(f"route add {way}")
+    try:
+        yield
+    finally:
+        lab.internet.router.ip(f"route delete {way}")
 
 
 def misses(host: Host, address: object) -> bool:
@@ -77,6 +97,7 @@ def network_state(host: Host) -> dict[str, str]:
         "rules": "ip rule",
         "rules 6": "ip -6 rule",
         "nft": "nft --stateless list ruleset",
+        "lookups": "cat /etc/resolv.conf",
         "settings": f"sysctl {' '.join(SETTINGS)}",
         # The folder /run/wireguard is WireGuard's own, and stays.
         "files": "find /var/lib/isthmus-agent /run/isthmus-agent /run/wireguard/ -not -path /run/wireguard/",

@@ -12,21 +12,26 @@ from isthmus.agent.errors import ForeignInterface, ToolFailed
 from isthmus.agent.keys import Keys
 from isthmus.agent.observed import HostState, Link
 from isthmus.agent.plan import Plan, Target, plan, teardown, unanswered
-from isthmus.agent.ports import Net, Sysctls, WireGuard
+from isthmus.agent.ports import NameServer, Net, Resolver, Sysctls, WireGuard
 from isthmus.agent.state import Applied, StateDir
 from isthmus.agent.steps import (
+    AskOnLink,
     ConfigureWireGuard,
     CreateInterface,
     DropRules,
     EnableForwarding,
+    ForgetLink,
     HonourMarks,
     HostStep,
     LinkStep,
+    ListServers,
     LoadRules,
+    LookupStep,
     MarkInterface,
     RestoreForwarding,
     RestoreMarks,
     Step,
+    UnlistServers,
 )
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.errors import Refusal
@@ -46,6 +51,8 @@ class Surroundings:
     choose: Callable[[Link | None], WireGuard]
     net: Net
     sysctls: Sysctls
+    resolver: Resolver
+    names: NameServer
 
 
 class Applier:
@@ -99,10 +106,11 @@ class Applier:
         async with self._lock:
             host, wireguard = await self.observe()
             work = teardown(host, self._targeting())
-            await self._carry_out(work.steps, wireguard)
+            await self._host.names.serve(self.interface, None)
+            missed = await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
             self.applied = None
-            return work
+            return replace(work, remarks=missed)
 
     async def settle(self) -> None:
         """Wait until nothing is being done."""
@@ -111,7 +119,10 @@ class Applier:
 
     async def observe(self) -> tuple[HostState, WireGuard]:
         """The host as it is. Raises `ForeignInterface` where the interface is not ours."""
-        host = await self._host.net.observe(self.interface)
+        host, lookups = await asyncio.gather(
+            self._host.net.observe(self.interface), self._host.resolver.observe(self.interface)
+        )
+        host = replace(host, lookups=lookups)
         if host.link is not None and not self._owns(host.link):
             raise ForeignInterface(self.interface)
         self._wireguard = wireguard = self._host.choose(host.link)
@@ -140,11 +151,13 @@ class Applier:
             desired = read(config.config)
             host, wireguard = await self.observe()
             work = plan(desired, host, await self._target(desired))
-            await self._carry_out(work.steps, wireguard)
+            missed = await self._carry_out(work.steps, wireguard)
+            missed += await self._host.names.serve(self.interface, desired.naming)
             if config != self.applied:
                 self._state.save_applied(config)
                 self.applied = config
-            return replace(work, remarks=(*work.remarks, MISTAKEN)) if self.keys.is_mistaken(named) else work
+            mistaken = (MISTAKEN,) if self.keys.is_mistaken(named) else ()
+            return replace(work, remarks=(*work.remarks, *missed, *mistaken))
 
     def _owns(self, link: Link) -> bool:
         # Between making an interface and marking it, the note about the intention stands for the mark.
@@ -158,6 +171,7 @@ class Applier:
             self.keys.present,
             forwarding_changed=bool(undo.forwarding),
             marks_changed=bool(undo.marks),
+            listing_changed=undo.resolv_conf is not None,
         )
 
     async def _target(self, desired: Desired) -> Target:
@@ -178,15 +192,24 @@ class Applier:
             # Written by a newer version: then every endpoint counts as newly decided.
             return {}
 
-    async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> None:
+    async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> tuple[str, ...]:
+        """What could not be done without the tunnel being any worse for it is returned in sentences."""
+        missed: list[str] = []
         for group in _batches(steps):
-            log.debug("carrying out", steps=list(map(str, [group] if isinstance(group, HostStep) else group)))
+            log.debug("carrying out", steps=list(map(str, group if isinstance(group, list) else [group])))
+            if isinstance(group, LookupStep):
+                try:
+                    await self._look_up(group)
+                except (ToolFailed, OSError) as error:
+                    missed.append(f"could not {group}: {error}")
+                continue
             if isinstance(group, HostStep):
                 await self._do(group, wireguard)
                 continue
             await self._host.net.apply(self.interface, group)
             if any(isinstance(step, MarkInterface) for step in group):
                 self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=None))
+        return tuple(missed)
 
     async def _do(self, step: HostStep, wireguard: WireGuard) -> None:
         match step:
@@ -199,6 +222,25 @@ class Applier:
                 await self._host.net.load(script)
             case EnableForwarding() | RestoreForwarding() | HonourMarks() | RestoreMarks():
                 self._set(step)
+
+    async def _look_up(self, step: LookupStep) -> None:
+        """Change where names are looked up, a file that changes kept first."""
+        resolver = self._host.resolver
+        match step:
+            case AskOnLink(servers, domains):
+                await resolver.ask_on_link(self.interface, servers, domains)
+            case ForgetLink():
+                await resolver.forget_link(self.interface)
+            case ListServers(servers):
+                earlier = self._state.undo().resolv_conf
+                former = resolver.before_listing(self.interface, earlier)
+                if earlier is not None and earlier.path != former.path:
+                    resolver.unlist_servers(self.interface, earlier)
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), resolv_conf=former))
+                resolver.list_servers(self.interface, servers, former)
+            case UnlistServers():
+                resolver.unlist_servers(self.interface, self._state.undo().resolv_conf)
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), resolv_conf=None))
 
     def _set(self, step: EnableForwarding | RestoreForwarding | HonourMarks | RestoreMarks) -> None:
         """Change settings of the host, the former ones written down first."""
@@ -220,7 +262,7 @@ class Applier:
                 self._state.save_undo(msgspec.structs.replace(undo, marks={}))
 
 
-def _batches(steps: Sequence[Step]) -> Iterator[HostStep | list[LinkStep]]:
+def _batches(steps: Sequence[Step]) -> Iterator[HostStep | LookupStep | list[LinkStep]]:
     """Neighbouring steps of the link together, every other step alone."""
     batch: list[LinkStep] = []
     for step in steps:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
+from isthmus.agent.naming import Naming, naming_of
 from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
@@ -48,6 +49,7 @@ class Desired:
     neighbours: Mapping[PublicKey, Neighbour]
     routes: tuple[IPNetwork, ...]
     forwarding: Forwarding
+    naming: Naming | None = None
 
 
 def read(config: wire.Config) -> Desired:
@@ -69,6 +71,7 @@ def read(config: wire.Config) -> Desired:
             neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
             routes=collapse([_network(text) for text in config.routes]),
             forwarding=_forwarding(config, others),
+            naming=naming_of(config, others),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None

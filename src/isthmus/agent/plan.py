@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from isthmus.agent import rules
+from isthmus.agent import naming, rules
 from isthmus.agent.desired import Desired, Neighbour
 from isthmus.agent.observed import HostState, Link, Route, Rule
 from isthmus.agent.routing import FAMILIES, Routing, is_ours, routing_for, slot_of
@@ -40,7 +40,8 @@ class Target:
     """Where a config is to be made true. `alias` is our mark on the interface.
 
     `resolved` has the address of each endpoint that could be found out; `last` are the neighbours of the config that
-    was applied before. `forwarding_changed` and `marks_changed` tell that these settings can be put back.
+    was applied before. `forwarding_changed`, `marks_changed` and `listing_changed` (resolv.conf) tell that these can be
+    put back.
     """
 
     interface: str
@@ -50,6 +51,7 @@ class Target:
     last: Mapping[PublicKey, Neighbour] = field(default_factory=dict)
     forwarding_changed: bool = False
     marks_changed: bool = False
+    listing_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +89,16 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
         *_old_rules(wanted, host, target.interface),
         *_old_routes(wanted, routed, target.interface),
         *_old_mark(wanted, host, target),
+        # Last: until now there was no way to the servers.
+        *naming.lookup_steps(desired.naming, host.lookups, listing_changed=target.listing_changed),
     ]
     return Plan(tuple(steps), tuple(sorted(remarks)))
 
 
 def teardown(host: HostState, target: Target) -> Plan:
     """The steps that leave nothing of ours on the host."""
-    steps: list[Step] = list(_old_rules(Routing(), host, target.interface))
+    steps: list[Step] = list(naming.lookup_steps(None, host.lookups, listing_changed=target.listing_changed))
+    steps += _old_rules(Routing(), host, target.interface)
     if rules.chains(target.interface) & host.chains:
         steps.append(DropRules(rules.drop_script(target.interface, host.chains)))
     # Routes in the interface go with it.

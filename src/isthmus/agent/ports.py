@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
-from isthmus.agent.observed import HostState
+from isthmus.agent.naming import Naming
+from isthmus.agent.observed import HostState, Lookups
+from isthmus.agent.state import ResolvConf
 from isthmus.agent.steps import LinkStep
-from isthmus.domain.addresses import Endpoint, Family
+from isthmus.domain.addresses import Endpoint, Family, IPAddress
 from isthmus.protocol.agent import (
     Ack,
     Applied,
@@ -41,7 +43,7 @@ class Net(Protocol):
     """Links, addresses, routes, rules and packet filter of the host."""
 
     async def observe(self, interface: str) -> HostState:
-        """Everything but `wireguard`."""
+        """Everything but `wireguard` and `lookups`."""
         ...
 
     async def apply(self, interface: str, steps: Sequence[LinkStep]) -> None: ...
@@ -71,6 +73,34 @@ class Sysctls(Protocol):
     def honour_marks(self) -> None: ...
 
     def restore(self, values: dict[str, str]) -> None: ...
+
+
+class Resolver(Protocol):
+    """Where programs of the host look names up. Failures raise `ToolFailed` or `OSError`."""
+
+    async def observe(self, interface: str) -> Lookups: ...
+
+    async def ask_on_link(self, interface: str, servers: Sequence[IPAddress], domains: Sequence[str]) -> None: ...
+
+    async def forget_link(self, interface: str) -> None: ...
+
+    def before_listing(self, interface: str, earlier: ResolvConf | None) -> ResolvConf:
+        """resolv.conf without our lines; `earlier` is what was found the last time."""
+        ...
+
+    def list_servers(self, interface: str, servers: Sequence[IPAddress], former: ResolvConf) -> None: ...
+
+    def unlist_servers(self, interface: str, former: ResolvConf | None) -> None:
+        """Take our lines out. What others wrote since then stays."""
+        ...
+
+
+class NameServer(Protocol):
+    """Answers for the names of the network on the host's own addresses."""
+
+    async def serve(self, interface: str, naming: Naming | None) -> tuple[str, ...]:
+        """From now on answer as `naming` says, or not at all; returns sentences about what could not be had."""
+        ...
 
 
 class Stream(Protocol):

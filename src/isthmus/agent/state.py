@@ -38,12 +38,20 @@ class Applied(msgspec.Struct, frozen=True):
     config: Config
 
 
+class ResolvConf(msgspec.Struct, frozen=True):
+    """The file that /etc/resolv.conf is, or leads to, without our lines: its bytes as Latin-1, None for no file."""
+
+    path: str
+    content: str | None
+
+
 class Undo(msgspec.Struct, frozen=True):
     """What to put back: `creating` is an interface that was about to be made, the others are former settings."""
 
     creating: str | None = None
     forwarding: dict[str, str] = {}
     marks: dict[str, str] = {}
+    resolv_conf: ResolvConf | None = None
 
 
 class StateDir:

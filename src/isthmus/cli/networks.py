@@ -34,11 +34,13 @@ def create(
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
     key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
     limit: Annotated[list[str] | None, options.LIMIT] = None,
+    dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
 ) -> None:
     """Create a network. An IPv6 /64 comes with it."""
     given: dict[str, Any] = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
     given |= {"listen_port": listen_port, "keepalive": keepalive, "direct_paths": direct_paths and str(direct_paths)}
     given |= {"key_max_age": key_max_age, "limits": limits_of(limit)}
+    given |= {"dns_upstreams": upstreams(dns_upstream)}
     session.show(session.api.post("/networks", without_none(given)), details)
 
 
@@ -71,6 +73,7 @@ def update(
     ] = None,
     key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
     limit: Annotated[list[str] | None, options.LIMIT] = None,
+    dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Renumber static peers too; lists who needs a config.")
     ] = False,
@@ -78,6 +81,7 @@ def update(
     """Change a network. What is not given stays as it is."""
     given: dict[str, Any] = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
     given |= {"listen_port": listen_port, "keepalive": keepalive, "key_max_age": key_max_age}
+    given |= {"dns_upstreams": upstreams(dns_upstream)}
     given |= {"force": True if force else None, "limits": limits_of(limit)}
     path = network_path(session.api, name)
     change = without_none(given | {"direct_paths": direct_paths and str(direct_paths)})
@@ -149,6 +153,11 @@ def unreserve(session: Session, name: Name, address: Address) -> None:
     session.show({"deleted": address}, lambda _: f"{address} is free again in {name}")
 
 
+def upstreams(given: list[str] | None) -> list[str] | None:
+    """What was given, without the empty one that stands for none."""
+    return None if not given else [address for address in given if address]
+
+
 def details(network: dict[str, Any]) -> str:
     shown = ("id", "name", "cidr_v4", "cidr_v6", "domain", "mtu", "listen_port", "keepalive", "revision")
     pairs: list[tuple[str, object]] = [(name, network.get(name)) for name in shown]
@@ -157,6 +166,7 @@ def details(network: dict[str, Any]) -> str:
     pairs.append(("keys", key_age(network.get("key_max_age"))))
     if limits := network.get("limits"):
         pairs.append(("limits", limits))
+    pairs.append(("dns_upstreams", ", ".join(network["dns_upstreams"]) or "those of the jump peers' hosts"))
     pairs.append(("created", minute(network.get("created_at"))))
     return f"{fields(pairs)}\n\n{capacities(network['capacity'])}"
 

@@ -41,6 +41,11 @@ DIRECT_PATHS = typer.Option(help="Do agents look for ways past the jump peers? a
 KEY_MAX_AGE = typer.Option(
     parser=read_duration, metavar="DURATION", help="Have agents change their keys this often, from 1h on; 0 for never."
 )
+DNS_UPSTREAM = typer.Option(
+    "--dns-upstream",
+    metavar="ADDRESS",
+    help="A server for all names but the network's; may be given more than once, '' for what jump peers use.",
+)
 KEEPALIVE = typer.Option(help="Seconds between keepalives, 0 for none.")
 
 

@@ -67,9 +67,7 @@ def state_of(peer: Peer) -> str:
     enrollment = (peer.get("enrollment") or {}).get("state")
     if enrollment in {"pending", "expired"}:
         return str(enrollment)
-    if peer["kind"] == "static":
-        return "static"
-    return "online" if status.get("connected") else "offline"
+    return str(status.get("state") or NOTHING)
 
 
 def _status(peer: Peer) -> dict[str, Any]:
@@ -142,6 +140,7 @@ def _status_pairs(peer: Peer, status: dict[str, Any], now: datetime) -> list[tup
     return [
         ("host", status.get("hostname")),
         ("agent", status.get("agent_version")),
+        ("since", age(status["since"], now) if status.get("since") else None),
         ("last seen", age(status["last_seen"], now) if status.get("last_seen") else None),
         ("seen at", status.get("endpoint")),
         ("last handshake", age(status.get("latest_handshake"), now)),

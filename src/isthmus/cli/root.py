@@ -21,6 +21,7 @@ COMMANDS = {
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
+    "events": ("events:app", "What happens, as it happens."),
     "audit": ("audit:app", "What was changed, when and by whom."),
     "version": ("about:version_app", "Show the version of this command."),
     "completion": ("completion:app", "Print the completion script of a shell."),

@@ -168,6 +168,7 @@ class Commit:
     whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `incidents`
     are those that were opened, confirmed or resolved. `first` is the jump peer whose agent shall have applied this
     before the peer that changed is told, if it is connected; where it is the peer that changed, the others wait for it.
+    `event` and `subject` are what people's screens are told of it: `peer.changed` and the peer's id.
     """
 
     network_id: NetworkId
@@ -180,6 +181,8 @@ class Commit:
     incidents: tuple[Incident, ...] = ()
     first: PeerId | None = None
     reload: bool = False
+    event: str = ""
+    subject: UUID | None = None
 
     @property
     def at(self) -> Network:

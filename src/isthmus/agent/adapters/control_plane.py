@@ -13,7 +13,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
-from isthmus.agent.adapters import past_tunnel
+from isthmus.agent.adapters import past_tunnel, whereabouts
 from isthmus.agent.errors import Blocked, EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
 from isthmus.protocol.agent import (
     CLOSE_BLOCKED,
@@ -142,8 +142,12 @@ class ServerConnection:
             raise Unreachable(_refusal(error.response.status_code, body)) from None
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             raise Unreachable(f"no stream: {_said(error)}") from None
-        async with socket:
-            yield WebSocketStream(socket)
+        leaving = asyncio.create_task(_break_when_moved(socket))
+        try:
+            async with socket:
+                yield WebSocketStream(socket)
+        finally:
+            leaving.cancel()
 
     @contextlib.asynccontextmanager
     async def polling(self) -> AsyncIterator["HttpsPolling"]:
@@ -154,6 +158,13 @@ class ServerConnection:
                 yield HttpsPolling(client)
             finally:
                 self._client = None
+
+
+async def _break_when_moved(socket: ClientConnection) -> None:
+    """A host that joined another network hears nothing more on its old connection, and would wait for the next
+    heartbeat to find out."""
+    await whereabouts.gone(socket.local_address)
+    socket.transport.abort()
 
 
 class WebSocketStream:

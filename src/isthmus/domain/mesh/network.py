@@ -10,8 +10,10 @@ from typing import Self
 from isthmus.domain.addresses import (
     IPAddress,
     IPNetwork,
+    host_network,
     is_hostless,
     overlap,
+    parse_address,
     parse_domain,
     parse_label,
     parse_network,
@@ -27,6 +29,7 @@ KEEPALIVE_DEFAULT = 25
 KEY_AGE_SHORTEST, KEY_AGE_LONGEST = 3600, 10 * 365 * 86_400
 V4_WIDEST, V4_NARROWEST = 8, 30
 V6_PREFIX = 64
+MAX_UPSTREAMS = 8
 # Each agent hears of every other one where direct paths are on, so they stay off in large networks unless asked for.
 DIRECT_UP_TO = 500
 
@@ -108,6 +111,17 @@ class Settings:
         # Each change of a key is a revision that others are told of: more often it would be noise, not safety.
         if self.key_max_age:
             check_between("/key_max_age", self.key_max_age, KEY_AGE_SHORTEST, KEY_AGE_LONGEST)
+
+
+def parse_upstreams(texts: Iterable[str], field: str = "/dns_upstreams") -> tuple[IPAddress, ...]:
+    """Servers for names that are not the network's, in the order in which they are asked."""
+    upstreams = tuple(parse_address(text, f"{field}/{position}") for position, text in enumerate(texts))
+    if len(upstreams) > MAX_UPSTREAMS:
+        raise InvalidValue(field, f"has more than {MAX_UPSTREAMS} servers")
+    for position, address in enumerate(upstreams):
+        if is_hostless(host_network(address)):
+            raise InvalidValue(f"{field}/{position}", f"{address} is not an address that a jump peer can ask")
+    return tuple(dict.fromkeys(upstreams))
 
 
 def check_between(field: str, value: int, lowest: int, highest: int) -> None:

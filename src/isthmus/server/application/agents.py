@@ -12,6 +12,7 @@ from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import secrets
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory, News
 from isthmus.server.application.report_rules import ReportedKeys, check_times
@@ -37,18 +38,27 @@ class Conversation:
         self.speaker = Speaker(self.speaker.source, Process(host.machine_id, host.boot_id, host.started_at))
 
 
+@dataclass(frozen=True, slots=True)
+class Onlookers:
+    """Who makes something of what agents report."""
+
+    liveness: LivenessService
+    incidents: IncidentService
+
+
 class AgentService:
     """Reports are collected in memory and written once a second by `flush`: losing one second of counters to a
     crash costs nothing, for every agent reports again."""
 
     def __init__(
-        self, store: Store, clock: Clock, mesh: MeshMemory, sessions: SessionService, incidents: IncidentService
+        self, store: Store, clock: Clock, mesh: MeshMemory, sessions: SessionService, onlookers: Onlookers
     ) -> None:
         self._store = store
         self._clock = clock
         self._mesh = mesh
         self._sessions = sessions
-        self._incidents = incidents
+        self._incidents = onlookers.incidents
+        self._liveness = onlookers.liveness
         self._watch = Watch()
         self._keys = ReportedKeys(store)
         self._statuses: dict[PeerId, PeerStatus] = {}
@@ -98,6 +108,7 @@ class AgentService:
         if expected is not None and beat.nonce != expected:
             raise ReplayDetected(self.fresh_nonce(peer_id))
         memory, peer = await self._around(peer_id)
+        self._liveness.hear(memory.network, peer)
         now = self._clock.now()
         check_times(beat, now)
         await self._keys.check(beat, memory)
@@ -138,18 +149,19 @@ class AgentService:
             if seen is None:
                 continue
             # A clock that runs ahead must not make a peer look alive for longer than it is.
-            handshake = min(report.latest_handshake, int(now.timestamp()))
+            seconds = min(report.latest_handshake, int(now.timestamp()))
+            handshake = _time(seconds) if seconds else None
+            self._liveness.observe(memory.network, memory.peers[seen], handshake)
             # Without a handshake, and for a jump peer, the endpoint is what the config says and nothing that was seen.
-            if report.endpoint is not None and handshake and not memory.peers[seen].is_jump:
-                watched = self._watch.of(seen)
+            if report.endpoint is not None and handshake is not None and not memory.peers[seen].is_jump:
                 at = Observer(observer.id, observer.name)
-                for found in watched.saw(at, report.endpoint, now, memory.network.limits):
+                for found in self._watch.of(seen).saw(at, report.endpoint, now, memory.network.limits):
                     self._incidents.report(found)
             self._put(
                 replace(
                     await self._status(seen),
                     endpoint=report.endpoint,
-                    latest_handshake=_time(handshake) if handshake else None,
+                    latest_handshake=handshake,
                     # What the jump peer received, the peer sent.
                     rx=report.tx,
                     tx=report.rx,
@@ -157,6 +169,8 @@ class AgentService:
             )
 
     async def applied(self, peer_id: PeerId, report: wire.Applied) -> None:
+        memory, peer = await self._around(peer_id)
+        self._liveness.hear(memory.network, peer)
         status = await self._status(peer_id)
         revision = status.applied_revision if report.error else report.revision
         now = self._clock.now()

@@ -12,6 +12,7 @@ from isthmus.domain.mesh.incident import Finding, Incident, Type, parse_reason
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.notices import told_of
 from isthmus.server.application.revisions import Step, advance
 from isthmus.server.ports import Clock, Ids, IncidentOpen, Listeners, Store, StoreUnavailable, Transaction
 from isthmus.server.records import Commit, IncidentFilter, Page
@@ -180,7 +181,7 @@ class IncidentService:
 
 async def _with_block(tx: Transaction, network: Network, peer: Peer, incident: Incident, now: datetime) -> Commit:
     """Put the peer on the access control list where `incident` says so; says what to tell."""
-    told = Commit(network.id, network, incidents=(incident,))
+    told = Commit(network.id, network, event=told_of(incident), subject=incident.id, incidents=(incident,))
     if not incident.blocks:
         return told
     await tx.incidents.block(peer.id, incident.id)
@@ -189,12 +190,12 @@ async def _with_block(tx: Transaction, network: Network, peer: Peer, incident: I
     step = Step("incident.opened", peer.id, peer, replace(peer, blocked=True))
     commit = await advance(tx, network, step, now)
     await tx.peers.save(commit.changed[0])
-    return replace(commit, blocked={peer.id: incident.id}, incidents=(incident,))
+    return replace(commit, event="peer.changed", blocked={peer.id: incident.id}, incidents=(incident,))
 
 
 async def _without_block(tx: Transaction, network: Network, incident: Incident, now: datetime) -> Commit:
     """Take the peer off the list as far as `incident` put it there; says what to tell."""
-    told = Commit(network.id, network, incidents=(incident,))
+    told = Commit(network.id, network, event=told_of(incident), subject=incident.id, incidents=(incident,))
     if not incident.blocks:
         return told
     peer = await tx.peers.get(incident.peer_id)
@@ -205,7 +206,7 @@ async def _without_block(tx: Transaction, network: Network, incident: Incident, 
     step = Step("incident.resolved", peer.id, peer, replace(peer, blocked=False))
     commit = await advance(tx, network, step, now)
     await tx.peers.save(commit.changed[0])
-    return replace(commit, incidents=(incident,))
+    return replace(commit, event="peer.changed", incidents=(incident,))
 
 
 async def close_all(tx: Transaction, caller: Caller, peer: Peer, now: datetime) -> tuple[Incident, ...]:

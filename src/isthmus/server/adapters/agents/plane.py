@@ -16,7 +16,7 @@ from isthmus.server.adapters.agents.streams import StreamHub, Visitor
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
-from isthmus.server.adapters.http.errors import of_refusal, request_id_of
+from isthmus.server.adapters.http.errors import deny_socket, of_refusal, request_id_of
 from isthmus.server.application.agents import Conversation
 from isthmus.server.application.caller import Caller
 
@@ -115,7 +115,7 @@ class AgentPlane:
             await self._services.agents.desired(peer_id)
         except Refusal as refusal:
             await self._record(request, refusal.code)
-            await _deny(send, of_refusal(refusal, request_id_of(scope)))
+            await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
         denials = Denials(lambda code, left_out: self._record(request, code, left_out))
@@ -138,13 +138,6 @@ class _Stream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._plane.stream(scope, receive, send)
-
-
-async def _deny(send: Send, response: Response) -> None:
-    await send(
-        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
-    )
-    await send({"type": "websocket.http.response.body", "body": response.body})
 
 
 async def _decoded(decoder: Any, request: Request) -> Any:

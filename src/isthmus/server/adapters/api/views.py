@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus.domain.mesh import ipam
 from isthmus.domain.mesh.limits import Limits, bounds_of
+from isthmus.domain.mesh.liveness import State
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Kind
 
@@ -179,6 +180,12 @@ class LimitsView(View):
     return_window: int
 
 
+Upstreams = Annotated[
+    list[Annotated[str, Field(max_length=45, examples=["9.9.9.9"])]],
+    Field(description="asked for names that are not the network's; none = those that the jump peer's host asks"),
+]
+
+
 class NetworkBody(Body):
     name: Name
     cidr_v4: Cidr | None = None
@@ -192,6 +199,7 @@ class NetworkBody(Body):
         DirectPaths, Field(strict=False, description="auto: in networks of up to 500 dynamic peers")
     ] = DirectPaths.AUTO
     key_max_age: Annotated[Seconds, Field(description="seconds from an hour on; 0 = keys stay", examples=[2592000])] = 0
+    dns_upstreams: Upstreams = Field(default=[], max_length=8)
 
 
 class NetworkPatch(Body):
@@ -209,6 +217,7 @@ class NetworkPatch(Body):
         default=None, strict=False, description="the jump peer to carry the traffic, null = the first one"
     )
     key_max_age: Seconds = Field(default_factory=int)
+    dns_upstreams: Upstreams = Field(default_factory=list, max_length=8)
     force: bool = Field(default=False, description="renumber although static peers need a new config")
 
 
@@ -231,6 +240,7 @@ class NetworkView(View):
     has_direct_paths: bool = Field(description="whether agents look for direct paths now")
     primary: PeerName | None = Field(description="the jump peer that carries the traffic now")
     key_max_age: int
+    dns_upstreams: list[str]
     revision: int
     created_at: datetime
     capacity: CapacitiesView
@@ -296,8 +306,11 @@ class EnrollmentView(View):
 
 
 class StatusView(View):
-    """What the host and the jump peers last reported."""
+    """What the host and the jump peers last reported. `state` is online, stale (reports are missing), offline, or
+    unknown (nobody could have heard of the peer); `since`: when contact began, or the last sign of life."""
 
+    state: State
+    since: datetime | None
     connected: bool
     last_seen: datetime | None
     hostname: str | None
@@ -344,7 +357,7 @@ class PeerView(View):
     created_at: datetime
     enrollment: EnrollmentView
     key: KeyView
-    session: SessionView | None = Field(description="null without one: the agent has to enroll")
+    session: SessionView | None = Field(default=None, description="null without one: the agent has to enroll")
     desired_revision: int
     status: StatusView
 

@@ -57,6 +57,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/peers/{{peer_id}}/rotate-key"):        Need.WRITE,
     ("DELETE", f"{API}/peers/{{peer_id}}/session"):           Need.WRITE,
     ("GET",    f"{API}/audit"):                               Need.ADMIN,
+    ("WS",     f"{API}/events"):                              Need.READ,
     ("POST",   f"{API}/agent/enroll"):                        Need.NOTHING,
     ("GET",    f"{API}/agent/config"):                        Need.AGENT,
     ("POST",   f"{API}/agent/heartbeat"):                     Need.AGENT,

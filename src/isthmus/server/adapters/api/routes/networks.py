@@ -48,7 +48,16 @@ async def create_network(body: NetworkBody, calls: Calls, by: By, response: Resp
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
     settings = Settings(body.mtu, body.listen_port, body.keepalive, body.key_max_age)
     limits = Limits.of(body.limits.given())
-    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, limits)
+    draft = Draft(
+        body.name,
+        body.cidr_v4,
+        body.cidr_v6,
+        body.domain,
+        settings,
+        body.direct_paths,
+        body.dns_upstreams,
+        limits,
+    )
     sized = await calls.networks.create(by, draft)
     return await _shown(calls, sized, response)
 
@@ -157,6 +166,7 @@ def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
         "has_direct_paths": network.has_direct_paths,
         "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),
         "key_max_age": network.key_max_age,
+        "dns_upstreams": [str(address) for address in network.dns_upstreams],
         "revision": network.revision,
         "created_at": network.created_at,
         "capacity": CapacitiesView.of(sized.capacity),

@@ -1,7 +1,6 @@
 """Peers, their enrollment tokens and the configs of static ones."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -74,7 +73,7 @@ async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, re
         pending = EnrollmentView(state="pending", prefix=token.prefix, expires_at=token.expires_at)
         issued = IssuedView(token=token.text, expires_at=token.expires_at)
     return CreatedView(
-        peer=_view(created.peer, created.network, pending, _Known(PeerStatus(created.peer.id))),
+        peer=_view(created.peer, created.network, pending, _status(calls, created.peer, PeerStatus(created.peer.id))),
         enrollment=issued,
         config=None if created.config is None else await _config_view(created.config),
     )
@@ -185,29 +184,17 @@ async def _views(calls: Services, rows: Sequence[Row]) -> list[PeerView]:
     carrying = {primary.id for primary in primaries.values()}
     views = []
     for peer, network, token in rows:
-        connected = calls.presence.is_connected(peer.id)
-        known = _Known(statuses[peer.id], sessions.get(peer.id, ()), connected=connected)
-        view = _view(peer, network, _enrollment(peer, token), known)
+        view = _view(peer, network, _enrollment(peer, token), _status(calls, peer, statuses[peer.id]))
+        view.session = _session(sessions.get(peer.id, ()))
         if peer.is_jump:
             view.role = "primary" if peer.id in carrying else "standby"
         views.append(view)
     return views
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What is known of a peer's host."""
-
-    status: PeerStatus
-    sessions: Sequence[Session] = ()
-    connected: bool = False
-
-    @property
-    def session(self) -> SessionView | None:
-        # A newer token, if there is one, was not presented yet.
-        for session in self.sessions:
-            return SessionView(since=session.created_at, rotated_at=session.rotated_at)
-        return None
+def _session(sessions: Sequence[Session]) -> SessionView | None:
+    # A newer token, if there is one, was not presented yet.
+    return next((SessionView(since=each.created_at, rotated_at=each.rotated_at) for each in sessions), None)
 
 
 def _enrollment(peer: Peer, token: EnrollmentToken | None) -> EnrollmentView:
@@ -219,8 +206,7 @@ def _enrollment(peer: Peer, token: EnrollmentToken | None) -> EnrollmentView:
     return EnrollmentView(state="expired" if over else "pending", prefix=token.prefix, expires_at=token.expires_at)
 
 
-def _view(peer: Peer, network: Network, enrollment: EnrollmentView, known: _Known) -> PeerView:
-    status = known.status
+def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: StatusView) -> PeerView:
     return PeerView(
         id=peer.id,
         network=PeerName(id=network.id, name=network.name),
@@ -238,18 +224,24 @@ def _view(peer: Peer, network: Network, enrollment: EnrollmentView, known: _Know
         created_at=peer.created_at,
         enrollment=enrollment,
         key=KeyView(changed_at=peer.key_changed_at, asked_at=peer.rekey_asked_at),
-        session=known.session,
         desired_revision=desired_revision(network, peer),
-        status=StatusView(
-            connected=known.connected,
-            last_seen=status.last_seen,
-            hostname=status.hostname,
-            agent_version=status.agent_version,
-            applied_revision=status.applied_revision,
-            applied_error=status.applied_error,
-            endpoint=status.endpoint,
-            latest_handshake=status.latest_handshake,
-            rx=status.rx,
-            tx=status.tx,
-        ),
+        status=status,
+    )
+
+
+def _status(calls: Services, peer: Peer, status: PeerStatus) -> StatusView:
+    liveness = calls.liveness.of(peer, status)
+    return StatusView(
+        state=liveness.state,
+        since=liveness.since,
+        connected=calls.presence.is_connected(peer.id),
+        last_seen=status.last_seen,
+        hostname=status.hostname,
+        agent_version=status.agent_version,
+        applied_revision=status.applied_revision,
+        applied_error=status.applied_error,
+        endpoint=status.endpoint,
+        latest_handshake=status.latest_handshake,
+        rx=status.rx,
+        tx=status.tx,
     )
