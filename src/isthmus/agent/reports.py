@@ -22,6 +22,10 @@ class Reports:
         self._sent.clear()
         self._known_host = None
 
+    def forget_host(self) -> None:
+        """The next heartbeat tells of the host again."""
+        self._known_host = None
+
     def draw(self, state: InterfaceState) -> tuple[PeerReport, ...]:
         """At most MAX_REPORTS reports for one heartbeat; the others follow with the next ones."""
         for gone in self._known.keys() - state.peers.keys():
