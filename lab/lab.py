@@ -9,6 +9,7 @@ from types import TracebackType
 from lab.errors import LabUnavailable
 from lab.host import Host
 from lab.namespace import Guardian, Namespace
+from lab.nat import NatKind
 from lab.network import Internet, Link, LocalNetwork
 
 # command: the Debian package that has it
@@ -36,9 +37,9 @@ def check_possible() -> None:
 class Nat(Host):
     """A router on the internet whose local network hides behind its one address, in both families."""
 
-    def __init__(self, namespace: Namespace, link: Link, folder: Path, number: int) -> None:
+    def __init__(self, namespace: Namespace, link: Link, folder: Path, lan: LocalNetwork) -> None:
         super().__init__(namespace, link, folder)
-        self.lan = LocalNetwork(namespace, number)
+        self.lan = lan
 
 
 class Lab:
@@ -88,12 +89,12 @@ class Lab:
         link = self.internet.attach(namespace, address) if behind is None else behind.lan.attach(namespace)
         return self._add(Host(namespace, link, self.folder / name))
 
-    def nat(self, name: str, *, public: str | None = None) -> Nat:
+    def nat(self, name: str, *, public: str | None = None, kind: NatKind | str = NatKind.PORT_RESTRICTED) -> Nat:
         """Add a NAT router on the internet, at `public` or the next free address."""
         namespace = self._namespace(name, forwards=True)
         link = self.internet.attach(namespace, public)
         self._nats += 1
-        nat = Nat(namespace, link, self.folder / name, self._nats)
+        nat = Nat(namespace, link, self.folder / name, LocalNetwork(namespace, self._nats, NatKind(kind)))
         self._add(nat)
         return nat
 

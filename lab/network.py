@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from lab import nat
 from lab.namespace import Namespace
+from lab.nat import NatKind
 
 PUBLIC = [IPv4Network("198.51.100.0/24"), IPv4Network("203.0.113.0/24")]
 PUBLIC_V6 = IPv6Network("2001:db8::/96")
@@ -12,20 +14,6 @@ PRIVATE_V6 = IPv6Network("fd00:1ab::/48")
 # Every link to the internet has the same gateway: the host's routes name the device.
 GATEWAY = "192.0.2.1"
 GATEWAY_V6 = "fe80::1"
-
-MASQUERADE = """
-table inet nat {
-    chain postrouting {
-        type nat hook postrouting priority srcnat
-        oifname "eth0" masquerade
-    }
-    chain forward {
-        type filter hook forward priority filter
-        ct state established,related accept
-        iifname "eth0" drop
-    }
-}
-"""
 
 # Neighbour discovery stays free of loss: one lost solicitation stalls a link for a second, so that the
 # percentage would no longer say how much gets through.
@@ -115,9 +103,9 @@ class Internet:
 
 
 class LocalNetwork:
-    """A switch behind a router that masquerades, with private addresses in both families."""
+    """A switch behind a router that hides it, with private addresses in both families."""
 
-    def __init__(self, router: Namespace, number: int) -> None:
+    def __init__(self, router: Namespace, number: int, kind: NatKind) -> None:
         self.router = router
         self.ipv4 = IPv4Network((PRIVATE[number * 256], 24))
         self.ipv6 = IPv6Network((PRIVATE_V6[number << 64], 64))
@@ -128,7 +116,7 @@ class LocalNetwork:
             f"address add {self.ipv6[1]}/64 dev lan",
             "link set lan up",
         )
-        router.nft(MASQUERADE)
+        router.nft(nat.script(kind))
 
     def attach(self, host: Namespace) -> Link:
         """Connect a host under the next free address."""
