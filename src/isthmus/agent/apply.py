@@ -1,16 +1,18 @@
 """Makes configs true on this host: observe, plan, carry out, remember."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import msgspec
 import structlog
 
-from isthmus.agent.desired import Desired, Neighbour, read
+from isthmus.agent.desired import Desired, Neighbour, Role, read
 from isthmus.agent.errors import ForeignInterface, ToolFailed
 from isthmus.agent.observed import HostState, Link
-from isthmus.agent.plan import Plan, Target, plan, teardown
+from isthmus.agent.plan import Plan, Target, plan, plan_of_ways, teardown
 from isthmus.agent.ports import Net, Sysctls, WireGuard
 from isthmus.agent.state import Applied, StateDir
 from isthmus.agent.steps import (
@@ -27,8 +29,10 @@ from isthmus.agent.steps import (
     RestoreMarks,
     Step,
 )
+from isthmus.agent.ways import found, overlaid
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.errors import Refusal
+from isthmus.protocol.agent import PathReport
 from isthmus.wireguard.keys import PrivateKey, PublicKey
 from isthmus.wireguard.state import InterfaceState
 
@@ -44,17 +48,49 @@ class Surroundings:
     sysctls: Sysctls
 
 
+class Guide(Protocol):
+    """Decides on the ways of packets. Its answers are what a config is at present."""
+
+    def follow(self, desired: Desired, state: InterfaceState | None) -> Desired:
+        """`state` is the interface before `desired` is applied to it, None without one."""
+        ...
+
+    def look(self, state: InterfaceState) -> Iterable[Desired]:
+        """What the interface shall be now, one after the other; nothing where it stays as it is."""
+        ...
+
+    def reports(self) -> list[PathReport]: ...
+
+
+class Found:
+    """The guide of one who passes by: the ways stay as they are."""
+
+    def follow(self, desired: Desired, state: InterfaceState | None) -> Desired:
+        return overlaid(desired, found(desired, state, time.time()))
+
+    def look(self, state: InterfaceState) -> Iterable[Desired]:
+        return ()
+
+    def reports(self) -> list[PathReport]:
+        return []
+
+
 class Applier:
     """One interface of this host. Only one thing is done to it at a time."""
 
     def __init__(self, interface: str, key: PrivateKey, state: StateDir, host: Surroundings) -> None:
         self.interface = interface
         self.applied = state.applied()
+        self.guide: Guide = Found()
+        self.moved = asyncio.Event()
+        self.key = key.public()
         self._key = key
         self._state = state
         self._host = host
         self._lock = asyncio.Lock()
         self._wireguard: WireGuard | None = None
+        self._last: Mapping[PublicKey, Neighbour] | None = None
+        self._seen: tuple[float, InterfaceState] | None = None
         identity = state.identity()
         self._alias = f"isthmus:{identity.peer_id if identity else ''}"
 
@@ -67,7 +103,7 @@ class Applier:
         """What `apply` would do now."""
         desired = read(config.config)
         host, _ = await self.observe()
-        return plan(desired, host, await self._target(desired))
+        return plan(self.guide.follow(desired, host.wireguard), host, await self._target(desired))
 
     async def apply(self, config: Applied) -> Plan:
         """Make `config` true and return what that took. Once begun it is finished, even if the caller is cancelled."""
@@ -80,7 +116,7 @@ class Applier:
             work = teardown(host, self._targeting())
             await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
-            self.applied = None
+            self.applied = self._last = None
             return work
 
     async def settle(self) -> None:
@@ -98,14 +134,36 @@ class Applier:
             return host, wireguard
         return replace(host, wireguard=await wireguard.state(self.interface)), wireguard
 
-    async def neighbours(self) -> InterfaceState | None:
-        """What WireGuard shows at this moment; None while there is nothing to show."""
+    async def neighbours(self, within: float = 0.0) -> InterfaceState | None:
+        """What WireGuard shows now, or showed `within` so many seconds; None while there is nothing to show."""
         if self._wireguard is None or self.applied is None:
             return None
+        if self._seen is not None and time.monotonic() - self._seen[0] < within:
+            return self._seen[1]
         try:
-            return await self._wireguard.state(self.interface)
+            return await self._look(self._wireguard)
         except ToolFailed:
             return None
+
+    async def steer(self) -> int:
+        """Look at the neighbours, and let packets take the ways that the guide then decides on; returns the steps."""
+        async with self._lock:
+            if self._wireguard is None or self.applied is None:
+                return 0
+            done, wireguard = 0, self._wireguard
+            state = await self._look(wireguard)
+            for desired in self.guide.look(state):
+                steps = plan_of_ways(desired, state, self._targeting()).steps
+                await self._carry_out(steps, wireguard)
+                done += len(steps)
+                self._last = desired.neighbours
+                state = await self._look(wireguard)
+            return done
+
+    async def _look(self, wireguard: WireGuard) -> InterfaceState:
+        state = await wireguard.state(self.interface)
+        self._seen = time.monotonic(), state
+        return state
 
     @property
     def reads_in_process(self) -> bool:
@@ -114,10 +172,12 @@ class Applier:
 
     async def _apply(self, config: Applied) -> Plan:
         async with self._lock:
-            desired = read(config.config)
+            wanted = read(config.config)
             host, wireguard = await self.observe()
-            work = plan(desired, host, await self._target(desired))
+            desired = self.guide.follow(wanted, host.wireguard)
+            work = plan(desired, host, await self._target(wanted))
             await self._carry_out(work.steps, wireguard)
+            self._last = desired.neighbours
             if config != self.applied:
                 self._state.save_applied(config)
                 self.applied = config
@@ -138,7 +198,8 @@ class Applier:
         )
 
     async def _target(self, desired: Desired) -> Target:
-        wanted = {neighbour.endpoint for neighbour in desired.neighbours.values() if neighbour.endpoint is not None}
+        named = (each.endpoint for each in desired.neighbours.values() if each.role is not Role.DIRECT)
+        wanted = {endpoint for endpoint in named if endpoint is not None}
         return replace(self._targeting(), resolved=await self._resolve(wanted), last=self._last_neighbours())
 
     async def _resolve(self, endpoints: set[Endpoint]) -> dict[Endpoint, Endpoint]:
@@ -146,7 +207,9 @@ class Applier:
         found = await asyncio.gather(*(self._host.net.resolve(endpoint) for endpoint in asked))
         return {endpoint: answer for endpoint, answer in zip(asked, found, strict=True) if answer is not None}
 
-    def _last_neighbours(self) -> dict[PublicKey, Neighbour]:
+    def _last_neighbours(self) -> Mapping[PublicKey, Neighbour]:
+        if self._last is not None:
+            return self._last
         if self.applied is None:
             return {}
         try:

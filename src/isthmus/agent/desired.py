@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
+from itertools import islice, takewhile
 
 from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
 from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_network
@@ -10,18 +12,43 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.keys import InvalidKey, PublicKey
 
+_FAMILIES = 2
 LOWEST_MTU, HIGHEST_MTU = 1280, 65_535
+
+
+class Role(StrEnum):
+    """Why a neighbour is one; a role that is unknown here is that of a member."""
+
+    PRIMARY = "primary"
+    STANDBY = "standby"
+    MEMBER = "member"
+    DIRECT = "direct"
+
+    @property
+    def is_jump(self) -> bool:
+        return self in (Role.PRIMARY, Role.STANDBY)
+
+
+_ROLES = frozenset(Role)
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One WireGuard peer; `keepalive` in seconds, 0 is off."""
+    """One WireGuard peer; `keepalive` in seconds, 0 is off.
+
+    `own` are its addresses in the tunnel, as far as its role needs them. `takes` and `candidates` are those of a
+    direct one: see `isthmus.protocol.agent.Neighbour`.
+    """
 
     name: str
     public_key: PublicKey
     allowed_ips: frozenset[IPNetwork]
     endpoint: Endpoint | None = None
     keepalive: int = 0
+    role: Role = Role.MEMBER
+    own: tuple[IPAddress, ...] = ()
+    takes: frozenset[IPNetwork] = frozenset()
+    candidates: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +67,10 @@ class Forwarding:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The interface that shall be. `mtu` in bytes; `listen_port` None lets the host choose."""
+    """The interface that shall be. `mtu` in bytes; `listen_port` None lets the host choose.
+
+    `jumps` are the jump peers in the order in which they are used, the primary first.
+    """
 
     addresses: frozenset[IPAddress]
     mtu: int
@@ -48,6 +78,7 @@ class Desired:
     neighbours: Mapping[PublicKey, Neighbour]
     routes: tuple[IPNetwork, ...]
     forwarding: Forwarding
+    jumps: tuple[PublicKey, ...] = ()
 
 
 def read(config: wire.Config) -> Desired:
@@ -69,6 +100,7 @@ def read(config: wire.Config) -> Desired:
             neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
             routes=collapse([_network(text) for text in config.routes]),
             forwarding=_forwarding(config, others),
+            jumps=_jumps(config, neighbours),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None
@@ -83,13 +115,39 @@ def _neighbour(neighbour: wire.Neighbour) -> Neighbour:
     keepalive = neighbour.keepalive or 0
     if not 0 <= keepalive <= 65_535:
         raise InvalidConfig(f"keepalive {keepalive} is outside 0 to 65535")
+    role = Role(neighbour.role) if neighbour.role in _ROLES else Role.MEMBER
+    allowed_ips, takes = tuple(map(_network, neighbour.allowed_ips)), tuple(map(_network, neighbour.takes))
     return Neighbour(
         name=neighbour.name,
         public_key=PublicKey.parse(neighbour.public_key),
-        allowed_ips=frozenset(map(_network, neighbour.allowed_ips)),
+        allowed_ips=frozenset(allowed_ips),
         endpoint=None if neighbour.endpoint is None else Endpoint.parse(neighbour.endpoint),
         keepalive=keepalive,
+        role=role,
+        own=() if role is Role.MEMBER else _own(takes if role is Role.DIRECT else allowed_ips),
+        takes=frozenset(takes),
+        candidates=tuple(map(Endpoint.parse, neighbour.candidates)),
     )
+
+
+def _own(prefixes: Iterable[IPNetwork]) -> tuple[IPAddress, ...]:
+    """The addresses at the head of `prefixes`, one of each family at most."""
+    hosts = takewhile(lambda prefix: prefix.prefixlen == prefix.max_prefixlen, prefixes)
+    first = {prefix.version: prefix.network_address for prefix in reversed(list(islice(hosts, _FAMILIES)))}
+    return tuple(first.values())
+
+
+def _jumps(config: wire.Config, neighbours: Iterable[Neighbour]) -> tuple[PublicKey, ...]:
+    """In the order in which the server names their addresses: that of the neighbours is lost with the first delta."""
+    named = config.dns.servers if config.dns else ()
+    place = {parse_address(text, "/dns/servers"): number for number, text in enumerate(named)}
+    jumps = [neighbour for neighbour in neighbours if neighbour.role.is_jump]
+
+    def order(jump: Neighbour) -> tuple[bool, int, PublicKey]:
+        places = [place[address] for address in jump.own if address in place]
+        return jump.role is not Role.PRIMARY, min(places, default=len(place)), jump.public_key
+
+    return tuple(jump.public_key for jump in sorted(jumps, key=order))
 
 
 def _network(text: str) -> IPNetwork:

@@ -6,7 +6,7 @@ from typing import Literal, Protocol
 
 from isthmus.agent.observed import HostState
 from isthmus.agent.steps import LinkStep
-from isthmus.domain.addresses import Endpoint, Family
+from isthmus.domain.addresses import Endpoint, Family, IPAddress
 from isthmus.protocol.agent import (
     Ack,
     Applied,
@@ -70,6 +70,16 @@ class Sysctls(Protocol):
     def honour_marks(self) -> None: ...
 
     def restore(self, values: dict[str, str]) -> None: ...
+
+
+class Probes(Protocol):
+    """Small packets into the tunnel that are answered."""
+
+    def send(self, address: IPAddress) -> None: ...
+
+    def take(self) -> dict[IPAddress, int]:
+        """The round trips of the answers since the last call, in microseconds."""
+        ...
 
 
 class Stream(Protocol):
