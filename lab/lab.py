@@ -106,6 +106,14 @@ class Lab:
         """Silence a host's link. The host is not told: its device stays up, as behind a dead upstream."""
         host.link.lose(100)
 
+    def part(self, one: Host, two: Host) -> None:
+        """Lose all that goes between two hosts or routers on the internet; their ways to others stay."""
+        self.internet.part(one.link, two.link, lose=True)
+
+    def unite(self, one: Host, two: Host) -> None:
+        """Undo `part`."""
+        self.internet.part(one.link, two.link, lose=False)
+
     def mend(self, host: Host) -> None:
         """Undo `cut` and `loss`."""
         host.link.lose(0)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import permutations
 
 from lab import nat
 from lab.namespace import Namespace
@@ -30,6 +31,18 @@ table netdev loss-{device} {{
         type filter hook egress device "{device}" priority 0
         icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
         meta protocol {{ ip, ip6 }} {chance} drop
+    }}
+}}
+"""
+
+
+PARTED = """
+table inet parted
+delete table inet parted
+table inet parted {{
+    chain forward {{
+        type filter hook forward priority filter
+        {rules}
     }}
 }}
 """
@@ -68,6 +81,19 @@ class Internet:
 
     router: Namespace
     _taken: set[IPv4Address] = field(default_factory=set)
+    _parted: set[frozenset[Link]] = field(default_factory=set)
+
+    def part(self, one: Link, two: Link, *, lose: bool) -> None:
+        """Drop all that goes between two public hosts, or let it pass again; neither is told."""
+        pair = frozenset((one, two))
+        self._parted = self._parted | {pair} if lose else self._parted - {pair}
+        rules = [
+            f"{family} saddr {getattr(here, name)} {family} daddr {getattr(there, name)} drop"
+            for pair in self._parted
+            for here, there in permutations(pair)
+            for family, name in (("ip", "ipv4"), ("ip6", "ipv6"))
+        ]
+        self.router.nft(PARTED.format(rules="\n        ".join(rules)))
 
     def attach(self, host: Namespace, wanted: str | None) -> Link:
         """Connect a host under the address `wanted`, or the next free one; IPv6 embeds the IPv4 address."""

@@ -30,7 +30,7 @@ class Pace:
     watch: float = 1.0
     retry_apply: float = 30.0
     https_only: float = 600.0
-    quick: float = 0.1
+    quick: float = 0.08
     quick_by_program: float = 1.0
     calm: float = 1.0
     calm_by_program: float = 5.0

@@ -47,10 +47,10 @@ class Timing:
     again: float = 30.0
     most_deaths: int = 4
     forgiven: float = 600.0
-    quiet: float = 0.25
-    between_probes: float = 0.12
+    quiet: float = 0.2
+    between_probes: float = 0.1
     probes: int = 4
-    hasty: float = 0.5
+    hasty: float = 0.4
     owed: float = 12.5
     spare: float = 6.0
     fresh: float = 180.0
