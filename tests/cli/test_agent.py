@@ -62,6 +62,7 @@ def test_status_tells_tunnel_server_and_neighbours() -> None:
         "latest_handshake": int(NOW.timestamp()) - 5,
         "rx": 2048,
         "tx": 10,
+        "way": "in use",
     }
     text = status_text(
         {

@@ -30,9 +30,9 @@ from isthmus.agent.steps import (
     Step,
 )
 from isthmus.agent.ways import found, overlaid
-from isthmus.domain.addresses import Endpoint
+from isthmus.domain.addresses import Endpoint, IPAddress
 from isthmus.domain.errors import Refusal
-from isthmus.protocol.agent import PathReport
+from isthmus.protocol.agent import MAX_CANDIDATES, PathReport
 from isthmus.wireguard.keys import PrivateKey, PublicKey
 from isthmus.wireguard.state import InterfaceState
 
@@ -91,6 +91,7 @@ class Applier:
         self._wireguard: WireGuard | None = None
         self._last: Mapping[PublicKey, Neighbour] | None = None
         self._seen: tuple[float, InterfaceState] | None = None
+        self._local: tuple[IPAddress, ...] = ()
         identity = state.identity()
         self._alias = f"isthmus:{identity.peer_id if identity else ''}"
 
@@ -129,6 +130,7 @@ class Applier:
         host = await self._host.net.observe(self.interface)
         if host.link is not None and not self._owns(host.link):
             raise ForeignInterface(self.interface)
+        self._local = host.local
         self._wireguard = wireguard = self._host.choose(host.link)
         if host.link is None:
             return host, wireguard
@@ -159,6 +161,12 @@ class Applier:
                 self._last = desired.neighbours
                 state = await self._look(wireguard)
             return done
+
+    def candidates(self, state: InterfaceState) -> tuple[Endpoint, ...]:
+        """Where others may try this host directly; none for a jump peer, which has a declared endpoint."""
+        if not state.listen_port or self.applied is None or self.applied.config.forwarding.between_peers:
+            return ()
+        return tuple(Endpoint(str(address), state.listen_port) for address in self._local[:MAX_CANDIDATES])
 
     async def _look(self, wireguard: WireGuard) -> InterfaceState:
         state = await wireguard.state(self.interface)

@@ -100,7 +100,7 @@ def read(config: wire.Config) -> Desired:
             neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
             routes=collapse([_network(text) for text in config.routes]),
             forwarding=_forwarding(config, others),
-            jumps=_jumps(config, neighbours),
+            jumps=_jumps(neighbours),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None
@@ -137,17 +137,9 @@ def _own(prefixes: Iterable[IPNetwork]) -> tuple[IPAddress, ...]:
     return tuple(first.values())
 
 
-def _jumps(config: wire.Config, neighbours: Iterable[Neighbour]) -> tuple[PublicKey, ...]:
-    """In the order in which the server names their addresses: that of the neighbours is lost with the first delta."""
-    named = config.dns.servers if config.dns else ()
-    place = {parse_address(text, "/dns/servers"): number for number, text in enumerate(named)}
+def _jumps(neighbours: Iterable[Neighbour]) -> tuple[PublicKey, ...]:
     jumps = [neighbour for neighbour in neighbours if neighbour.role.is_jump]
-
-    def order(jump: Neighbour) -> tuple[bool, int, PublicKey]:
-        places = [place[address] for address in jump.own if address in place]
-        return jump.role is not Role.PRIMARY, min(places, default=len(place)), jump.public_key
-
-    return tuple(jump.public_key for jump in sorted(jumps, key=order))
+    return tuple(jump.public_key for jump in sorted(jumps, key=lambda jump: jump.role is not Role.PRIMARY))
 
 
 def _network(text: str) -> IPNetwork:
