@@ -133,8 +133,10 @@ def _neighbour(neighbour: wire.Neighbour) -> Neighbour:
 def _own(prefixes: Iterable[IPNetwork]) -> tuple[IPAddress, ...]:
     """The addresses at the head of `prefixes`, one of each family at most."""
     hosts = takewhile(lambda prefix: prefix.prefixlen == prefix.max_prefixlen, prefixes)
-    first = {prefix.version: prefix.network_address for prefix in reversed(list(islice(hosts, _FAMILIES)))}
-    return tuple(first.values())
+    found: dict[int, IPAddress] = {}
+    for prefix in islice(hosts, _FAMILIES):
+        found.setdefault(prefix.version, prefix.network_address)
+    return tuple(found.values())
 
 
 def _jumps(neighbours: Iterable[Neighbour]) -> tuple[PublicKey, ...]:
