@@ -58,6 +58,11 @@ class Wayfarer(AgentHost):
         shown = self.shown().get(other.public_key)
         return shown is not None and shown.allowed_ips == set(other.prefixes)
 
+    def tries(self, other: "Wayfarer") -> bool:
+        """Whether it sends handshakes to the other, by itself."""
+        keepalives = dict(line.split() for line in self.shell(f"wg show {INTERFACE} persistent-keepalive").splitlines())
+        return keepalives.get(other.public_key, "25") != "off"
+
     def as_direct(self, jump: "Wayfarer") -> Neighbour:
         """What the server says of it to the others: its own endpoint, and the one that a jump peer observes."""
         port = self.shell(f"wg show {INTERFACE} listen-port").strip()

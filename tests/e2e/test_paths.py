@@ -68,8 +68,8 @@ def town() -> Iterator[Town]:
 def shown_way(town: Town, one: Member, other: Member) -> tuple[bool | None, str | None]:
     """What `isthmus peer paths` shows of the way from one to the other."""
     items = town.backend.api.get(f"/peers/{one.id}/paths").raise_for_status().json()["items"]
-    path = next(item for item in items if item["peer"]["name"] == other.name)
-    return path["direct"], path["via"]["name"] if path["via"] else None
+    path = next(item for item in items if item["other"]["name"] == other.name)
+    return path["direct"], path["via"]
 
 
 @pytest.mark.case("DATA-008")
