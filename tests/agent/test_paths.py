@@ -77,7 +77,7 @@ def test_a_way_that_dies_idle_is_left_when_keepalives_are_missing() -> None:
 def test_one_that_was_found_elsewhere_is_tried_there_at_once() -> None:
     world = World(SYMMETRIC, PORT)
     one, two = world.sides
-    world.run(60)
+    world.run(25)
     assert one.paths.roads[two.key].state is State.RESTING
     two.nat.kind = None
     two.nat.ports.clear()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from isthmus.agent.desired import Desired
 from isthmus.agent.pulse import Moment, Pulse
+from isthmus.agent.ways import FRESH_SECONDS
 from isthmus.domain.addresses import IPAddress
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import InterfaceState
@@ -27,7 +28,6 @@ class Patience:
     hold: float = 300.0
     between_probes: float = 4.0
     probes: int = 3
-    fresh: float = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,8 @@ class Jump:
         asked = self.probed >= patience.probes or self.pulse.owes_for(now) >= patience.dead
         return asked and self.pulse.silence(now) >= patience.dead
 
-    def is_fresh(self, now: float, patience: Patience) -> bool:
-        return self.pulse.peer.latest_handshake is not None and now - self.pulse.handshake_at < patience.fresh
+    def is_fresh(self, now: float) -> bool:
+        return self.pulse.peer.latest_handshake is not None and now - self.pulse.handshake_at < FRESH_SECONDS
 
 
 class Failover:
@@ -125,7 +125,7 @@ class Failover:
     def _replace_serving(self, now: Moment) -> None:
         others = [key for key in self._order if key != self.serving and key in self._jumps]
         heard = [key for key in others if self._jumps[key].pulse.silence(now.mono) <= self._patience.alive]
-        fresh = [key for key in others if self._jumps[key].is_fresh(now.mono, self._patience)]
+        fresh = [key for key in others if self._jumps[key].is_fresh(now.mono)]
         for key in (*heard, *fresh):
             if not self._jumps[key].is_dead(now.mono, self._patience):
                 self._serve(key, now)

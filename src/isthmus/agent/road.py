@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from isthmus.agent.pulse import KEEPALIVES, Moment, Pulse
-from isthmus.agent.ways import DIRECT_KEEPALIVE
+from isthmus.agent.ways import DIRECT_KEEPALIVE, FRESH_SECONDS
 from isthmus.domain.addresses import Endpoint
 from isthmus.wireguard.state import PeerState
 
@@ -29,7 +29,7 @@ class State(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Durations in seconds. Who tries at the same time as the other gets through two NATs, so tries begin on a grid of
-    the clock that both share: every `every` seconds, and every `again` after a way died, doubled with each death.
+    the clock that both share: every `grid[0]` seconds, and with each failure by the next, coarser of `grid`.
 
     `stagger` keeps two sides from sending their first packets at once, which WireGuard settles after 5 s only.
     A busy way is dead when it owes an answer for `hasty` and four round trips, and did not answer `probes`; any other
@@ -43,9 +43,8 @@ class Timing:
     settle: float = 1.5
     greet: float = 5.0
     confirm: float = 3.0
-    every: float = 300.0
-    again: float = 30.0
-    most_deaths: int = 4
+    grid: tuple[float, ...] = (30.0, 60.0, 300.0)
+    least: float = 10.0
     forgiven: float = 600.0
     quiet: float = 0.2
     between_probes: float = 0.1
@@ -53,7 +52,6 @@ class Timing:
     hasty: float = 0.4
     owed: float = 12.5
     spare: float = 6.0
-    fresh: float = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +78,16 @@ class Road:
     probe_at: float = 0.0
     probing_since: float = 0.0
     round_trip: int = 0
-    deaths: int = 0
+    failures: int = 0
     why: str = ""
 
     @classmethod
     def begun(cls, candidates: tuple[Endpoint, ...], peer: PeerState, now: Moment, stagger: float) -> "Road":
         """The way to a neighbour that is new, or that an agent which starts finds unused."""
         road = cls(candidates, Pulse.first(peer, now.mono), State.RESTING, now.mono, now.mono + stagger, stagger)
-        return replace(road, handshake_then=peer.latest_handshake)
+        handshake = peer.latest_handshake
+        is_old = handshake is not None and now.unix - handshake >= FRESH_SECONDS
+        return replace(road, handshake_then=handshake if is_old else None)
 
     @classmethod
     def taken_over(cls, candidates: tuple[Endpoint, ...], peer: PeerState, now: Moment, stagger: float) -> "Road":
@@ -111,7 +111,7 @@ class Road:
         """The same way to a neighbour that is found elsewhere: tried at once, unless it is in use."""
         if candidates == self.candidates:
             return self
-        road = replace(self, candidates=candidates)
+        road = replace(self, candidates=candidates, failures=0)
         is_searching = self.state in (State.RESTING, State.TRYING)
         return _at_rest(road, now, now.mono + self.stagger, "") if is_searching else road
 
@@ -151,7 +151,7 @@ def _try(road: Road, now: Moment, timing: Timing) -> Road:
     if now.mono < road.until or is_answered:
         return road
     if road.number + 1 >= max(timing.least_tries, min(timing.most_tries, 3 * len(road.candidates))):
-        return _at_rest(road, now, slot(now, timing.every, timing.again), "no candidate answers")
+        return _failed(road, now, timing, "no candidate answers")
     return _trying(road, now, timing, road.number + 1)
 
 
@@ -168,18 +168,16 @@ def _greet(road: Road, now: Moment, timing: Timing) -> Road:
             why="",
         )
     if now.mono >= road.until:
-        return _at_rest(road, now, slot(now, timing.every, timing.again), "it did not greet")
+        return _failed(road, now, timing, "it did not greet")
     return replace(road, number=road.number + 1)
 
 
 def _keep(road: Road, now: Moment, timing: Timing) -> Road:
     why = death_of(road, now, timing)
     if not why:
-        is_forgiven = road.deaths and now.mono - road.since > timing.forgiven
-        return replace(road, deaths=0) if is_forgiven else road
-    wait = slot(now, timing.again * 2**road.deaths, timing.again / 3)
-    closed = replace(road, moved=int(now.unix), deaths=min(road.deaths + 1, timing.most_deaths), round_trip=0)
-    return _at_rest(closed, now, wait, why)
+        is_forgiven = road.failures and now.mono - road.since > timing.forgiven
+        return replace(road, failures=0) if is_forgiven else road
+    return _failed(replace(road, moved=int(now.unix), round_trip=0), now, timing, why)
 
 
 STEPS: dict[State, Callable[[Road, Moment, Timing], Road]] = {
@@ -193,7 +191,7 @@ STEPS: dict[State, Callable[[Road, Moment, Timing], Road]] = {
 def death_of(road: Road, now: Moment, timing: Timing) -> str:
     """Why an open way is no way any more, empty while it is one."""
     pulse, mono = road.pulse, now.mono
-    if mono - pulse.handshake_at >= timing.fresh:
+    if mono - pulse.handshake_at >= FRESH_SECONDS:
         return "its handshake is too old"
     if pulse.silence(mono) >= 2 * road.keepalive + timing.spare:
         return "its keepalives do not come"
@@ -223,6 +221,12 @@ def _trying(road: Road, now: Moment, timing: Timing, number: int) -> Road:
 def _greeting(road: Road, now: Moment, timing: Timing) -> Road:
     peer = road.pulse.peer
     return replace(road, state=State.GREETING, since=now.mono, until=now.mono + timing.greet, number=1, rx_then=peer.rx)
+
+
+def _failed(road: Road, now: Moment, timing: Timing, why: str) -> Road:
+    every = timing.grid[min(road.failures, len(timing.grid) - 1)]
+    failed = replace(road, failures=min(road.failures + 1, len(timing.grid)))
+    return _at_rest(failed, now, slot(now, every, timing.least), why)
 
 
 def _at_rest(road: Road, now: Moment, until: float, why: str) -> Road:

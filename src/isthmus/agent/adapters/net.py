@@ -34,7 +34,7 @@ from isthmus.domain.addresses import Endpoint, Family, IPAddress, IPNetwork, hos
 
 RESOLVE_SECONDS = 5.0
 _MAIN = "254"
-_TUNNELS = ("tun", "tap", "wireguard", "ipip", "sit", "gre", "vti", "xfrm", "ip6tnl", "vxlan", "geneve", "dummy")
+_TUNNELS = ("tun", "tap", "wireguard", "ipip", "sit", "gre", "vti", "xfrm", "ip6tnl", "vxlan", "geneve")
 # Networks of containers and virtual machines inside the host, which have the same addresses on many hosts.
 _INNER = ("docker", "br-", "veth", "virbr", "cni", "podman", "flannel", "cali", "lxc", "lxd")
 
@@ -61,7 +61,11 @@ class LinuxNet:
 
     async def _look(self, interface: str) -> HostState:
         link, (chains, digest), v4, v6, local = await asyncio.gather(
-            _link(interface), _table(interface), _policy(4, interface), _policy(6, interface), _local_addresses()
+            _link(interface),
+            _table(interface),
+            _policy(4, interface),
+            _policy(6, interface),
+            _local_addresses(interface),
         )
         return HostState(
             link=link,
@@ -170,12 +174,12 @@ async def _link(interface: str) -> Link | None:
     )
 
 
-async def _local_addresses() -> tuple[IPAddress, ...]:
+async def _local_addresses(interface: str) -> tuple[IPAddress, ...]:
     """Where the host is found from outside: no tunnel's end, nothing inside of it, and no address on its way out."""
     found: list[tuple[bool, bool, int, str]] = []
     for item in await _ip("-details", "address", "show", "up", "scope", "global"):
         kind = item.get("linkinfo", {}).get("info_kind", "")
-        if kind in _TUNNELS or item["ifname"].startswith(_INNER):
+        if item["ifname"] == interface or kind in _TUNNELS or item["ifname"].startswith(_INNER):
             continue
         for info in item["addr_info"]:
             if "local" in info and not any(info.get(flag) for flag in ("deprecated", "tentative", "dadfailed")):
