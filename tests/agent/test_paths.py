@@ -83,10 +83,12 @@ def test_one_that_was_found_elsewhere_is_tried_there_at_once() -> None:
     two.nat.ports.clear()
     one.config = desired(a_gateway(), two.as_direct(), addresses=(one.v4, "fd00:20::2"))
     one.become(one.paths.follow(one.config, one.interface, world.now))
-    world.run(5)
+    before = one.lost
+    world.run(6, talk=True)
     assert is_open(one, two)
-    # The other side was at rest, and follows.
+    # The other side was at rest and looked two seconds later: packets took the new way only then.
     assert is_open(two, one)
+    assert one.lost - before <= 3
 
 
 def test_an_agent_that_starts_anew_leaves_open_ways_as_they_are() -> None:

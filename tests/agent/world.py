@@ -23,6 +23,7 @@ START = 1_700_000_000.0
 INIT, RESPONSE, KEEPALIVE, DATA = 148, 92, 32, 128
 RETRY = 5.0
 REKEY = 120.0
+CALM = 2.0
 OWN_PORT = 4000
 
 
@@ -70,6 +71,7 @@ class Side:
     kept_alive: dict[PublicKey, float] = field(default_factory=dict)
     greets: list[PublicKey] = field(default_factory=list)
     round_trips: dict[IPAddress, int] = field(default_factory=dict)
+    looked_at: float = 0.0
     lost: int = 0
 
     def __post_init__(self) -> None:
@@ -152,16 +154,21 @@ class World:
     def tick(self, *, talk: bool = False) -> None:
         self.now = Moment(self.now.mono + TICK, self.now.unix + TICK)
         for side in self.sides:
-            answers, side.round_trips = side.round_trips, {}
-            for wanted in side.paths.step(side.interface, self.now, answers):
-                side.become(wanted)
-            for address in side.paths.probes(self.now):
-                self._probe(side, address)
+            if side.paths.is_searching(self.now) or self.now.mono - side.looked_at >= CALM:
+                self._look(side)
             self._wireguard(side)
             if talk:
                 for other in self.sides:
                     if other is not side:
                         side.lost += not self._talk(side, other)
+
+    def _look(self, side: Side) -> None:
+        side.looked_at = self.now.mono
+        answers, side.round_trips = side.round_trips, {}
+        for wanted in side.paths.step(side.interface, self.now, answers):
+            side.become(wanted)
+        for address in side.paths.probes(self.now):
+            self._probe(side, address)
 
     def side_of(self, key: PublicKey) -> Side | None:
         return next((side for side in self.sides if side.key == key), None)
