@@ -143,11 +143,11 @@ class Backend:
         self.enroll(host, created["enrollment"]["token"])
         return self.run_agent(host, network)
 
-    def change(self, name: str, **fields: Any) -> None:
+    def change(self, name: str, /, **fields: Any) -> None:
         """Change a peer with the fields of `PATCH /peers/ID`."""
         self._patch(f"/peers/{self.peer(name)['id']}", fields)
 
-    def change_network(self, name: str, **fields: Any) -> None:
+    def change_network(self, name: str, /, **fields: Any) -> None:
         """Change a network with the fields of `PATCH /networks/ID`; the members' addresses are read anew."""
         found = self.api.get("/networks", params={"name": name}).raise_for_status().json()["items"]
         self._patch(f"/networks/{found[0]['id']}", fields)

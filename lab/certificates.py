@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-LIFETIME = timedelta(days=1)
+LIFETIME = timedelta(days=7)  # hosts whose clock is a day ahead trust them still
 # The clocks of this machine and of what reads the certificate are one; rounding is not.
 LEEWAY = timedelta(minutes=1)
 

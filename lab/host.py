@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from lab.clock import Clock
 from lab.errors import CommandFailed
 from lab.namespace import Namespace
 from lab.network import Link
@@ -42,9 +43,10 @@ class Host:
     The rest of the file system, the checkout and /tmp included, is the real machine's.
     """
 
-    def __init__(self, namespace: Namespace, link: Link, folder: Path) -> None:
+    def __init__(self, namespace: Namespace, link: Link, folder: Path, clock: Clock | None = None) -> None:
         self.name = namespace.name
         self.link = link
+        self.clock = clock
         self.folder = folder
         self._namespace = namespace
         self._processes: list[Process] = []
@@ -127,6 +129,7 @@ class Host:
             "LANG": "C.UTF-8",
             "PATH": f"{TOOLS}:{Path(sys.executable).parent}:{SYSTEM_PATH}",
             "PYTHONUNBUFFERED": "1",
+            **(self.clock.environment if self.clock else {}),
             **(extra or {}),
         }
 

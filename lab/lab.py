@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from types import TracebackType
 
+from lab.clock import Clock
 from lab.errors import LabUnavailable
 from lab.host import Host
 from lab.namespace import Guardian, Namespace
@@ -81,13 +82,40 @@ class Lab:
         """Process 1 of the lab; `nsenter --target PID --pid` enters its PID namespace."""
         return self._guardian.pid
 
-    def host(self, name: str, *, address: str | None = None, behind: Nat | None = None) -> Host:
-        """Add a host on the internet, at `address` or the next free one, or `behind` a NAT router."""
-        if behind is not None and address is not None:
-            raise ValueError(f"{name}: a host behind NAT gets its address from the NAT's own range")
+    def host(
+        self, name: str, *, address: str | None = None, behind: Nat | None = None, own_clock: bool = False
+    ) -> Host:
+        """Add a host on the internet, at `address` or the next free one, or `behind` a NAT router.
+
+        `own_clock`: the clock of its programs can be set by `set_clock`.
+        """
+        clock = Clock(self.folder / f"{name}.clock") if own_clock else None
         namespace = self._namespace(name)
-        link = self.internet.attach(namespace, address) if behind is None else behind.lan.attach(namespace)
-        return self._add(Host(namespace, link, self.folder / name))
+        link = self._attached(namespace, address, behind, None)
+        return self._add(Host(namespace, link, self.folder / name, clock))
+
+    def _attached(self, namespace: Namespace, address: str | None, behind: Nat | None, old: Link | None) -> Link:
+        if behind is None:
+            return self.internet.attach(namespace, address, old)
+        if address is not None:
+            raise ValueError(f"{namespace.name}: a host behind NAT gets its address from the NAT's own range")
+        return behind.lan.attach(namespace, old)
+
+    def move(self, host: Host, *, address: str | None = None, behind: Nat | None = None) -> None:
+        """Unplug a host and plug it in elsewhere, under another address: a laptop that is carried away, a router
+        whose provider gives it another address. Its processes go on; what its old cable lost is forgotten."""
+        namespace = next(each for each in self._namespaces if each.name == host.name)
+        host.link = self._attached(namespace, address, behind, host.link)
+
+    def set_clock(self, host: Host, ahead: float) -> None:
+        """Make the clock of a host's programs so many seconds fast, or slow below zero, at once.
+
+        As when somebody sets the time, clocks that count since the start of the machine do not jump. The kernel and
+        programs that do without the C library, such as wireguard-go, keep the right time.
+        """
+        if host.clock is None:
+            raise ValueError(f"{host.name} was not made with own_clock")
+        host.clock.set(ahead)
 
     def nat(self, name: str, *, public: str | None = None, kind: NatKind | str = NatKind.PORT_RESTRICTED) -> Nat:
         """Add a NAT router on the internet, at `public` or the next free address."""

@@ -65,13 +65,21 @@ class Link:
         self.router.nft(DROP.format(device=self.device, chance=chance))
 
 
-def plug(router: Namespace, host: Namespace) -> str:
-    """Lay a cable between the two and return the name of the router's end."""
+def plug(router: Namespace, host: Namespace, old: Link | None = None) -> str:
+    """Lay a cable between the two, or take the `old` one from where it was, and return the name of the router's end.
+
+    The host's end stays the same device, as when a laptop joins another network: it goes down and loses its addresses.
+    """
     device = f"to-{host.name}"
-    router.ip(
-        f"link add {device} type veth peer name eth0 netns {host.pid}",
-        f"link set {device} up",
-    )
+    if old is None:
+        router.ip(f"link add {device} type veth peer name eth0 netns {host.pid}")
+    else:
+        old.lose(0)
+        host.ip("link set eth0 down", "address flush dev eth0")
+        old.router.ip(f"link set {device} down", f"address flush dev {device}")
+        if old.router is not router:
+            old.router.ip(f"link set {device} netns {router.pid}")
+    router.ip(f"link set {device} up")
     return device
 
 
@@ -95,11 +103,11 @@ class Internet:
         ]
         self.router.nft(PARTED.format(rules="\n        ".join(rules)))
 
-    def attach(self, host: Namespace, wanted: str | None) -> Link:
+    def attach(self, host: Namespace, wanted: str | None, old: Link | None = None) -> Link:
         """Connect a host under the address `wanted`, or the next free one; IPv6 embeds the IPv4 address."""
         ipv4 = self._take(wanted)
         ipv6 = PUBLIC_V6[int(ipv4)]
-        device = plug(self.router, host)
+        device = plug(self.router, host, old)
         self.router.ip(
             f"address add {GATEWAY}/32 dev {device}",
             f"address add {GATEWAY_V6}/64 dev {device}",
@@ -144,11 +152,11 @@ class LocalNetwork:
         )
         router.nft(nat.script(kind))
 
-    def attach(self, host: Namespace) -> Link:
+    def attach(self, host: Namespace, old: Link | None = None) -> Link:
         """Connect a host under the next free address."""
         self._hosts += 1
         ipv4, ipv6 = self.ipv4[9 + self._hosts], self.ipv6[9 + self._hosts]
-        device = plug(self.router, host)
+        device = plug(self.router, host, old)
         self.router.ip(f"link set {device} master lan")
         host.ip(
             f"address add {ipv4}/24 dev eth0",

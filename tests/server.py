@@ -52,6 +52,7 @@ class Server:
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    start_seconds: float = START_SECONDS
 
     def __post_init__(self) -> None:
         self.settings = {"data_dir": str(self.data), "listen": f"127.0.0.1:{free_port()}"} | self.settings
@@ -85,7 +86,7 @@ class Server:
     def start(self) -> None:
         with (self.folder / "output").open("ab") as output, (self.folder / "log").open("ab") as log:
             self._process = started(self.settings, output.fileno(), log.fileno())
-        wait_until(self._answers_or_ended, within=START_SECONDS, what=f"the server at {self.url}")
+        wait_until(self._answers_or_ended, within=self.start_seconds, what=f"the server at {self.url}")
         if self._process.poll() is not None:
             raise RuntimeError(f"the server did not start: {self.log}")
 

@@ -2,13 +2,16 @@
 
 import hashlib
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from isthmus.agent.apply import Surroundings
 from isthmus.agent.desired import Desired, read
-from isthmus.agent.observed import HostState, Link, Route
+from isthmus.agent.naming import Naming
+from isthmus.agent.observed import HostState, Link, Lookups, Route
 from isthmus.agent.plan import Target
+from isthmus.agent.ports import Resolver
 from isthmus.agent.steps import (
     AddAddress,
     AddRoute,
@@ -37,6 +40,22 @@ INTERFACE = "ist-office"
 ALIAS = "isthmus:p-1"
 OWN_KEY = PrivateKey(bytes([7]) * 32)
 GATEWAY = Endpoint("198.51.100.7", 51820)
+
+
+class StandInNames:
+    """A host on which nobody looks up names, nor answers for them."""
+
+    async def observe(self, interface: str) -> Lookups:
+        return Lookups()
+
+    async def serve(self, interface: str, naming: Naming | None) -> tuple[str, ...]:
+        return ()
+
+
+def around(host: Any) -> Surroundings:
+    """What an applier has to do with, where `host` stands in for network and WireGuard."""
+    names = StandInNames()
+    return Surroundings(lambda _: host, host, sysctls=host, resolver=cast("Resolver", names), names=names)
 
 
 def a_key(number: int) -> str:

@@ -54,7 +54,7 @@ async def keep_ways(settings: Settings) -> None:
     timing = Timing(**json.loads(os.environ.get("TIMING", "{}")))
     patience = Patience(**json.loads(os.environ.get("PATIENCE", "{}")))
     with Echo() as probes:
-        roads = Roads(applier, pace, probes, Paths(applier.key, timing, patience))
+        roads = Roads(applier, pace, probes, Paths(timing, patience))
         assert applier.applied is not None
         await applier.apply(applier.applied)
         sys.stdout.write("keeping\n")

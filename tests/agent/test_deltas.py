@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from isthmus.agent.apply import Applier, Surroundings
+from isthmus.agent.apply import Applier
 from isthmus.agent.deltas import applied
 from isthmus.agent.state import Applied, Identity, StateDir
 from isthmus.protocol import agent as wire
-from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, a_key, a_neighbour
+from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, a_key, a_neighbour, around
 from tests.agent.test_worker import ScriptedServer, ScriptedStream, StandInHost, until
 
 ONE, TWO, THREE = a_neighbour(1), a_neighbour(2), a_neighbour(3)
@@ -59,7 +59,7 @@ def host() -> StandInHost:
 def applier(host: StandInHost, tmp_path: Path) -> Applier:
     state = StateDir(tmp_path)
     state.save_identity(Identity("https://isthmus.example.com", ALIAS[8:], "me", "n-1", "office", "token"))
-    return Applier(INTERFACE, OWN_KEY, state, Surroundings(lambda _: host, host, None))  # type: ignore[arg-type]
+    return Applier(INTERFACE, OWN_KEY, state, around(host))
 
 
 async def test_changes_are_applied_one_onto_the_other(applier: Applier) -> None:

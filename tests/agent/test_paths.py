@@ -82,7 +82,7 @@ def test_one_that_was_found_elsewhere_is_tried_there_at_once() -> None:
     two.nat.kind = None
     two.nat.ports.clear()
     one.config = desired(a_gateway(), two.as_direct(), addresses=(one.v4, "fd00:20::2"))
-    one.become(one.paths.follow(one.config, one.interface, world.now))
+    one.become(one.paths.follow(one.config, one.interface, world.now, one.key))
     before = one.lost
     world.run(6, talk=True)
     assert is_open(one, two)
@@ -96,11 +96,20 @@ def test_an_agent_that_starts_anew_leaves_open_ways_as_they_are() -> None:
     one, two = world.sides
     world.run(20)
     before = one.interface
-    one.paths = type(one.paths)(one.key)
-    one.become(one.paths.follow(one.config, one.interface, world.now))
+    one.paths = type(one.paths)()
+    one.become(one.paths.follow(one.config, one.interface, world.now, one.key))
     assert one.interface == before
     world.run(20)
     assert is_open(one, two)
+
+
+def test_with_a_key_of_its_own_anew_an_agent_begins_anew_with_all_others() -> None:
+    world = World(FULL, FULL)
+    one, two = world.sides
+    world.run(20)
+    assert is_open(one, two)
+    one.become(one.paths.follow(one.config, one.interface, world.now, PublicKey.parse(a_key(77))))
+    assert one.carrier(two.v4) == JUMP_KEY
 
 
 @given(st.lists(st.sampled_from(KINDS), min_size=2, max_size=4), st.data())

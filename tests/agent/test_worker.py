@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from isthmus.agent.apply import Applier, Surroundings
+from isthmus.agent.apply import Applier
 from isthmus.agent.errors import SessionEnded, ToolFailed, Unreachable
 from isthmus.agent.loop import Agent, Contact
 from isthmus.agent.observed import HostState, Link
@@ -21,7 +22,7 @@ from isthmus.domain.addresses import Endpoint
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.state import InterfaceState
-from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, carried_out
+from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, around, carried_out
 
 pytestmark = pytest.mark.timeout(20)
 
@@ -84,7 +85,7 @@ def host() -> StandInHost:
 def applier(host: StandInHost, tmp_path: Path) -> Applier:
     state = StateDir(tmp_path)
     state.save_identity(Identity("https://isthmus.example.com", ALIAS[8:], "me", "n-1", "office", "token"))
-    return Applier(INTERFACE, OWN_KEY, state, Surroundings(lambda _: host, host, None))  # type: ignore[arg-type]
+    return Applier(INTERFACE, OWN_KEY, state, around(host))
 
 
 def a_snapshot(revision: int, **changes: Any) -> wire.Snapshot:
@@ -101,6 +102,15 @@ class ScriptedServer:
     polls: list[Any] = field(default_factory=list)
     config: wire.ConfigAnswer | None = None
     on_stream: Callable[[int], None] = lambda number: None
+    kept: list[str] = field(default_factory=list)
+    used: list[str] = field(default_factory=list)
+
+    def use(self, session_token: str) -> None:
+        assert self.kept[-1] == session_token, "it is stored before it is used"
+        self.used.append(session_token)
+
+    async def rekey(self, made: wire.Rekey) -> None:
+        self.polls.append(made)
 
     @asynccontextmanager
     async def stream(self, revision: int) -> AsyncIterator["ScriptedStream"]:
@@ -134,7 +144,7 @@ class ScriptedServer:
 
 
 def replace_config(answer: wire.ConfigAnswer, config: wire.Config | None) -> wire.ConfigAnswer:
-    return wire.ConfigAnswer(answer.revision, answer.nonce, answer.server_time, config)
+    return msgspec.structs.replace(answer, config=config)
 
 
 class ScriptedStream:
@@ -161,7 +171,8 @@ class ScriptedStream:
 async def until(applier: Applier, server: ScriptedServer, seen: asyncio.Event, pace: Pace = QUICK) -> list[Contact]:
     """Run an agent until `seen` is set."""
     contacts: list[Contact] = []
-    running = asyncio.ensure_future(Agent(server, Worker(applier, pace), pace, contacts.append).run())
+    agent = Agent(server, Worker(applier, pace), pace, contacts.append, server.kept.append)
+    running = asyncio.ensure_future(agent.run())
     waiting = asyncio.ensure_future(seen.wait())
     done, _ = await asyncio.wait({running, waiting}, timeout=10, return_when=asyncio.FIRST_COMPLETED)
     running.cancel()
@@ -338,6 +349,57 @@ async def test_where_streams_are_blocked_plain_https_takes_over(applier: Applier
     assert [each for each in server.polls if isinstance(each, int)][-1] == 6
     # Three tries before plain HTTPS, one as soon as that works, and one when its time is over.
     assert len(server.revisions) == 5
+
+
+async def test_a_key_that_is_asked_for_is_made_once_and_told_each_time(applier: Applier) -> None:
+    seen = asyncio.Event()
+
+    async def serve(stream: ScriptedStream) -> None:
+        stream.down.put_nowait(wire.Hello("n-1", 0))
+        told = []
+        for _ in range(2):
+            stream.down.put_nowait(wire.Rotate())
+            told.append((await stream.next(wire.Rekey)).public_key)
+        assert told[0] == told[1] != str(OWN_KEY.public())
+        stream.down.put_nowait(a_snapshot(4, public_key=told[0]))
+        assert (await stream.next(wire.Applied)).error is None
+        assert str(applier.keys.present.public()) == told[0]
+        # Now that one is in use: asked again, the agent makes another.
+        stream.down.put_nowait(wire.Rotate())
+        assert (await stream.next(wire.Rekey)).public_key != told[0]
+        seen.set()
+
+    await until(applier, ScriptedServer(serve), seen)
+
+
+async def test_a_fresh_session_token_is_stored_and_presented_on_another_stream_at_once(applier: Applier) -> None:
+    seen = asyncio.Event()
+
+    async def serve(stream: ScriptedStream) -> None:
+        stream.down.put_nowait(wire.Hello("n-1", 0))
+        if server.used == ["fresh"]:
+            seen.set()
+            return
+        stream.down.put_nowait(wire.SessionToken("fresh"))
+
+    server = ScriptedServer(serve)
+    # No pause: with one, this would take longer than the test may.
+    contacts = await until(applier, server, seen, replace(QUICK, first_pause=60, longest_pause=60))
+    assert (server.kept, len(server.revisions), contacts) == (["fresh"], 2, [])
+
+
+async def test_by_https_a_key_and_a_token_come_with_the_config(applier: Applier) -> None:
+    seen = asyncio.Event()
+
+    async def serve(stream: ScriptedStream) -> None:
+        raise AssertionError("no stream is opened here")
+
+    config = wire.ConfigAnswer(6, "n", 0, a_config(a_gateway()), rotate=True, session_token="fresh")
+    server = ScriptedServer(serve, refuses_streams=True, config=config)
+    server.on_stream = lambda number: seen.set() if number == 5 else None
+    await until(applier, server, seen, replace(QUICK, spread=lambda low, high: low * 0.01, https_only=0.2))
+    assert server.used[0] == "fresh"
+    assert {each.public_key for each in server.polls if isinstance(each, wire.Rekey)} == {str(applier.keys.make_next())}
 
 
 async def test_the_end_of_the_session_ends_the_agent(applier: Applier) -> None:

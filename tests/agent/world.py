@@ -76,7 +76,7 @@ class Side:
 
     def __post_init__(self) -> None:
         self.key = PublicKey.parse(a_key(1000 + self.number))
-        self.paths = Paths(self.key)
+        self.paths = Paths()
         self.interface = InterfaceState(None, 0, 0, {})
 
     @property
@@ -145,7 +145,7 @@ class World:
         for side in self.sides:
             others = [each for number, each in offered.items() if number != side.number]
             side.config = desired(a_gateway(), *others, addresses=(side.v4, f"fd00:20::{side.number:x}"))
-            side.become(side.paths.follow(side.config, None, self.now))
+            side.become(side.paths.follow(side.config, None, self.now, side.key))
 
     def run(self, seconds: float, *, talk: bool = False) -> None:
         for _ in range(round(seconds / TICK)):

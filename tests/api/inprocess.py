@@ -12,19 +12,22 @@ import httpx2
 from isthmus.domain.addresses import Endpoint
 from isthmus.server.adapters.api.app import build_app
 from isthmus.server.adapters.db import open_store
+from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.listeners import Listener, bind_tcp, serve
-from isthmus.server.main import assemble, first_start
+from isthmus.server.background import Chore, repeating
+from isthmus.server.main import LOOK_SECONDS, assemble, first_start
 from isthmus.server.settings import Settings
 from tests.server import API, bearer, free_port
 
 
 @dataclass
 class Inside:
-    """A server whose `services` can be reached, and the password of its administrator."""
+    """A server whose `services` and `events` can be reached, and the password of its administrator."""
 
     address: str
     services: Services
+    events: EventHub
     password: str
 
     def client(self, token: str | None = None) -> httpx2.AsyncClient:
@@ -43,14 +46,17 @@ async def inside(folder: Path) -> AsyncIterator[Inside]:
     """What `isthmus.server.main` does, without its signals and its greeting."""
     settings = Settings(data_dir=folder, listen=f"127.0.0.1:{free_port()}")
     store = await open_store(settings.database)
-    services, hub = assemble(settings, store)
+    assembled = assemble(settings, store)
+    services = assembled.services
+    app = build_app(services, assembled.streams, assembled.events)
     password = await first_start(store, services)
     assert password is not None
     listener = Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen)
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(build_app(services, hub), [listener], stop, hub.close_all))
+    serving = asyncio.create_task(serve(app, [listener], stop, assembled.close_streams))
     try:
-        yield Inside(settings.listen, services, password)
+        async with repeating(Chore("looking", LOOK_SECONDS, assembled.streams.look)):
+            yield Inside(settings.listen, services, assembled.events, password)
     finally:
         stop.set()
         await serving

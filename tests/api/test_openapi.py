@@ -20,7 +20,11 @@ from tests.api.agent import a_name, a_network, a_peer
 from tests.server import Server, bearer
 
 EXAMPLES = 12
-CALLS = [(method, path) for method, path in ACCESS if not path.startswith((f"{API}/agent/", f"{API}/openapi"))]
+CALLS = [
+    (method, path)
+    for method, path in ACCESS
+    if method != "WS" and not path.startswith((f"{API}/agent/", f"{API}/openapi"))
+]
 SPOILABLE = [(method, path) for method, path in CALLS if "/health/" not in path]
 MODES = [(*call, GenerationMode.POSITIVE) for call in CALLS] + [(*call, GenerationMode.NEGATIVE) for call in SPOILABLE]
 CONFORMANCE = [

@@ -67,11 +67,11 @@ async def test_observed_endpoints_reach_those_who_need_them_and_a_stranger_chang
 async def test_candidates_are_told_with_what_the_jump_peer_sees_after_them(
     server: Server, admin: httpx2.Client
 ) -> None:
-    network = a_network(admin, cidr_v4="10.7.0.0/24")
+    network = a_network(admin, cidr_v4="10.207.0.0/24")
     gw = Agent.enrolled(server, a_peer(admin, network, kind="jump"))
     laptop, desk = [Agent.enrolled(server, a_peer(admin, network)) for _ in range(2)]
     async with following(gw, laptop, desk) as (hub, one, other):
-        await one.beat(candidates=("192.168.7.5:40000", "127.0.0.1:40000", "10.7.0.2:40000", "nonsense"))
+        await one.beat(candidates=("192.168.7.5:40000", "127.0.0.1:40000", "10.207.0.2:40000", "nonsense"))
         await hub.beat(peers=(seen(laptop, "203.0.113.9:40000"),))
         await other.until(lambda each: candidates_of(each, laptop) == ("192.168.7.5:40000", "203.0.113.9:40000"))
         # Both reports came within the time in which news settles.

@@ -77,6 +77,9 @@ def test_an_update_with_a_bad_field_changes_nothing(either_admin: httpx2.Client)
         ({"mtu": 1300, "keepalive": -1}, "/keepalive"),
         ({"mtu": 1300, "name": "Not A Name"}, "/name"),
         ({"mtu": 1300, "cidr_v4": "10.5.0.9/24"}, "/cidr_v4"),
+        ({"mtu": 1300, "dns_upstreams": ["9.9.9.9", "dns.example.com"]}, "/dns_upstreams/1"),
+        ({"mtu": 1300, "dns_upstreams": ["127.0.0.53"]}, "/dns_upstreams/0"),
+        ({"mtu": 1300, "dns_upstreams": ["9.9.9.9"] * 9}, "/dns_upstreams"),
         ({"mtu": 1300, "unknown": 1}, "/unknown"),
     ):
         problem = refused(admin, "PATCH", f"/networks/{network['id']}", body)
@@ -93,6 +96,29 @@ def test_an_update_with_a_bad_field_changes_nothing(either_admin: httpx2.Client)
 
     assert admin.patch(f"/networks/{network['id']}", json={"mtu": 1300}).json()["mtu"] == 1300
     assert admin.patch(f"/peers/{peer['id']}", json={"owner": "ada"}).json()["owner"] == "ada"
+
+
+def test_servers_for_other_names_are_kept_in_their_order_and_told_to_jump_peers_alone(
+    server: Server, admin: httpx2.Client
+) -> None:
+    network = a_network(admin, dns_upstreams=["2620:FE::FE", "9.9.9.9", "9.9.9.9"])
+    assert network["dns_upstreams"] == ["2620:fe::fe", "9.9.9.9"]
+    gw = Agent.enrolled(server, a_peer(admin, network, kind="jump"))
+    laptop = Agent.enrolled(server, a_peer(admin, network))
+
+    def told(agent: Agent) -> wire.Dns | None:
+        config = agent.config().config
+        assert config is not None
+        return config.dns
+
+    cidrs = tuple(str(network[key]) for key in ("cidr_v4", "cidr_v6") if network[key])
+    addresses = gw.config().config
+    assert addresses is not None
+    assert told(gw) == wire.Dns(network["domain"], cidrs, upstreams=("2620:fe::fe", "9.9.9.9"))
+    assert told(laptop) == wire.Dns(network["domain"], cidrs, servers=addresses.addresses)
+    changed = admin.patch(f"/networks/{network['id']}", json={"dns_upstreams": []}).json()
+    assert changed["dns_upstreams"] == []
+    assert told(gw) == wire.Dns(network["domain"], cidrs)
 
 
 @pytest.mark.case("SEED-061")

@@ -13,6 +13,7 @@ from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.protocol import agent as wire
+from isthmus.protocol.notice import Notice
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application import networks, peers
@@ -23,11 +24,14 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import Enrolled, EnrollmentService
 from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
+from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.path_memory import PathMemory
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.main import Fanout
 from isthmus.server.ports import Store
 from isthmus.server.records import AuditEntry, Change, Commit, Page
@@ -90,14 +94,18 @@ class Backend:
         self.ids = CountedIds()
         self.heard = Heard()
         self.mesh = MeshMemory(store)
-        self.agents = AgentService(store, self.clock, self.mesh)
+        self.notices: list[Notice] = []
         fanout = Fanout()
+        self.sessions = SessionService(store, self.clock, self.ids, fanout)
+        self.liveness = LivenessService(store, self.clock, self.notices.append)
+        self.agents = AgentService(store, self.clock, self.mesh, self.sessions, self.liveness)
+        self.keys = KeyService(store, self.clock, fanout, self.agents)
         self.memory = PathMemory(self.clock, self.clock.elapsed)
         self.endpoints = EndpointService(store, self.clock, fanout, self.mesh, self.memory)
         self.jumps = JumpWatch(store, self.clock, fanout, self.mesh, self.memory)
         self.paths = PathService(store, self.memory)
         self.agents.on_beat += [self.endpoints.take, self.memory.take]
-        fanout.members = [self.mesh, self.agents, self.memory, self.endpoints, self.heard]
+        fanout.members = [self.mesh, self.agents, self.keys, self.liveness, self.memory, self.endpoints, self.heard]
         self.networks = NetworkService(store, self.clock, self.ids, fanout)
         self.peers = PeerService(store, self.clock, self.ids, fanout, FileVault(folder / "vault.key"))
         self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from isthmus.domain.mesh.network import Network
-from isthmus.domain.mesh.peer import Kind
+from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.server.application import denials, networks, peers
 from isthmus.server.application.accounts import Issued
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.ports import Store, StoreUnavailable, Transaction
 from isthmus.server.records import AuditEntry, Outcome
-from tests.application.backend import ADA, ANYONE, BOTH_DATABASES, Backend
+from tests.application.backend import ADA, ANYONE, BOTH_DATABASES, Backend, a_public_key
 
 LOCAL = Caller("local", "start", scopes=ALL_SCOPES)
 ADDRESS = IPv4Address("10.20.0.200")
@@ -58,6 +58,8 @@ class World:
     empty: Network
     laptop: peers.Created
     phone: peers.Created
+    gw: Peer
+    desk: Peer
     password: str
     admin: Caller
     token: Issued
@@ -72,7 +74,8 @@ async def world(backend: Backend, store: Store, tmp_path: Path) -> World:
     user, _ = await backend.accounts.login(ANYONE, "admin", password)
     admin = replace(ADA, user_id=user.id)
     network, empty = await backend.network(), await backend.network("empty", None)
-    await backend.enrolled(network, "gw", Kind.JUMP)
+    gw, desk = await backend.enrolled(network, "gw", Kind.JUMP), await backend.enrolled(network, "desk")
+    await backend.keys.ask(ADA, desk.id)
     await backend.networks.reserve(ADA, network.id, SPARE, None)
     return World(
         backend,
@@ -81,6 +84,8 @@ async def world(backend: Backend, store: Store, tmp_path: Path) -> World:
         empty,
         laptop=await backend.created(network, "laptop"),
         phone=await backend.created(network, "phone", Kind.STATIC),
+        gw=gw,
+        desk=desk,
         password=password,
         admin=admin,
         token=await backend.accounts.create_token(admin, "ci", frozenset({"read"}), timedelta(days=1)),
@@ -98,6 +103,9 @@ MUTATIONS: dict[str, Callable[[World], Awaitable[Any]]] = {
     "peer.update": lambda w: w.backend.peers.update(ADA, w.phone.peer.id, peers.Update(isolated=True), None),
     "peer.regenerate": lambda w: w.backend.peers.regenerate(ADA, w.phone.peer.id),
     "agent.enroll": lambda w: w.backend.enroll(w.laptop),
+    "peer.rotate_key": lambda w: w.backend.keys.ask(ADA, w.gw.id, force=True),
+    "agent.rekey": lambda w: w.backend.keys.rekey(ANYONE, w.desk.id, a_public_key()),
+    "peer.revoke_session": lambda w: w.backend.sessions.revoke(ADA, w.gw.id),
     "peer.token": lambda w: w.backend.peers.new_token(ADA, w.laptop.peer.id),
     "token.create": lambda w: w.backend.accounts.create_token(w.admin, "more", frozenset({"read"}), None),
     "token.delete": lambda w: w.backend.accounts.delete_token(w.admin, w.token.token.id),
@@ -112,6 +120,8 @@ EVENTS = {
     "peer.delete": "peer.deleted",
     "peer.regenerate": "peer.rekeyed",
     "agent.enroll": "peer.enrolled",
+    "peer.rotate_key": "peer.rekey_asked",
+    "agent.rekey": "peer.rekeyed",
 }
 
 
@@ -138,7 +148,7 @@ async def test_a_mutation_leaves_one_audit_row_and_its_event_or_nothing_when_the
     await MUTATIONS[action](world)
     (row,) = (await backend.audit())[len(rows) :]
     assert (row.action, row.outcome, row.at) == (action, Outcome.DONE, backend.clock.now())
-    assert row.actor == (f"agent:{row.subject}" if action == "agent.enroll" else "user:ada")
+    assert row.actor == (f"agent:{row.subject}" if action.startswith("agent.") else "user:ada")
     assert row.subject
     assert row.request_id
     events = [change.event for change in (await backend.changes(network.id))[len(changes) :]]

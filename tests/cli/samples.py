@@ -27,6 +27,7 @@ def a_network(**changes: Any) -> Json:
         "direct_paths": "auto",
         "has_direct_paths": True,
         "primary": {"id": PEER_ID, "name": "gw"},
+        "dns_upstreams": [],
         "revision": 7,
         "created_at": "2026-11-23T20:00:00Z",
         "capacity": {"v4": counts, "v6": {**counts, "total": 2**64, "free": 2**64 - 4}},
@@ -66,6 +67,8 @@ def a_status(**changes: Any) -> Json:
         "rx": 2048,
         "tx": 100,
         "connected": True,
+        "state": "online",
+        "since": "2026-11-23T20:00:10Z",
     } | changes
 
 

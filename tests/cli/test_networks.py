@@ -94,6 +94,25 @@ def test_update_names_the_version_that_it_read_and_lists_who_needs_a_config(isth
     assert "  isthmus peer regenerate phone --network office" in shown.out.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("given", "sent", "upstreams"),
+    [
+        (["--dns-upstream", "9.9.9.9", "--dns-upstream", "2620:fe::fe"], True, ["9.9.9.9", "2620:fe::fe"]),
+        (["--dns-upstream", ""], True, []),
+        (["--mtu", "1400"], False, []),
+    ],
+)
+def test_servers_for_other_names_are_given_taken_away_or_left(
+    given: list[str], sent: bool, upstreams: list[str], isthmus: Run, server: Script
+) -> None:
+    server.on(NAMED, page(a_network()))
+    server.on(f"GET {ONE}", a_network(), headers={"ETag": '"7"'})
+    server.on(f"PATCH {ONE}", a_network(dns_upstreams=upstreams))
+    shown = isthmus("network", "update", "office", *given)
+    assert server.asked[-1].body == ({"dns_upstreams": upstreams} if sent else {"mtu": 1400})
+    assert (", ".join(upstreams) or "those of the jump peers' hosts") in shown.out
+
+
 def test_delete_passes_force_on_only_if_given(isthmus: Run, server: Script) -> None:
     server.on(NAMED, page(a_network()))
     server.on(f"DELETE {ONE}", b"", status=204)

@@ -268,12 +268,12 @@ def test_list_names_the_networks_when_there_are_several() -> None:
     ("changes", "state"),
     [
         ({}, "online"),
-        ({"status": a_status(connected=False)}, "offline"),
-        ({"status": None}, "offline"),
+        ({"status": a_status(state="offline")}, "offline"),
+        ({"status": a_status(state="unknown", connected=True)}, "unknown"),
         ({"status": a_status(applied_error="no such interface")}, "failed"),
         ({"enrollment": {"state": "pending"}, "status": None}, "pending"),
         ({"enrollment": {"state": "expired"}, "status": None}, "expired"),
-        ({"kind": "static", "enrollment": {"state": "not_needed"}, "status": None}, "static"),
+        ({"kind": "static", "enrollment": {"state": "not_needed"}, "status": a_status(state="stale")}, "stale"),
     ],
 )
 def test_the_state_is_the_one_word_that_matters_most(changes: dict[str, Any], state: str) -> None:

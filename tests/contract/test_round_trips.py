@@ -10,13 +10,13 @@ from sqlalchemy.exc import StatementError
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.errors import NotFound
-from isthmus.domain.ids import ApiTokenId, NetworkId, PeerId
+from isthmus.domain.ids import ApiTokenId, NetworkId, PeerId, SessionId
 from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Audience, Kind
 from isthmus.server.ports import Conflict, Store
 from isthmus.server.records import AuditEntry, Change, KeptKey, Outcome, Page, PeerFilter, PeerStatus
-from tests.builders import NOON, ULA, a_jump, a_key, a_network, a_peer, a_session, a_static, a_token
+from tests.builders import NOON, ULA, a_digest, a_jump, a_key, a_network, a_peer, a_session, a_static, a_token
 from tests.contract.filling import ADA, a_token_of, add_peer, put_network, put_peers
 
 ODD_MOMENT = datetime(2031, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -138,8 +138,9 @@ async def test_a_saved_peer_has_every_new_field(store: Store) -> None:
         groups=("lab",),
         candidates=(Endpoint("192.168.7.5", 40_000),),
         observed=Endpoint("203.0.113.9", 40_000),
-        key_changed_at=NOON,
         server_made_key=True,
+        key_changed_at=ODD_MOMENT,
+        rekey_asked_at=NOON,
         revision=5,
         version=2,
     )
@@ -202,6 +203,25 @@ async def test_sessions_are_found_by_digest_until_they_end(store: Store) -> None
         assert await tx.sessions.with_digest(session.digest) == session
         await tx.sessions.end_of_peer(session.peer_id)
         assert await tx.sessions.with_digest(session.digest) is None
+
+
+async def test_sessions_of_peers_come_newest_last_and_end_one_by_one(store: Store) -> None:
+    await put_network(store)
+    await put_peers(store, [a_peer(2), a_peer(3)])
+    first = a_session(expires_at=ODD_MOMENT)
+    second = first.rotated(SessionId(UUID(int=1)), a_digest("second"), NOON + timedelta(hours=12))
+    other = a_session(id=SessionId(UUID(int=3)), peer_id=a_peer(3).id, digest=a_digest("other"))
+    async with store.transaction() as tx:
+        for session in (second, other, first):
+            await tx.sessions.add(session)
+        asked = [a_peer(2).id, NOBODY, a_peer(3).id]
+        assert await tx.sessions.of_peers(asked) == {first.peer_id: [first, second], other.peer_id: [other]}
+        await tx.sessions.end(first.id)
+        assert await tx.sessions.of_peers([first.peer_id]) == {first.peer_id: [second]}
+        assert await tx.sessions.with_digest(first.digest) is None
+        await tx.sessions.end(first.id)
+        await tx.sessions.end_of_peer(first.peer_id)
+        assert await tx.sessions.of_peers(asked) == {other.peer_id: [other]}
 
 
 async def test_statuses_are_overwritten_and_those_of_nobody_left_out(store: Store) -> None:

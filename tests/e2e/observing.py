@@ -2,12 +2,17 @@
 
 import re
 import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from types import TracebackType
 from typing import Self
 
-from lab import Host, wait_until
+from lab import Host, Lab, wait_until
 from lab.backend import Member
 
 PING_SECONDS = 0.005
@@ -39,6 +44,23 @@ def sessions(member: Member) -> dict[str, Session]:
 
 def reaches(host: Host, address: object) -> bool:
     return bool(host.ping(str(address), count=1, timeout=ANSWER_SECONDS))
+
+
+def accepts(host: Host, address: object, port: int) -> bool:
+    """Whether `host` gets a TCP connection there."""
+    script = f"import socket; socket.create_connection(({str(address)!r}, {port}), timeout={ANSWER_SECONDS})"
+    return host.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@contextmanager
+def underlay_way(lab: Lab, member: Member) -> Iterator[None]:
+    """Lets hosts of the internet send packets for a member's tunnel address to the member's host, past all tunnels."""
+    way = f"{member.ipv4}/32 via {member.host.ipv4} dev to-{member.name} onlink"
+    lab.internet.router.ip(f"route add {way}")
+    try:
+        yield
+    finally:
+        lab.internet.router.ip(f"route delete {way}")
 
 
 def misses(host: Host, address: object) -> bool:
@@ -75,6 +97,7 @@ def network_state(host: Host) -> dict[str, str]:
         "rules": "ip rule",
         "rules 6": "ip -6 rule",
         "nft": "nft --stateless list ruleset",
+        "lookups": "cat /etc/resolv.conf",
         "settings": f"sysctl {' '.join(SETTINGS)}",
         # The folder /run/wireguard is WireGuard's own, and stays.
         "files": "find /var/lib/isthmus-agent /run/isthmus-agent /run/wireguard/ -not -path /run/wireguard/",
@@ -110,3 +133,31 @@ class Pinging:
         self.sent = int(found[1])
         # The last request may have left without time for its answer.
         self.lost = max(0, self.sent - int(found[2]) - 1)
+
+
+class Echoes:
+    """Echo requests a hundred times a second while the block runs; afterwards `longest_gap` is the longest time, in
+    seconds, in which none of them was answered."""
+
+    def __init__(self, host: Host, address: str) -> None:
+        self._host = host
+        self._command = ["ping", "-n", "-D", "-i", "0.01", address]
+
+    def __enter__(self) -> Self:
+        self._process = self._host.start(self._command, name=f"echoes-{id(self)}")
+        self._process.wait_for("icmp_seq")
+        return self
+
+    def go_on(self, seconds: float) -> None:
+        """Let them go on for a while, for what comes late."""
+        time.sleep(seconds)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ended = time.time()
+        self._process.signal(signal.SIGINT)
+        self._process.wait_for("packets transmitted")
+        times = re.findall(r"^\[([\d.]+)\] \d+ bytes from", self._process.output, re.MULTILINE)
+        answered = [float(each) for each in times]
+        self.longest_gap = max(after - before for before, after in pairwise([*answered, max(ended, answered[-1])]))

@@ -5,7 +5,7 @@ import pytest
 from lab import CommandFailed, Host
 from lab.wireguard import quick_up
 from tests.e2e.conftest import Office
-from tests.e2e.observing import await_reach, network_state, reaches
+from tests.e2e.observing import accepts, await_reach, network_state, reaches, underlay_way
 
 pytestmark = [pytest.mark.xdist_group("e2e-host"), pytest.mark.timeout(120)]
 
@@ -130,11 +130,24 @@ def test_payload_is_encrypted_on_the_way_and_hosts_listen_on_wireguard_alone(off
         assert (MARKER in seen) == (device != "eth0")
 
     for member in (laptop, desk, gw):
-        assert member.host.run(["ss", "-Htln"]).stdout == ""
-        lines = member.host.run(["ss", "-Huln"]).stdout.splitlines()
+        # Names are answered inside the tunnel: such a socket takes nothing that comes by another interface.
+        inside = {f"{gw.ipv4}%{gw.interface}:53", f"[{gw.ipv6}]%{gw.interface}:53"} if member is gw else set()
+        assert listening(member.host, "-t") == inside
         port = member.host.run(["wg", "show", member.interface, "listen-port"]).stdout.strip()
-        assert {line.split()[3].rpartition(":")[2] for line in lines} == {port}
+        assert listening(member.host, "-u") - inside == {f"0.0.0.0:{port}", f"[::]:{port}"}
     assert port == "51820"
+    # What a socket shows is one thing, what a neighbour of the host gets is another.
+    stranger = office.lab.host("neighbour")
+    with underlay_way(office.lab, gw):
+        assert reaches(stranger, gw.ipv4)
+        assert accepts(laptop.host, gw.ipv4, 53)
+        for underlay in (gw.ipv4, gw.host.ipv4, gw.host.ipv6):
+            assert not accepts(stranger, underlay, 53)
+
+
+def listening(host: Host, way: str) -> set[str]:
+    """Local addresses of the sockets that wait for anybody."""
+    return {line.split()[3] for line in host.run(["ss", "-Hln", way]).stdout.splitlines()}
 
 
 def test_an_enrollment_that_cannot_work_says_why_and_leaves_nothing(office: Office) -> None:

@@ -2,41 +2,49 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import msgspec
 import structlog
 
 from isthmus.agent.desired import Desired, Neighbour, Role, read
 from isthmus.agent.errors import ForeignInterface, ToolFailed
+from isthmus.agent.guide import Found, Guide
+from isthmus.agent.keys import Keys
 from isthmus.agent.observed import HostState, Link
-from isthmus.agent.plan import Plan, Target, plan, plan_of_ways, teardown
-from isthmus.agent.ports import Net, Sysctls, WireGuard
+from isthmus.agent.plan import Plan, Target, plan, plan_of_ways, teardown, unanswered
+from isthmus.agent.ports import NameServer, Net, Resolver, Sysctls, WireGuard
 from isthmus.agent.state import Applied, StateDir
 from isthmus.agent.steps import (
+    AskOnLink,
     ConfigureWireGuard,
     CreateInterface,
     DropRules,
     EnableForwarding,
+    ForgetLink,
     HonourMarks,
     HostStep,
     LinkStep,
+    ListServers,
     LoadRules,
+    LookupStep,
     MarkInterface,
     RestoreForwarding,
     RestoreMarks,
     Step,
+    UnlistServers,
 )
-from isthmus.agent.ways import found, overlaid
 from isthmus.domain.addresses import Endpoint, IPAddress
 from isthmus.domain.errors import Refusal
-from isthmus.protocol.agent import MAX_CANDIDATES, PathReport
+from isthmus.protocol.agent import MAX_CANDIDATES
+from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.keys import PrivateKey, PublicKey
 from isthmus.wireguard.state import InterfaceState
 
 log = structlog.get_logger()
+
+MISTAKEN = "the server knows this host by a key that it does not have: enroll it anew"
 
 
 @dataclass(frozen=True)
@@ -46,33 +54,8 @@ class Surroundings:
     choose: Callable[[Link | None], WireGuard]
     net: Net
     sysctls: Sysctls
-
-
-class Guide(Protocol):
-    """Decides on the ways of packets. Its answers are what a config is at present."""
-
-    def follow(self, desired: Desired, state: InterfaceState | None) -> Desired:
-        """`state` is the interface before `desired` is applied to it, None without one."""
-        ...
-
-    def look(self, state: InterfaceState) -> Iterable[Desired]:
-        """What the interface shall be now, one after the other; nothing where it stays as it is."""
-        ...
-
-    def reports(self) -> list[PathReport]: ...
-
-
-class Found:
-    """The guide of one who passes by: the ways stay as they are."""
-
-    def follow(self, desired: Desired, state: InterfaceState | None) -> Desired:
-        return overlaid(desired, found(desired, state, time.time()))
-
-    def look(self, state: InterfaceState) -> Iterable[Desired]:
-        return ()
-
-    def reports(self) -> list[PathReport]:
-        return []
+    resolver: Resolver
+    names: NameServer
 
 
 class Applier:
@@ -81,10 +64,9 @@ class Applier:
     def __init__(self, interface: str, key: PrivateKey, state: StateDir, host: Surroundings) -> None:
         self.interface = interface
         self.applied = state.applied()
+        self.keys = Keys(state, key)
         self.guide: Guide = Found()
         self.moved = asyncio.Event()
-        self.key = key.public()
-        self._key = key
         self._state = state
         self._host = host
         self._lock = asyncio.Lock()
@@ -104,21 +86,39 @@ class Applier:
         """What `apply` would do now."""
         desired = read(config.config)
         host, _ = await self.observe()
-        return plan(self.guide.follow(desired, host.wireguard), host, await self._target(desired))
+        target = replace(await self._target(desired), private_key=self.keys.fitting(config.config.public_key))
+        return plan(self.guide.follow(desired, host.wireguard), host, target)
 
     async def apply(self, config: Applied) -> Plan:
         """Make `config` true and return what that took. Once begun it is finished, even if the caller is cancelled."""
         return await asyncio.shield(asyncio.create_task(self._apply(config)))
+
+    async def begin_again(self) -> bool:
+        """Begin the handshake anew with every neighbour that never answered; returns whether there is one."""
+        async with self._lock:
+            if self._wireguard is None or self.applied is None:
+                return False
+            try:
+                desired = read(self.applied.config)
+                state = await self._wireguard.state(self.interface)
+                changes = unanswered(desired, state)
+                if changes:
+                    await self._wireguard.change(self.interface, InterfaceChange(peers=changes))
+            except (Refusal, ToolFailed) as error:
+                log.debug("no handshake was begun anew", error=str(error))
+                return False
+        return bool(changes)
 
     async def take_down(self) -> Plan:
         """Leave nothing of ours on the host, and forget the config."""
         async with self._lock:
             host, wireguard = await self.observe()
             work = teardown(host, self._targeting())
-            await self._carry_out(work.steps, wireguard)
+            await self._host.names.serve(self.interface, None)
+            missed = await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
             self.applied = self._last = None
-            return work
+            return replace(work, remarks=missed)
 
     async def settle(self) -> None:
         """Wait until nothing is being done."""
@@ -127,7 +127,10 @@ class Applier:
 
     async def observe(self) -> tuple[HostState, WireGuard]:
         """The host as it is. Raises `ForeignInterface` where the interface is not ours."""
-        host = await self._host.net.observe(self.interface)
+        host, lookups = await asyncio.gather(
+            self._host.net.observe(self.interface), self._host.resolver.observe(self.interface)
+        )
+        host = replace(host, lookups=lookups)
         if host.link is not None and not self._owns(host.link):
             raise ForeignInterface(self.interface)
         self._local = host.local
@@ -180,16 +183,20 @@ class Applier:
 
     async def _apply(self, config: Applied) -> Plan:
         async with self._lock:
+            named = config.config.public_key
+            self.keys.follow(named)
             wanted = read(config.config)
             host, wireguard = await self.observe()
             desired = self.guide.follow(wanted, host.wireguard)
             work = plan(desired, host, await self._target(wanted))
-            await self._carry_out(work.steps, wireguard)
+            missed = await self._carry_out(work.steps, wireguard)
             self._last = desired.neighbours
+            missed += await self._host.names.serve(self.interface, desired.naming)
             if config != self.applied:
                 self._state.save_applied(config)
                 self.applied = config
-            return work
+            mistaken = (MISTAKEN,) if self.keys.is_mistaken(named) else ()
+            return replace(work, remarks=(*work.remarks, *missed, *mistaken))
 
     def _owns(self, link: Link) -> bool:
         # Between making an interface and marking it, the note about the intention stands for the mark.
@@ -200,9 +207,10 @@ class Applier:
         return Target(
             self.interface,
             self._alias,
-            self._key,
+            self.keys.present,
             forwarding_changed=bool(undo.forwarding),
             marks_changed=bool(undo.marks),
+            listing_changed=undo.resolv_conf is not None,
         )
 
     async def _target(self, desired: Desired) -> Target:
@@ -226,15 +234,24 @@ class Applier:
             # Written by a newer version: then every endpoint counts as newly decided.
             return {}
 
-    async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> None:
+    async def _carry_out(self, steps: Sequence[Step], wireguard: WireGuard) -> tuple[str, ...]:
+        """What could not be done without the tunnel being any worse for it is returned in sentences."""
+        missed: list[str] = []
         for group in _batches(steps):
-            log.debug("carrying out", steps=list(map(str, [group] if isinstance(group, HostStep) else group)))
+            log.debug("carrying out", steps=list(map(str, group if isinstance(group, list) else [group])))
+            if isinstance(group, LookupStep):
+                try:
+                    await self._look_up(group)
+                except (ToolFailed, OSError) as error:
+                    missed.append(f"could not {group}: {error}")
+                continue
             if isinstance(group, HostStep):
                 await self._do(group, wireguard)
                 continue
             await self._host.net.apply(self.interface, group)
             if any(isinstance(step, MarkInterface) for step in group):
                 self._state.save_undo(msgspec.structs.replace(self._state.undo(), creating=None))
+        return tuple(missed)
 
     async def _do(self, step: HostStep, wireguard: WireGuard) -> None:
         match step:
@@ -247,6 +264,25 @@ class Applier:
                 await self._host.net.load(script)
             case EnableForwarding() | RestoreForwarding() | HonourMarks() | RestoreMarks():
                 self._set(step)
+
+    async def _look_up(self, step: LookupStep) -> None:
+        """Change where names are looked up, a file that changes kept first."""
+        resolver = self._host.resolver
+        match step:
+            case AskOnLink(servers, domains):
+                await resolver.ask_on_link(self.interface, servers, domains)
+            case ForgetLink():
+                await resolver.forget_link(self.interface)
+            case ListServers(servers):
+                earlier = self._state.undo().resolv_conf
+                former = resolver.before_listing(self.interface, earlier)
+                if earlier is not None and earlier.path != former.path:
+                    resolver.unlist_servers(self.interface, earlier)
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), resolv_conf=former))
+                resolver.list_servers(self.interface, servers, former)
+            case UnlistServers():
+                resolver.unlist_servers(self.interface, self._state.undo().resolv_conf)
+                self._state.save_undo(msgspec.structs.replace(self._state.undo(), resolv_conf=None))
 
     def _set(self, step: EnableForwarding | RestoreForwarding | HonourMarks | RestoreMarks) -> None:
         """Change settings of the host, the former ones written down first."""
@@ -268,7 +304,7 @@ class Applier:
                 self._state.save_undo(msgspec.structs.replace(undo, marks={}))
 
 
-def _batches(steps: Sequence[Step]) -> Iterator[HostStep | list[LinkStep]]:
+def _batches(steps: Sequence[Step]) -> Iterator[HostStep | LookupStep | list[LinkStep]]:
     """Neighbouring steps of the link together, every other step alone."""
     batch: list[LinkStep] = []
     for step in steps:

@@ -7,6 +7,7 @@ from functools import lru_cache
 from itertools import islice, takewhile
 
 from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
+from isthmus.agent.naming import Naming, naming_of
 from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
@@ -79,6 +80,7 @@ class Desired:
     routes: tuple[IPNetwork, ...]
     forwarding: Forwarding
     jumps: tuple[PublicKey, ...] = ()
+    naming: Naming | None = None
 
 
 def read(config: wire.Config) -> Desired:
@@ -101,6 +103,7 @@ def read(config: wire.Config) -> Desired:
             routes=collapse([_network(text) for text in config.routes]),
             forwarding=_forwarding(config, others),
             jumps=_jumps(neighbours),
+            naming=naming_of(config, others),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None

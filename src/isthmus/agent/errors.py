@@ -52,10 +52,12 @@ class EnrollmentRefused(Refusal):
 @dataclass(eq=False)
 class SessionEnded(Refusal):
     code = "agent_session_ended"
-    mend = "clean up with 'isthmus agent leave', then enroll with a new token"
+    mend = "to return, enroll with a new token: isthmus agent enroll --server URL"
 
     def __str__(self) -> str:
-        return "the server ended this host's enrollment (its peer was deleted or enrolled anew); the tunnel is down"
+        return (
+            "the server ended this host's session (revoked, or the peer deleted or enrolled anew); the tunnel is down"
+        )
 
 
 @dataclass(eq=False)

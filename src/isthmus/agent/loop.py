@@ -23,6 +23,10 @@ STREAM_TRIES = 3
 REPEATS = 2
 
 
+class Renewed(Exception):
+    """A fresh session token was stored: the next stream is opened with it, at once."""
+
+
 @dataclass
 class Contact:
     """The latest contact with the server; `by` is stream or https, None while there is none."""
@@ -35,8 +39,16 @@ class Contact:
 class Agent:
     """Runs until it is cancelled, or until `SessionEnded` says that this host has no peer any more."""
 
-    def __init__(self, server: ControlPlane, worker: Worker, pace: Pace, on_contact: Callable[[Contact], None]) -> None:
+    def __init__(
+        self,
+        server: ControlPlane,
+        worker: Worker,
+        pace: Pace,
+        on_contact: Callable[[Contact], None],
+        keep_token: Callable[[str], None],
+    ) -> None:
         self.contact = Contact()
+        self._keep_token = keep_token
         self._server = server
         self._worker = worker
         self._pace = pace
@@ -60,17 +72,26 @@ class Agent:
                 pause = self._pace.pause(self._failures)
                 self._lost(str(error), pause)
                 await asyncio.sleep(pause)
+            except Renewed:
+                log.info("session token renewed")
+                self._streams_refused = 0
 
     async def _stream(self) -> None:
         self._streams_refused += 1
         self._worker.tell_again()
         async with self._server.stream(self._worker.applier.revision) as stream:
-            await Conversation(stream, self._worker, self._beats, self._pace, self._reached_by_stream).run()
+            heard = Heard(self._reached_by_stream, self._renew)
+            await Conversation(stream, self._worker, self._beats, self._pace, heard).run()
 
     def _reached_by_stream(self) -> None:
         self._streams_refused = 0
         self._streams_are_blocked = False
         self._reached("stream")
+
+    def _renew(self, session_token: str) -> None:
+        # Stored before it is presented: to present it ends the other one.
+        self._keep_token(session_token)
+        self._server.use(session_token)
 
     async def _poll(self) -> None:
         """Plain HTTPS until a stream is worth another try."""
@@ -92,6 +113,10 @@ class Agent:
                 whole = await server.fetch(0)
                 if whole.config is not None:
                     self._worker.take(whole.revision, whole.config)
+            if answer.session_token:
+                self._renew(answer.session_token)
+            if answer.rotate:
+                await server.rekey(wire.Rekey(str(self._worker.applier.keys.make_next())))
             await self._report(server, answer.nonce)
             self._reached("https")
             if time.monotonic() >= until:
@@ -128,22 +153,30 @@ class Agent:
         self._on_contact(self.contact)
 
 
-class Conversation:
-    """One stream, from its hello to its end. `on_ack` is called for every heartbeat that counted."""
+@dataclass(frozen=True)
+class Heard:
+    """Who is called when a heartbeat counted, and with a fresh session token, which is to be stored."""
 
-    def __init__(self, stream: Stream, worker: Worker, beats: Beats, pace: Pace, on_ack: Callable[[], None]) -> None:
+    on_ack: Callable[[], None]
+    on_token: Callable[[str], None]
+
+
+class Conversation:
+    """One stream, from its hello to its end."""
+
+    def __init__(self, stream: Stream, worker: Worker, beats: Beats, pace: Pace, heard: Heard) -> None:
         self._stream = stream
         self._worker = worker
         self._beats = beats
         self._pace = pace
-        self._on_ack = on_ack
+        self._heard = heard
         self._nonce = ""
         self._has_nonce = asyncio.Event()
         self._at_once = True
         self._repeats = 0
 
     async def run(self) -> None:
-        """Never returns; raises `Unreachable` or `SessionEnded`."""
+        """Never returns; raises `Unreachable`, `SessionEnded` or `Renewed`."""
         self._beats.reports.forget()
         await race(self._listen(), self._beat(), self._tell())
 
@@ -156,6 +189,28 @@ class Conversation:
             case wire.Hello(nonce, _, heartbeat):
                 self._beats.interval = max(1.0, heartbeat)
                 self._fresh(nonce)
+            case wire.Ack(nonce):
+                self._repeats = 0
+                self._beats.reports.accepted()
+                self._heard.on_ack()
+                self._fresh(nonce)
+            case wire.Refused(code, detail, nonce):
+                log.warning("message refused", code=code, detail=detail)
+                if nonce is not None:
+                    self._repeats += 1
+                    self._at_once = self._repeats <= REPEATS
+                    self._fresh(nonce)
+            case wire.Rotate():
+                next_key = self._worker.applier.keys.make_next()
+                await self._stream.send(wire.Rekey(str(next_key)))
+            case wire.SessionToken(token):
+                self._heard.on_token(token)
+                raise Renewed
+            case _:
+                await self._follow(message)
+
+    async def _follow(self, message: wire.Snapshot | wire.Delta | wire.Unchanged) -> None:
+        match message:
             case wire.Snapshot(revision, config):
                 self._worker.take(revision, config)
             case wire.Delta() as delta:
@@ -164,17 +219,6 @@ class Conversation:
             case wire.Unchanged(revision):
                 if revision != self._worker.applier.revision:
                     await self._stream.send(wire.Resync())
-            case wire.Ack(nonce):
-                self._repeats = 0
-                self._beats.reports.accepted()
-                self._on_ack()
-                self._fresh(nonce)
-            case wire.Refused(code, detail, nonce):
-                log.warning("message refused", code=code, detail=detail)
-                if nonce is not None:
-                    self._repeats += 1
-                    self._at_once = self._repeats <= REPEATS
-                    self._fresh(nonce)
 
     def _fresh(self, nonce: str) -> None:
         self._nonce = nonce

@@ -38,7 +38,8 @@ REST_SECONDS = 10.0
 async def enroll(settings: Settings, server: str, token: str) -> EnrollAnswer:
     """Make this host's key, trade `token` for an identity and keep both.
 
-    Should the answer get lost, a repeat uses the same key, which the server lets pass for some minutes.
+    Should the answer get lost, a repeat uses the same key, which the server lets pass for some minutes. A host whose
+    session is over begins anew, with another key.
     Raises `AlreadyEnrolled`, `EnrollmentRefused`, `InsecureServer`, `Unreachable` or `InvalidSettings`.
     """
     url = check_server(server, allow_http=settings.allow_http)
@@ -46,8 +47,12 @@ async def enroll(settings: Settings, server: str, token: str) -> EnrollAnswer:
     state = StateDir(Path(settings.state_dir))
     state.make()
     with state.locked():
-        if (present := state.identity()) is not None:
+        present = state.identity()
+        if present is not None and not present.ended:
             raise AlreadyEnrolled(present.peer_name, present.network_name)
+        if present is not None:
+            # The tunnel went down with the session: nothing is left of it but these files.
+            state.empty()
         request = EnrollRequest(
             token=token,
             public_key=str(state.make_private_key().public()),
@@ -88,7 +93,7 @@ async def run(settings: Settings) -> None:
         log.info("agent started", interface=applier.interface, peer=identity.peer_name, server=url)
         try:
             with changes:
-                await _serve(settings, applier, server, changes)
+                await _serve(settings, state, applier, server, changes)
         except SessionEnded as ended:
             log.error("taking the tunnel down", reason=str(ended))
             await applier.take_down()
@@ -134,7 +139,9 @@ async def leave(settings: Settings) -> Plan:
         return done
 
 
-async def _serve(settings: Settings, applier: Applier, server: ServerConnection, changes: HostChanges) -> None:
+async def _serve(
+    settings: Settings, state: StateDir, applier: Applier, server: ServerConnection, changes: HostChanges
+) -> None:
     pace = Pace(random.SystemRandom().uniform)
     worker = Worker(applier, pace)
     probes = Echo()
@@ -160,7 +167,7 @@ async def _serve(settings: Settings, applier: Applier, server: ServerConnection,
     worker.recheck()
     try:
         with probes:
-            agent = Agent(server, worker, pace, note)
+            agent = Agent(server, worker, pace, note, state.save_session_token)
             await race(agent.run(), roads.run(), _keep_true(worker, changes), _stopped())
     finally:
         await applier.settle()

@@ -1,6 +1,7 @@
 """What the host is at one moment, as far as the agent may ever change it."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
 from isthmus.wireguard.state import InterfaceState
@@ -37,6 +38,26 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkNames:
+    """What systemd-resolved was told of an interface: the servers to ask there, and the names to ask them for."""
+
+    servers: tuple[IPAddress, ...] = ()
+    domains: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Lookups:
+    """How programs of the host look names up: `by` what they can be told where to ask, off for nothing.
+
+    `listed` are the servers in our lines of resolv.conf.
+    """
+
+    by: Literal["resolved", "resolv-conf", "off"] = "off"
+    link: LinkNames = LinkNames()
+    listed: tuple[IPAddress, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HostState:
     """`routes` and `rules` are those that agents made; `foreign_routes` names the device of each other main route.
 
@@ -55,3 +76,4 @@ class HostState:
     forwards: frozenset[Family] = frozenset()
     honours_marks: bool = False
     local: tuple[IPAddress, ...] = ()
+    lookups: Lookups = Lookups()

@@ -18,18 +18,24 @@ from isthmus.wireguard.state import InterfaceState, PeerState
 class Paths:
     """The ways of one interface. `follow` a config once, then `step` with each look."""
 
-    def __init__(self, own_key: PublicKey, timing: Timing | None = None, patience: Patience | None = None) -> None:
+    def __init__(self, timing: Timing | None = None, patience: Patience | None = None) -> None:
         self.failover = Failover(patience)
         self.roads: dict[PublicKey, Road] = {}
-        self._own_key = own_key
+        self._own_key: PublicKey | None = None
         self._timing = timing or Timing()
         self._desired: Desired | None = None
         self._has_moved: set[PublicKey] = set()
 
-    def follow(self, desired: Desired, state: InterfaceState | None, now: Moment) -> Desired:
-        """A config as it is on the present ways; `state` is the interface before it is applied."""
+    def follow(self, desired: Desired, state: InterfaceState | None, now: Moment, own_key: PublicKey) -> Desired:
+        """A config as it is on the present ways; `state` is the interface before it is applied.
+
+        With another own key this host is another neighbour to all others, who try it anew: it does the same.
+        """
         ways = found(desired, state, now.unix)
         peers = state.peers if state is not None else {}
+        if own_key != self._own_key and self._own_key is not None:
+            return self._renew(desired, peers, now, own_key)
+        self._own_key = own_key
         roads = {}
         for key, neighbour in desired.neighbours.items():
             if neighbour.role is Role.DIRECT:
@@ -40,6 +46,21 @@ class Paths:
         self.failover.follow(desired, ways.jump, now)
         self._desired = desired
         return overlaid(desired, self.ways())
+
+    def _renew(
+        self, desired: Desired, peers: Mapping[PublicKey, PeerState], now: Moment, own_key: PublicKey
+    ) -> Desired:
+        self._own_key = own_key
+        former, self.roads = self.roads, {}
+        closed = {key for key, road in former.items() if road.state is State.OPEN}
+        self._has_moved |= closed
+        shown = self.follow(desired, InterfaceState(own_key, 0, 0, {}), now, own_key)
+        for key, road in self.roads.items():
+            # What sessions there are were the old key's.
+            handshake = peers[key].latest_handshake if key in peers else None
+            moved = int(now.unix) if key in closed else former[key].moved if key in former else 0
+            self.roads[key] = replace(road, handshake_then=handshake, moved=moved)
+        return shown
 
     def step(self, state: InterfaceState, now: Moment, round_trips: Mapping[IPAddress, int]) -> Iterator[Desired]:
         """Take a look in; yield what the interface shall then be, one after the other.
@@ -146,7 +167,7 @@ class Paths:
         keepalive = neighbour.keepalive or DIRECT_KEEPALIVE
         if key in self.roads:
             return replace(self.roads[key].with_candidates(candidates, now), keepalive=keepalive)
-        stagger = self._timing.stagger if key < self._own_key else 0.0
+        stagger = self._timing.stagger if self._own_key is not None and key < self._own_key else 0.0
         begin = Road.taken_over if is_open else Road.begun
         return replace(begin(candidates, peer, now, stagger), keepalive=keepalive)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
-from isthmus.agent import rules
+from isthmus.agent import naming, rules
 from isthmus.agent.desired import Desired, Neighbour, Role
 from isthmus.agent.observed import HostState, Link, Route, Rule
 from isthmus.agent.routing import FAMILIES, Routing, is_ours, routing_for, slot_of
@@ -40,7 +40,8 @@ class Target:
     """Where a config is to be made true. `alias` is our mark on the interface.
 
     `resolved` has the address of each endpoint that could be found out; `last` are the neighbours of the config that
-    was applied before. `forwarding_changed` and `marks_changed` tell that these settings can be put back.
+    was applied before. `forwarding_changed`, `marks_changed` and `listing_changed` (resolv.conf) tell that these can be
+    put back.
     """
 
     interface: str
@@ -50,6 +51,7 @@ class Target:
     last: Mapping[PublicKey, Neighbour] = field(default_factory=dict)
     forwarding_changed: bool = False
     marks_changed: bool = False
+    listing_changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
         *_old_rules(wanted, host, target.interface),
         *_old_routes(wanted, routed, target.interface),
         *_old_mark(wanted, host, target),
+        # Last: until now there was no way to the servers.
+        *naming.lookup_steps(desired.naming, host.lookups, listing_changed=target.listing_changed),
     ]
     return Plan(tuple(steps), tuple(sorted(remarks)))
 
@@ -99,7 +103,8 @@ def plan_of_ways(desired: Desired, state: InterfaceState, target: Target) -> Pla
 
 def teardown(host: HostState, target: Target) -> Plan:
     """The steps that leave nothing of ours on the host."""
-    steps: list[Step] = list(_old_rules(Routing(), host, target.interface))
+    steps: list[Step] = list(naming.lookup_steps(None, host.lookups, listing_changed=target.listing_changed))
+    steps += _old_rules(Routing(), host, target.interface)
     if rules.chains(target.interface) & host.chains:
         steps.append(DropRules(rules.drop_script(target.interface, host.chains)))
     # Routes in the interface go with it.
@@ -134,11 +139,13 @@ def _wireguard(desired: Desired, state: InterfaceState | None, target: Target, m
     state = state or InterfaceState(public_key=None, listen_port=0, fwmark=0, peers={})
     key_differs = state.public_key != target.private_key.public()
     port_differs = desired.listen_port is not None and desired.listen_port != state.listen_port
+    # Another key ends every session: those that this host begins, it begins at once.
+    again = anew(_begun_here(desired), state) if key_differs and state.public_key is not None else ()
     change = InterfaceChange(
         private_key=target.private_key if key_differs else None,
         listen_port=desired.listen_port if port_differs else None,
         fwmark=mark if mark not in (0, state.fwmark) else None,
-        peers=(*_gone(desired, state), *_peer_changes(desired, state, target)),
+        peers=(*_gone(desired, state), *again, *_peer_changes(desired, state, target)),
     )
     if not change.is_empty:
         yield ConfigureWireGuard(change)
@@ -146,6 +153,32 @@ def _wireguard(desired: Desired, state: InterfaceState | None, target: Target, m
 
 def _gone(desired: Desired, state: InterfaceState) -> list[PeerChange]:
     return [PeerChange(key, remove=True) for key in sorted(state.peers.keys() - desired.neighbours.keys())]
+
+
+def anew(neighbours: Iterable[Neighbour], state: InterfaceState) -> tuple[PeerChange, ...]:
+    """Takes neighbours away and adds them again as they are: WireGuard then waits for no earlier try, and with a
+    keepalive begins the handshake at once. Those that are not there, or nowhere to be reached, are passed over."""
+    changes = []
+    for neighbour in sorted(neighbours, key=lambda each: each.public_key):
+        present = state.peers.get(neighbour.public_key)
+        if present is not None and present.endpoint is not None:
+            allowed = tuple(sorted(present.allowed_ips, key=sort_key))
+            changes.append(PeerChange(present.public_key, remove=True))
+            changes.append(PeerChange(present.public_key, False, present.endpoint, allowed, present.keepalive or None))
+    return tuple(changes)
+
+
+def unanswered(desired: Desired, state: InterfaceState) -> tuple[PeerChange, ...]:
+    """Begins the handshake anew with each neighbour that never answered one of this host's."""
+    silent = {key for key, present in state.peers.items() if present.latest_handshake is None}
+    # A direct neighbour has its own planner, who makes it anew with each candidate.
+    begun = (each for each in _begun_here(desired) if each.role is not Role.DIRECT)
+    return anew((each for each in begun if each.public_key in silent), state)
+
+
+def _begun_here(desired: Desired) -> Iterator[Neighbour]:
+    """The neighbours that this host begins handshakes with; the members of a jump peer come by themselves."""
+    return (each for each in desired.neighbours.values() if each.endpoint is not None or each.keepalive)
 
 
 def _peer_changes(desired: Desired, state: InterfaceState, target: Target) -> Iterator[PeerChange]:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Literal, Protocol
 
-from isthmus.agent.observed import HostState
+from isthmus.agent.naming import Naming
+from isthmus.agent.observed import HostState, Lookups
+from isthmus.agent.state import ResolvConf
 from isthmus.agent.steps import LinkStep
 from isthmus.domain.addresses import Endpoint, Family, IPAddress
 from isthmus.protocol.agent import (
@@ -15,6 +17,7 @@ from isthmus.protocol.agent import (
     FromServer,
     Heartbeat,
     Refused,
+    Rekey,
 )
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.state import InterfaceState
@@ -40,7 +43,7 @@ class Net(Protocol):
     """Links, addresses, routes, rules and packet filter of the host."""
 
     async def observe(self, interface: str) -> HostState:
-        """Everything but `wireguard`."""
+        """Everything but `wireguard` and `lookups`."""
         ...
 
     async def apply(self, interface: str, steps: Sequence[LinkStep]) -> None: ...
@@ -82,6 +85,34 @@ class Probes(Protocol):
         ...
 
 
+class Resolver(Protocol):
+    """Where programs of the host look names up. Failures raise `ToolFailed` or `OSError`."""
+
+    async def observe(self, interface: str) -> Lookups: ...
+
+    async def ask_on_link(self, interface: str, servers: Sequence[IPAddress], domains: Sequence[str]) -> None: ...
+
+    async def forget_link(self, interface: str) -> None: ...
+
+    def before_listing(self, interface: str, earlier: ResolvConf | None) -> ResolvConf:
+        """resolv.conf without our lines; `earlier` is what was found the last time."""
+        ...
+
+    def list_servers(self, interface: str, servers: Sequence[IPAddress], former: ResolvConf) -> None: ...
+
+    def unlist_servers(self, interface: str, former: ResolvConf | None) -> None:
+        """Take our lines out. What others wrote since then stays."""
+        ...
+
+
+class NameServer(Protocol):
+    """Answers for the names of the network on the host's own addresses."""
+
+    async def serve(self, interface: str, naming: Naming | None) -> tuple[str, ...]:
+        """From now on answer as `naming` says, or not at all; returns sentences about what could not be had."""
+        ...
+
+
 class Stream(Protocol):
     """An open stream. Both raise `Unreachable` once it is closed, `SessionEnded` if the server says so."""
 
@@ -99,10 +130,18 @@ class Polling(Protocol):
 
     async def tell(self, outcome: Applied) -> None: ...
 
+    async def rekey(self, made: Rekey) -> None:
+        """Returns as well where the server does not want that key: it asks again when it wants one."""
+        ...
+
 
 class ControlPlane(Protocol):
     """The server. Entering either raises `Unreachable` or `SessionEnded`."""
 
     def stream(self, revision: int) -> AbstractAsyncContextManager[Stream]: ...
+
+    def use(self, session_token: str) -> None:
+        """Present this token from the next call on."""
+        ...
 
     def polling(self) -> AbstractAsyncContextManager[Polling]: ...

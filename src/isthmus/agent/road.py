@@ -121,6 +121,9 @@ class Road:
         road = replace(self, pulse=pulse, round_trip=round_trip or self.round_trip)
         if pulse.heard_at == now.mono:
             road = replace(road, probed=0)
+        if peer.rx < self.pulse.peer.rx:
+            # Somebody else made the peer anew.
+            road = replace(road, rx_then=min(road.rx_then, -KEEPALIVES if road.state is State.OPEN else 0))
         return STEPS[road.state](road, now, timing)
 
     def probes_now(self, now: Moment, timing: Timing) -> bool:

@@ -27,7 +27,7 @@ class Roads:
     """The guide of an applier while its agent runs."""
 
     def __init__(self, applier: Applier, pace: Pace, probes: Probes, paths: Paths | None = None) -> None:
-        self.paths = paths or Paths(applier.key)
+        self.paths = paths or Paths()
         self._applier = applier
         self._pace = pace
         self._probes = probes
@@ -38,7 +38,7 @@ class Roads:
 
     def follow(self, desired: Desired, state: InterfaceState | None) -> Desired:
         self._changed.set()
-        return self.paths.follow(desired, state, now())
+        return self.paths.follow(desired, state, now(), self._applier.keys.present.public())
 
     def look(self, state: InterfaceState) -> Iterator[Desired]:
         answers = self._probes.take()

@@ -19,10 +19,13 @@ INTERFACE = re.compile(r"[a-z][a-z0-9-]{0,14}")
 LONGEST_INTERFACE = 15
 
 Backend = Literal["auto", "kernel", "userspace"]
+Dns = Literal["auto", "resolved", "resolv-conf", "off"]
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """`interface` None is derived from the network's name; `ca_file` is in PEM, None trusts the system's CAs."""
+    """`interface` None is derived from the network's name; `ca_file` is in PEM, None trusts the system's CAs. `dns` is
+    how programs of this host are told of the network's names: auto takes systemd-resolved where they ask it.
+    """
 
     state_dir: str = "/var/lib/isthmus-agent"
     runtime_dir: str = "/run/isthmus-agent"
@@ -31,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     ca_file: str | None = None
     allow_http: bool = False
+    dns: Dns = "auto"
 
 
 def load(file: Path | None, environment: Mapping[str, str]) -> Settings:

@@ -38,12 +38,20 @@ class Applied(msgspec.Struct, frozen=True):
     config: Config
 
 
+class ResolvConf(msgspec.Struct, frozen=True):
+    """The file that /etc/resolv.conf is, or leads to, without our lines: its bytes as Latin-1, None for no file."""
+
+    path: str
+    content: str | None
+
+
 class Undo(msgspec.Struct, frozen=True):
     """What to put back: `creating` is an interface that was about to be made, the others are former settings."""
 
     creating: str | None = None
     forwarding: dict[str, str] = {}
     marks: dict[str, str] = {}
+    resolv_conf: ResolvConf | None = None
 
 
 class StateDir:
@@ -70,7 +78,22 @@ class StateDir:
             os.close(descriptor)
 
     def private_key(self) -> PrivateKey | None:
-        file = self.path / "private.key"
+        return self._key("private.key")
+
+    def next_key(self) -> PrivateKey | None:
+        """The key that is to take the place of the present one."""
+        return self._key("next.key")
+
+    def make_next_key(self) -> PrivateKey:
+        return self._make_key("next.key")
+
+    def adopt_next_key(self) -> None:
+        """From now on the next key is the present one, and the old one is gone."""
+        (self.path / "next.key").replace(self.path / "private.key")
+        self._sync()
+
+    def _key(self, name: str) -> PrivateKey | None:
+        file = self.path / name
         try:
             return PrivateKey.parse(file.read_text("ascii").strip())
         except FileNotFoundError:
@@ -81,9 +104,11 @@ class StateDir:
     def make_private_key(self) -> PrivateKey:
         """The key of an earlier try, whose answer may have been lost, or a fresh one."""
         key = self.private_key()
-        if key is None:
-            key = PrivateKey.generate()
-            self._write("private.key", key.reveal().encode("ascii") + b"\n")
+        return self._make_key("private.key") if key is None else key
+
+    def _make_key(self, name: str) -> PrivateKey:
+        key = PrivateKey.generate()
+        self._write(name, key.reveal().encode("ascii") + b"\n")
         return key
 
     def identity(self) -> Identity | None:
@@ -98,6 +123,13 @@ class StateDir:
 
     def save_identity(self, identity: Identity) -> None:
         self._write("identity.json", msgspec.json.encode(identity))
+
+    def save_session_token(self, session_token: str) -> None:
+        """Present this token from now on, after a restart too."""
+        identity = self.identity()
+        if identity is None:
+            raise NotEnrolled(str(self.path))
+        self.save_identity(msgspec.structs.replace(identity, session_token=session_token))
 
     def applied(self) -> Applied | None:
         return self._read("applied.json", Applied)
@@ -115,12 +147,16 @@ class StateDir:
         self._write("undo.json", msgspec.json.encode(undo))
 
     def clear(self) -> None:
-        """Remove every file of ours, the key last, and the folder if nothing else is in it."""
-        for name in ("applied.json", "undo.json", "identity.json", "private.key"):
-            (self.path / name).unlink(missing_ok=True)
-            (self.path / f".{name}.new").unlink(missing_ok=True)
+        """Remove every file of ours, and the folder if nothing else is in it."""
+        self.empty()
         with contextlib.suppress(OSError):
             self.path.rmdir()
+
+    def empty(self) -> None:
+        """Remove every file of ours, the key last."""
+        for name in ("applied.json", "undo.json", "identity.json", "next.key", "private.key"):
+            (self.path / name).unlink(missing_ok=True)
+            (self.path / f".{name}.new").unlink(missing_ok=True)
 
     def _read(self, name: str, kind: type[T]) -> T | None:
         file = self.path / name
@@ -140,6 +176,10 @@ class StateDir:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path / name)
+        self._sync()
+
+    def _sync(self) -> None:
+        """Let no crash undo the last renaming."""
         folder = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(folder)

@@ -1,5 +1,6 @@
 """What the agent can do to its host, one small fact a step. `str()` is what the dry run and the log show."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from isthmus.agent.observed import Route, Rule
@@ -160,6 +161,42 @@ class DropRules:
         return "drop nft rules\n" + _indented(self.script)
 
 
+@dataclass(frozen=True, slots=True)
+class AskOnLink:
+    """Has systemd-resolved ask `servers` through the interface, for names in `domains` alone."""
+
+    servers: tuple[IPAddress, ...]
+    domains: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"ask {_joined(self.servers)} for {_joined(self.domains)}, by systemd-resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetLink:
+    """Has systemd-resolved ask nobody through the interface."""
+
+    def __str__(self) -> str:
+        return "ask nobody through the interface, by systemd-resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class ListServers:
+    """Puts `servers` before the others in resolv.conf; what was there is kept for `UnlistServers`."""
+
+    servers: tuple[IPAddress, ...]
+
+    def __str__(self) -> str:
+        return f"ask {_joined(self.servers)} first, by /etc/resolv.conf"
+
+
+@dataclass(frozen=True, slots=True)
+class UnlistServers:
+    def __str__(self) -> str:
+        return "take our servers out of /etc/resolv.conf"
+
+
+LookupStep = AskOnLink | ForgetLink | ListServers | UnlistServers
 LinkStep = (
     MarkInterface
     | AddAddress
@@ -182,7 +219,7 @@ HostStep = (
     | LoadRules
     | DropRules
 )
-Step = HostStep | LinkStep
+Step = HostStep | LinkStep | LookupStep
 
 
 def _peer_text(peer: PeerChange) -> str:
@@ -210,6 +247,10 @@ def _rule_text(rule: Rule) -> str:
     if rule.suppress_up_to is not None:
         parts.append(f"beyond prefix length {rule.suppress_up_to}")
     return " ".join(parts)
+
+
+def _joined(items: Iterable[object]) -> str:
+    return ", ".join(map(str, items))
 
 
 def _indented(script: str) -> str:

@@ -3,7 +3,9 @@
 from isthmus.agent import logs
 from isthmus.agent.adapters.backend import choose
 from isthmus.agent.adapters.changes import HostChanges
+from isthmus.agent.adapters.names.service import NameService
 from isthmus.agent.adapters.net import LinuxNet
+from isthmus.agent.adapters.resolver import LinuxResolver
 from isthmus.agent.adapters.sysctl import LinuxSysctls
 from isthmus.agent.adapters.tools import watch_children_by_descriptor
 from isthmus.agent.apply import Applier, Surroundings
@@ -27,5 +29,11 @@ def applier_for(settings: Settings, state: StateDir, changes: HostChanges | None
     interface = interface_name(settings, identity.network_name)
     if not INTERFACE.fullmatch(interface):
         raise ValueError(f"{state.path}/identity.json names a network {identity.network_name!r}, which none can have")
-    host = Surroundings(lambda link: choose(settings.backend, interface, link), LinuxNet(changes), LinuxSysctls())
+    host = Surroundings(
+        choose=lambda link: choose(settings.backend, interface, link),
+        net=LinuxNet(changes),
+        sysctls=LinuxSysctls(),
+        resolver=LinuxResolver(settings.dns),
+        names=NameService(),
+    )
     return Applier(interface, key, state, host)

@@ -8,8 +8,10 @@ import structlog
 from isthmus.agent.apply import Applier
 from isthmus.agent.deltas import applied
 from isthmus.agent.errors import ToolFailed
-from isthmus.agent.pace import Pace
+from isthmus.agent.handshakes import Handshakes
+from isthmus.agent.pace import Pace, race
 from isthmus.agent.state import Applied
+from isthmus.agent.steps import ConfigureWireGuard, Step
 from isthmus.domain.errors import Refusal
 from isthmus.protocol import agent as wire
 
@@ -18,12 +20,18 @@ log = structlog.get_logger()
 MAX_ERROR = 500
 
 
+def _begins_handshakes(step: Step) -> bool:
+    """Whether it tells WireGuard where a neighbour is."""
+    return isinstance(step, ConfigureWireGuard) and any(peer.endpoint is not None for peer in step.change.peers)
+
+
 class Worker:
     """A mailbox of one: a config that arrives while another is applied replaces the one that waits."""
 
     def __init__(self, applier: Applier, pace: Pace) -> None:
         self.applier = applier
         self._pace = pace
+        self._handshakes = Handshakes(applier, pace)
         self._wanted = applier.applied
         self._changed = asyncio.Event()
         self._outcome: wire.Applied | None = None
@@ -69,6 +77,10 @@ class Worker:
         return self._outcome
 
     async def run(self) -> None:
+        """For ever."""
+        await race(self._keep_applied(), self._handshakes.run())
+
+    async def _keep_applied(self) -> None:
         """For ever: apply what is wanted, and once more after a while if that was not wholly possible."""
         complete = True
         while True:
@@ -87,6 +99,8 @@ class Worker:
         try:
             done = await self.applier.apply(wanted)
             problem, steps = "; ".join(done.remarks), len(done.steps)
+            if any(map(_begins_handshakes, done.steps)):
+                self._handshakes.begun()
         except (Refusal, ToolFailed, OSError) as error:
             problem = str(error)
         took = round(1000 * (time.monotonic() - started))

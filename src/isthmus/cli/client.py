@@ -63,8 +63,8 @@ class Client:
         """An object together with its ETag, which an update of it has to name."""
         return self.call("GET", path)
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        return self.call("POST", path, body=body).body
+    def post(self, path: str, body: Mapping[str, Any] | None = None, query: Query | None = None) -> Any:
+        return self.call("POST", path, body=body, query=query).body
 
     def put(self, path: str, body: Mapping[str, Any]) -> None:
         self.call("PUT", path, body=body)

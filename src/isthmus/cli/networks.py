@@ -1,5 +1,6 @@
 """`isthmus network`: create, list, show, update and delete networks, and their addresses."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.lookup import network_path, peer_path
 from isthmus.cli.options import without_none
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, fields, minute, table
+from isthmus.cli.text import Column, fields, minute, span, table
 from isthmus.domain.mesh.network import DirectPaths
 
 app = noun("Networks: their CIDRs, settings and addresses.")
@@ -31,10 +32,14 @@ def create(
     listen_port: Annotated[int | None, options.LISTEN_PORT] = None,
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
+    key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
+    dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
 ) -> None:
     """Create a network. An IPv6 /64 comes with it."""
-    given = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
+    given: dict[str, Any] = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
     given |= {"listen_port": listen_port, "keepalive": keepalive, "direct_paths": direct_paths and str(direct_paths)}
+    given |= {"key_max_age": key_max_age}
+    given |= {"dns_upstreams": upstreams(dns_upstream)}
     session.show(session.api.post("/networks", without_none(given)), details)
 
 
@@ -65,13 +70,17 @@ def update(
     primary: Annotated[
         str | None, typer.Option(metavar="PEER", help="Jump peer to carry the traffic; auto: the server's choice.")
     ] = None,
+    key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
+    dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Renumber static peers too; lists who needs a config.")
     ] = False,
 ) -> None:
     """Change a network. What is not given stays as it is."""
-    given = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
-    given |= {"listen_port": listen_port, "keepalive": keepalive, "force": True if force else None}
+    given: dict[str, Any] = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
+    given |= {"listen_port": listen_port, "keepalive": keepalive, "key_max_age": key_max_age}
+    given |= {"dns_upstreams": upstreams(dns_upstream)}
+    given |= {"force": True if force else None}
     path = network_path(session.api, name)
     change = without_none(given | {"direct_paths": direct_paths and str(direct_paths)})
     if primary is not None:
@@ -142,11 +151,18 @@ def unreserve(session: Session, name: Name, address: Address) -> None:
     session.show({"deleted": address}, lambda _: f"{address} is free again in {name}")
 
 
+def upstreams(given: list[str] | None) -> list[str] | None:
+    """What was given, without the empty one that stands for none."""
+    return None if not given else [address for address in given if address]
+
+
 def details(network: dict[str, Any]) -> str:
     shown = ("id", "name", "cidr_v4", "cidr_v6", "domain", "mtu", "listen_port", "keepalive", "revision")
     pairs: list[tuple[str, object]] = [(name, network.get(name)) for name in shown]
     pairs.append(("direct_paths", direct_paths_of(network)))
     pairs.append(("primary", (network.get("primary") or {}).get("name")))
+    pairs.append(("keys", key_age(network.get("key_max_age"))))
+    pairs.append(("dns_upstreams", ", ".join(network["dns_upstreams"]) or "those of the jump peers' hosts"))
     pairs.append(("created", minute(network.get("created_at"))))
     return f"{fields(pairs)}\n\n{capacities(network['capacity'])}"
 
@@ -155,6 +171,10 @@ def direct_paths_of(network: dict[str, Any]) -> str:
     """The setting, and what it comes to where that is not what it says."""
     setting, effective = network.get("direct_paths"), "on" if network.get("has_direct_paths") else "off"
     return f"auto, {effective} now" if setting == "auto" else str(setting)
+
+
+def key_age(seconds: int | None) -> str:
+    return f"changed by their agents after {span(timedelta(seconds=seconds))}" if seconds else "not changed by age"
 
 
 def capacities(capacity: dict[str, Any]) -> str:

@@ -34,6 +34,14 @@ DOMAIN = typer.Option(help="DNS domain of its peers.")
 MTU = typer.Option(help="MTU of the tunnels, in bytes.")
 LISTEN_PORT = typer.Option(help="UDP port of the jump peers.")
 DIRECT_PATHS = typer.Option(help="Do agents look for ways past the jump peers? auto: if they are 500 or fewer.")
+KEY_MAX_AGE = typer.Option(
+    parser=read_duration, metavar="DURATION", help="Have agents change their keys this often, from 1h on; 0 for never."
+)
+DNS_UPSTREAM = typer.Option(
+    "--dns-upstream",
+    metavar="ADDRESS",
+    help="A server for all names but the network's; may be given more than once, '' for what jump peers use.",
+)
 KEEPALIVE = typer.Option(help="Seconds between keepalives, 0 for none.")
 
 

@@ -65,9 +65,7 @@ def state_of(peer: Peer) -> str:
     enrollment = (peer.get("enrollment") or {}).get("state")
     if enrollment in {"pending", "expired"}:
         return str(enrollment)
-    if peer["kind"] == "static":
-        return "static"
-    return "online" if status.get("connected") else "offline"
+    return str(status.get("state") or NOTHING)
 
 
 def _status(peer: Peer) -> dict[str, Any]:
@@ -92,6 +90,7 @@ def details(peer: Peer, now: datetime) -> str:
         ("endpoint", peer.get("endpoint")),
         *((name, peer.get(name)) for name in settings),
         ("created", minute(peer.get("created_at"))),
+        *_key_pairs(peer, now),
     ]
     if enrollment.get("state") in {"pending", "expired"}:
         pairs.append(("enrollment token", f"{enrollment.get('prefix')}…, until {minute(enrollment.get('expires_at'))}"))
@@ -99,10 +98,45 @@ def details(peer: Peer, now: datetime) -> str:
     return fields(pairs)
 
 
+def _key_pairs(peer: Peer, now: datetime) -> list[tuple[str, object]]:
+    key, session = peer.get("key") or {}, peer.get("session")
+    pairs: list[tuple[str, object]] = []
+    if key.get("changed_at"):
+        pairs.append(("key made", age(key["changed_at"], now)))
+    if key.get("asked_at"):
+        pairs.append(("new key", f"asked for {age(key['asked_at'], now)}, comes when the agent connects"))
+    if session:
+        rotated = session.get("rotated_at")
+        renewed = f", token changed {age(rotated, now)}" if rotated else ""
+        pairs.append(("session", f"since {minute(session['since'])}{renewed}"))
+    elif (peer.get("enrollment") or {}).get("state") == "enrolled":
+        pairs.append(("session", "ended: it returns with a new token"))
+    return pairs
+
+
+def rotation(asked: dict[str, Any]) -> str:
+    """What became of the wish for a new key."""
+    name, new = asked["peer"]["name"], asked.get("new_public_key")
+    waits = {
+        "agent": "its agent is away and changes the key when it connects",
+        "jump_peer": "the agent of its jump peer is away, and has to be there before the key can change",
+        "others": "agents that were there a moment ago are away, and are waited for up to two minutes",
+    }
+    if new:
+        text = f"the key of {name} has changed\n  old  {asked['public_key']}\n  new  {new}"
+    else:
+        text = f"{name} was asked for a new key: {waits.get(asked['waits_for'], 'its agent changes it now')}"
+    if asked["reissue"]:
+        commands = "\n".join(f"  isthmus peer config {peer['name']}" for peer in asked["reissue"])
+        text += f"\n\nThese static peers need their config again once it has changed:\n{commands}"
+    return text
+
+
 def _status_pairs(peer: Peer, status: dict[str, Any], now: datetime) -> list[tuple[str, object]]:
     return [
         ("host", status.get("hostname")),
         ("agent", status.get("agent_version")),
+        ("since", age(status["since"], now) if status.get("since") else None),
         ("last seen", age(status["last_seen"], now) if status.get("last_seen") else None),
         ("seen at", status.get("endpoint")),
         ("last handshake", age(status.get("latest_handshake"), now)),

@@ -1,5 +1,6 @@
 """`isthmus peer`: create, list, show, update and delete peers; tokens and configs for their hosts."""
 
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,12 +9,15 @@ import typer
 from isthmus.cli import options, path_text, peer_text
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
-from isthmus.cli.errors import Misuse
+from isthmus.cli.errors import Failure, Misuse
 from isthmus.cli.handout import Handout, handout, token_text
 from isthmus.cli.lookup import network_id, peer_path
 from isthmus.cli.options import with_labels, without_none
 from isthmus.cli.session import Session
 from isthmus.domain.mesh.peer import Kind
+
+WAIT_SECONDS = 150  # the server itself waits up to two minutes for agents that are away for a moment
+POLL_SECONDS = 0.2
 
 app = noun("Peers: the hosts and devices of a network.")
 
@@ -222,6 +226,54 @@ def regenerate(
     confirm(f"Replace the key of {name}? Its present config stops working.", yes=yes)
     with handout(output, force=force, qr=qr) as where:
         show_config(session, session.api.post(f"{path}/config/regenerate"), where)
+
+
+@command(app, "rotate-key", "isthmus peer rotate-key laptop --wait")
+def rotate_key(
+    session: Session,
+    name: Annotated[str, options.PEER],
+    network: Annotated[str | None, options.OF_NETWORK] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the new key is in use.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also a jump peer's, though static peers then need a new config.")
+    ] = False,
+) -> None:
+    """Have a peer's agent change its key; traffic goes on. An agent that is away does it when it connects."""
+    path = peer_path(session.api, name, network)
+    answer = session.api.post(f"{path}/rotate-key", query={"force": "true" if force else None})
+    if wait and answer["waits_for"] in {None, "others"}:
+        answer["new_public_key"] = await_key(session, path, answer["public_key"])
+    session.show(answer, peer_text.rotation)
+
+
+def await_key(session: Session, path: str, old: str) -> str:
+    """The key of a peer once it is another than `old`."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while time.monotonic() < deadline:
+        present = session.api.get(path)["public_key"]
+        if present != old:
+            return str(present)
+        time.sleep(POLL_SECONDS)
+    hint = "the agent does it as soon as it can: isthmus peer show tells when the key changed"
+    raise Failure(f"the key did not change within {WAIT_SECONDS} s", hint)
+
+
+@command(app, "revoke-session", "isthmus peer revoke-session laptop")
+def revoke_session(
+    session: Session,
+    name: Annotated[str, options.PEER],
+    network: Annotated[str | None, options.OF_NETWORK] = None,
+    yes: Annotated[bool, options.YES] = False,
+) -> None:
+    """End the session of a peer's agent at once: its host takes the tunnel down, and needs a new token to return.
+
+    The peer stays in the configs of others. To lock out a host that is not under your control, delete the peer.
+    """
+    path = peer_path(session.api, name, network)
+    confirm(f"End the session of {name}? Its tunnel goes down until it enrolls again.", yes=yes)
+    session.api.delete(f"{path}/session")
+    done = f"the session of {name} is over; to let its host return: isthmus peer token {name}"
+    session.show({"revoked": path.rpartition("/")[2]}, lambda _: done)
 
 
 def show_config(session: Session, config: dict[str, Any], where: Handout) -> None:

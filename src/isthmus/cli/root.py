@@ -20,6 +20,7 @@ COMMANDS = {
     "network": ("networks:app", "Networks: their CIDRs, settings and addresses."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
+    "events": ("events:app", "What happens, as it happens."),
     "audit": ("audit:app", "What was changed, when and by whom."),
     "version": ("about:version_app", "Show the version of this command."),
     "completion": ("completion:app", "Print the completion script of a shell."),

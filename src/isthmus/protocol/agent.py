@@ -89,10 +89,12 @@ class Forwarding(Struct, frozen=True, omit_defaults=True):
 
 
 class Dns(Struct, frozen=True, omit_defaults=True):
-    """`servers` answer for the names under `domain`. A host without `servers` is one: it answers on its own addresses,
-    from the names of its neighbours, and asks `upstreams` (none: those of its host) for everything else."""
+    """`servers` answer for the names under `domain` and the addresses in `cidrs`. A host without `servers` is one: it
+    answers on its own addresses, from the names of its neighbours, and asks `upstreams` (none: those of its host) for
+    everything else."""
 
     domain: str
+    cidrs: tuple[str, ...] = ()
     servers: tuple[str, ...] = ()
     upstreams: tuple[str, ...] = ()
 

@@ -8,6 +8,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import structlog
 import uvloop
 
 from isthmus.domain.mesh.network import ula_prefix
+from isthmus.server.adapters.agents.errands import Errands
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.app import build_app
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.db.store import open_store
+from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.edge import Visitors
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, check_tls, serve
@@ -32,11 +35,14 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
+from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.path_memory import PathMemory
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.background import Chore, repeating
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
@@ -48,6 +54,8 @@ log = structlog.get_logger()
 FLUSH_SECONDS = 1.0
 ENDPOINT_SECONDS = 0.25
 WATCH_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+LIVENESS_SECONDS = 2.0
 
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
@@ -121,8 +129,9 @@ def bind(settings: Settings, bound: contextlib.ExitStack) -> list[Listener]:
 
 
 async def serve_store(settings: Settings, store: Store, listeners: list[Listener]) -> None:
-    services, hub = assemble(settings, store)
-    app = build_app(services, hub)
+    assembled = assemble(settings, store)
+    services = assembled.services
+    app = build_app(services, assembled.streams, assembled.events)
     password = await first_start(store, services)
     # What was imported and built stays for good: looking through it again and again would stall the loop.
     gc.collect()
@@ -132,23 +141,42 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     chores = (
         Chore("storing what agents reported of endpoints", ENDPOINT_SECONDS, services.endpoints.work),
         Chore("the watch over jump peers", WATCH_SECONDS, services.jumps.work),
+        Chore("looking for old keys and session tokens", LOOK_SECONDS, assembled.streams.look),
+        Chore("the look for peers that fell silent", LIVENESS_SECONDS, services.liveness.tick),
     )
     async with flushing(services.agents), repeating(*chores):
-        await serve(app, listeners, stop, hub.close_all)
+        await serve(app, listeners, stop, assembled.close_streams)
     log.info("stopped")
 
 
-def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The use cases, and who holds connections open."""
+
+    services: Services
+    streams: StreamHub
+    events: EventHub
+
+    def close_streams(self) -> None:
+        self.streams.close_all()
+        self.events.close_all()
+
+
+def assemble(settings: Settings, store: Store) -> Assembled:
     """Every use case with its ports."""
     clock, ids, fanout = SystemClock(), TimeOrderedIds(), Fanout()
     mesh = MeshMemory(store)
-    agents = AgentService(store, clock, mesh)
-    hub = StreamHub(agents, mesh)
+    sessions = SessionService(store, clock, ids, fanout)
+    events = EventHub(store, clock)
+    liveness = LivenessService(store, clock, events.tell)
+    agents = AgentService(store, clock, mesh, sessions, liveness)
+    keys = KeyService(store, clock, fanout, agents)
+    hub = StreamHub(agents, mesh, Errands(keys, sessions, mesh))
     paths = PathMemory(clock)
     endpoints = EndpointService(store, clock, fanout, mesh, paths)
     # In this order: who sees what is news compares it with what is in memory.
     agents.on_beat += [endpoints.take, paths.take]
-    fanout.members = [mesh, agents, paths, endpoints, hub]
+    fanout.members = [mesh, agents, keys, liveness, paths, endpoints, hub, events]
     vault = FileVault(settings.data_dir / "vault.key")
     services = Services(
         store=store,
@@ -157,13 +185,16 @@ def assemble(settings: Settings, store: Store) -> tuple[Services, StreamHub]:
         enrollment=EnrollmentService(store, clock, ids, fanout),
         accounts=AccountService(store, clock, ids, Argon2Passwords()),
         agents=agents,
+        keys=keys,
+        sessions=sessions,
+        liveness=liveness,
         denials=DenialService(store, clock),
         presence=hub,
         paths=PathService(store, paths),
         endpoints=endpoints,
         jumps=JumpWatch(store, clock, fanout, mesh, paths),
     )
-    return services, hub
+    return Assembled(services, hub, events)
 
 
 async def first_start(store: Store, services: Services) -> str | None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, UserId
+from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, SessionId, UserId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
@@ -115,6 +115,10 @@ class Enrollments(Protocol):
 class Sessions(Protocol):
     async def add(self, session: Session) -> None: ...
     async def with_digest(self, digest: Digest) -> Session | None: ...
+    async def of_peers(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, list[Session]]:
+        """The tokens of each peer that has one, the newest last."""
+
+    async def end(self, session_id: SessionId) -> None: ...
     async def end_of_peer(self, peer_id: PeerId) -> None: ...
 
 

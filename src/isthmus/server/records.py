@@ -154,7 +154,10 @@ class Commit:
     """What a transaction did to one network: its present fields, and the peers that changed or went.
 
     `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
-    whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now.
+    whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `first` is
+    the jump peer whose agent shall have applied this before the peer that changed is told, if it is connected; where
+    it is the peer that changed, the others wait for it. `event` and `subject` are what people's screens are told of
+    it: `peer.changed` and the peer's id.
     """
 
     network_id: NetworkId
@@ -164,7 +167,10 @@ class Commit:
     audience: Audience = Audience.NOBODY
     ended: tuple[PeerId, ...] = ()
     blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
+    first: PeerId | None = None
     reload: bool = False
+    event: str = ""
+    subject: UUID | None = None
 
     @property
     def at(self) -> Network:

@@ -1,20 +1,22 @@
 """Enrollment tokens: who may use one, when, and how often."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
 import pytest
 
 from isthmus.domain.errors import EnrollmentTokenInvalid, InvalidValue
-from isthmus.domain.ids import PublicKey
+from isthmus.domain.ids import PublicKey, SessionId
 from isthmus.domain.mesh.enrollment import (
     LIFETIME,
     LONGEST,
     REPEAT_WINDOW,
+    ROTATE_AFTER,
     SHORTEST,
     EnrollmentToken,
     check_lifetime,
 )
-from tests.builders import NOON, a_key, a_token
+from tests.builders import NOON, a_digest, a_key, a_session, a_token
 
 TICK = timedelta(microseconds=1)
 MINE, OTHER = a_key(1), a_key(2)
@@ -79,3 +81,25 @@ def test_refuses_any_other_lifetime(lifetime: timedelta) -> None:
     with pytest.raises(InvalidValue) as caught:
         check_lifetime(lifetime)
     assert caught.value.field == "/token_lifetime"
+
+
+def test_a_session_is_due_before_its_token_is_twelve_hours_old() -> None:
+    assert timedelta(hours=10) < ROTATE_AFTER < timedelta(hours=12)
+    session = a_session()
+    assert not session.is_due(NOON + ROTATE_AFTER - TICK)
+    assert session.is_due(NOON + ROTATE_AFTER)
+
+
+def test_a_rotated_session_is_the_same_standing_under_a_token_that_is_due_later() -> None:
+    session, later = a_session(), NOON + ROTATE_AFTER
+    fresh = session.rotated(SessionId(UUID(int=9)), a_digest("fresh"), later)
+    assert (fresh.peer_id, fresh.created_at, fresh.token_made_at) == (session.peer_id, NOON, later)
+    assert fresh.digest != session.digest
+    assert not fresh.is_due(later + ROTATE_AFTER - TICK)
+
+
+def test_a_session_without_an_end_is_never_over() -> None:
+    assert not a_session().is_over(NOON + timedelta(days=4000))
+    ending = a_session(expires_at=NOON + timedelta(hours=1))
+    assert not ending.is_over(NOON)
+    assert ending.is_over(NOON + timedelta(hours=1))

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
+import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
-from isthmus.agent.adapters import past_tunnel
+from isthmus.agent.adapters import past_tunnel, whereabouts
 from isthmus.agent.errors import EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
 from isthmus.protocol.agent import (
     CLOSE_SESSION_ENDED,
@@ -25,6 +26,7 @@ from isthmus.protocol.agent import (
     FromServer,
     Heartbeat,
     Refused,
+    Rekey,
     decode_from_server,
     encode,
 )
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from httpx2 import AsyncClient
 
 T = TypeVar("T")
+log = structlog.get_logger()
 
 OPEN_SECONDS = 10.0
 SEND_SECONDS = 20.0
@@ -102,7 +105,14 @@ class ServerConnection:
         self._server = server
         self._context = context
         self._mark = mark
-        self._headers = {"Authorization": f"Bearer {session_token}"}
+        self._headers: dict[str, str] = {}
+        self._client: AsyncClient | None = None
+        self.use(session_token)
+
+    def use(self, session_token: str) -> None:
+        self._headers["Authorization"] = f"Bearer {session_token}"
+        if self._client is not None:
+            self._client.headers.update(self._headers)
 
     @contextlib.asynccontextmanager
     async def stream(self, revision: int) -> AsyncIterator["WebSocketStream"]:
@@ -129,14 +139,29 @@ class ServerConnection:
             raise Unreachable(_refusal(error.response.status_code, body)) from None
         except (OSError, TimeoutError, InvalidHandshake, WebSocketException) as error:
             raise Unreachable(f"no stream: {_said(error)}") from None
-        async with socket:
-            yield WebSocketStream(socket)
+        leaving = asyncio.create_task(_break_when_moved(socket))
+        try:
+            async with socket:
+                yield WebSocketStream(socket)
+        finally:
+            leaving.cancel()
 
     @contextlib.asynccontextmanager
     async def polling(self) -> AsyncIterator["HttpsPolling"]:
         mark = 0 if past_tunnel.goes_through_proxy(f"ws{self._server.removeprefix('http')}") else self._mark
         async with _client(self._server, self._context, self._headers, mark) as client:
-            yield HttpsPolling(client)
+            self._client = client
+            try:
+                yield HttpsPolling(client)
+            finally:
+                self._client = None
+
+
+async def _break_when_moved(socket: ClientConnection) -> None:
+    """A host that joined another network hears nothing more on its old connection, and would wait for the next
+    heartbeat to find out."""
+    await whereabouts.gone(socket.local_address)
+    socket.transport.abort()
 
 
 class WebSocketStream:
@@ -192,6 +217,14 @@ class HttpsPolling:
         _check_session(status, body)
         if status >= 300:
             raise Unreachable(_refusal(status, body))
+
+    async def rekey(self, made: Rekey) -> None:
+        status, body = await _call(self._client, "POST", "/api/v1/agent/rekey", encode(made))
+        _check_session(status, body)
+        if status >= 500:
+            raise Unreachable(_refusal(status, body))
+        if status >= 300:
+            log.warning("message refused", detail=_refusal(status, body))
 
 
 def _client(

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from isthmus.agent.adapters import tools
+from isthmus.agent.adapters import tools, whereabouts
 from isthmus.agent.errors import ToolFailed
 from isthmus.agent.ports import Kind
 from isthmus.wireguard.change import InterfaceChange
@@ -21,6 +21,9 @@ class UserspaceWireGuard:
 
     kind: Kind = "userspace"
     reads_in_process = True
+
+    def __init__(self) -> None:
+        self._sources: dict[str, whereabouts.Sources] = {}
 
     async def create(self, interface: str) -> None:
         """wireguard-go leaves its starter as soon as device and socket are there."""
@@ -47,9 +50,20 @@ class UserspaceWireGuard:
 
     async def state(self, interface: str) -> InterfaceState:
         try:
-            return parse_get(await self._ask(interface, GET))
+            state = parse_get(await self._ask(interface, GET))
         except (InvalidAnswer, UapiError) as error:
             raise ToolFailed(f"wireguard-go on {interface}: {error}") from None
+        await self._follow(interface, state)
+        return state
+
+    async def _follow(self, interface: str, state: InterfaceState) -> None:
+        """After a move to another network, have sockets opened anew: wireguard-go goes on sending from the address
+        that the host had when it last received something, and is silent for 15 s until it doubts that."""
+        sources = whereabouts.sources(state.fwmark)
+        before = self._sources.get(interface)
+        self._sources[interface] = sources
+        if before is not None and before != sources:
+            await self.change(interface, InterfaceChange(listen_port=state.listen_port))
 
     async def change(self, interface: str, change: InterfaceChange) -> None:
         try:

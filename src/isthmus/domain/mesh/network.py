@@ -10,8 +10,10 @@ from typing import Self
 from isthmus.domain.addresses import (
     IPAddress,
     IPNetwork,
+    host_network,
     is_hostless,
     overlap,
+    parse_address,
     parse_domain,
     parse_label,
     parse_network,
@@ -24,8 +26,10 @@ from isthmus.domain.mesh.limits import Limits
 MTU_DEFAULT, MTU_LOWEST, MTU_HIGHEST = 1420, 1280, 9000
 PORT_DEFAULT = 51_820
 KEEPALIVE_DEFAULT = 25
+KEY_AGE_SHORTEST, KEY_AGE_LONGEST = 3600, 10 * 365 * 86_400
 V4_WIDEST, V4_NARROWEST = 8, 30
 V6_PREFIX = 64
+MAX_UPSTREAMS = 8
 # Each agent hears of every other one where direct paths are on, so they stay off in large networks unless asked for.
 DIRECT_UP_TO = 500
 
@@ -98,11 +102,26 @@ class Settings:
     mtu: int = MTU_DEFAULT
     listen_port: int = PORT_DEFAULT
     keepalive: int = KEEPALIVE_DEFAULT
+    key_max_age: int = 0
 
     def __post_init__(self) -> None:
         check_between("/mtu", self.mtu, MTU_LOWEST, MTU_HIGHEST)
         check_between("/listen_port", self.listen_port, 1, 65_535)
         check_between("/keepalive", self.keepalive, 0, 65_535)
+        # Each change of a key is a revision that others are told of: more often it would be noise, not safety.
+        if self.key_max_age:
+            check_between("/key_max_age", self.key_max_age, KEY_AGE_SHORTEST, KEY_AGE_LONGEST)
+
+
+def parse_upstreams(texts: Iterable[str], field: str = "/dns_upstreams") -> tuple[IPAddress, ...]:
+    """Servers for names that are not the network's, in the order in which they are asked."""
+    upstreams = tuple(parse_address(text, f"{field}/{position}") for position, text in enumerate(texts))
+    if len(upstreams) > MAX_UPSTREAMS:
+        raise InvalidValue(field, f"has more than {MAX_UPSTREAMS} servers")
+    for position, address in enumerate(upstreams):
+        if is_hostless(host_network(address)):
+            raise InvalidValue(f"{field}/{position}", f"{address} is not an address that a jump peer can ask")
+    return tuple(dict.fromkeys(upstreams))
 
 
 def check_between(field: str, value: int, lowest: int, highest: int) -> None:

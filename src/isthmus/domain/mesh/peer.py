@@ -51,7 +51,8 @@ class Audience(StrEnum):
 class Peer:
     """`endpoint` is the declared one, `candidates` are those that its host reports, `observed` is where its jump peer
     sees it: the last two are for direct paths. `blocked` while an open incident keeps it out of every config.
-    `revision` is the network's last one that changed what only this peer is told.
+    `rekey_asked_at` is since when an operator waits for its agent to make a new key. `revision` is the network's last
+    one that changed what only this peer is told.
 
     A peer without `public_key` is not enrolled yet and occurs in no config. `server_made_key` marks a static peer
     whose key pair was made here and shown once.
@@ -75,6 +76,7 @@ class Peer:
     observed: Endpoint | None = None
     blocked: bool = False
     key_changed_at: datetime | None = None
+    rekey_asked_at: datetime | None = None
     server_made_key: bool = False
     revision: int = 0
     version: int = 1

@@ -50,10 +50,11 @@ class Neighbour:
 
 @dataclass(frozen=True, slots=True)
 class Dns:
-    """The network's names: `servers` answer for `domain`; a jump peer has none and is one, asking `upstreams` for
-    all other names."""
+    """The network's names: `servers` answer for `domain` and for the addresses in `cidrs`; a jump peer has none and is
+    one, asking `upstreams` for all other names."""
 
     domain: str
+    cidrs: tuple[IPNetwork, ...] = ()
     servers: tuple[IPAddress, ...] = ()
     upstreams: tuple[IPAddress, ...] = ()
 
@@ -167,7 +168,7 @@ def _jump_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
 
 
 def jump_dns(network: Network) -> Dns:
-    return Dns(network.domain, upstreams=network.dns_upstreams)
+    return Dns(network.domain, network.cidrs, upstreams=network.dns_upstreams)
 
 
 def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
@@ -201,7 +202,7 @@ def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunne
         neighbours=tuple(neighbours),
         routes=routes,
         forwarding=Forwarding(offered=me.offers),
-        dns=Dns(network.domain, servers) if servers else None,
+        dns=Dns(network.domain, network.cidrs, servers) if servers else None,
     )
 
 

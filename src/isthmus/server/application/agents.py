@@ -9,9 +9,10 @@ from isthmus.domain.ids import PeerId, PublicKey
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import secrets
+from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory, News
-from isthmus.server.application.sessions import SessionMemory
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
 
@@ -23,11 +24,14 @@ class AgentService:
     """Reports are collected in memory and written once a second by `flush`: losing one second of counters to a
     crash costs nothing, for every agent reports again."""
 
-    def __init__(self, store: Store, clock: Clock, mesh: MeshMemory) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, mesh: MeshMemory, sessions: SessionService, liveness: LivenessService
+    ) -> None:
         self._store = store
         self._clock = clock
         self._mesh = mesh
-        self._sessions = SessionMemory(store)
+        self._sessions = sessions
+        self._liveness = liveness
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
         self._nonces: dict[PeerId, str] = {}
@@ -69,6 +73,7 @@ class AgentService:
         if expected is not None and beat.nonce != expected:
             raise ReplayDetected(self.fresh_nonce(peer_id))
         memory, peer = await self._around(peer_id)
+        self._liveness.hear(memory.network, peer)
         now = self._clock.now()
         status = await self._status(peer_id)
         # An `applied` may get lost with its connection: every heartbeat says the revision too, 0 for none.
@@ -89,12 +94,13 @@ class AgentService:
             seen = memory.by_key.get(PublicKey(report.public_key))
             if seen is None:
                 continue
-            handshake = report.latest_handshake
+            handshake = _time(report.latest_handshake) if report.latest_handshake else None
+            self._liveness.observe(memory.network, memory.peers[seen], handshake)
             self._put(
                 replace(
                     await self._status(seen),
                     endpoint=report.endpoint,
-                    latest_handshake=_time(handshake) if handshake else None,
+                    latest_handshake=handshake,
                     # What the jump peer received, the peer sent.
                     rx=report.tx,
                     tx=report.rx,
@@ -102,6 +108,8 @@ class AgentService:
             )
 
     async def applied(self, peer_id: PeerId, report: wire.Applied) -> None:
+        memory, peer = await self._around(peer_id)
+        self._liveness.hear(memory.network, peer)
         status = await self._status(peer_id)
         revision = status.applied_revision if report.error else report.revision
         now = self._clock.now()
@@ -139,6 +147,10 @@ class AgentService:
         for peer_id in commit.removed:
             self._statuses.pop(peer_id, None)
             self._dirty.discard(peer_id)
+
+    async def around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
+        """The network of a peer, and the peer. Raises `Unauthenticated` when it is gone."""
+        return await self._around(peer_id)
 
     async def _around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
         try:

@@ -27,7 +27,9 @@ from isthmus.server.records import Commit
 SETTLE_SECONDS = 1.0
 HOLD_SECONDS = 5.0
 # A transaction holds its network, and SQLite's only writer, for as long as it lasts.
-MOST_AT_ONCE = 50
+MOST_AT_ONCE = 20
+# How many reports are looked at in one turn, which nothing else interrupts.
+MOST_LOOKED_AT = 200
 
 
 class EndpointService:
@@ -96,13 +98,16 @@ class EndpointService:
     def _due(self) -> dict[NetworkId, list[PeerId]]:
         now = self._paths.now()
         self._told = {peer_id: at for peer_id, at in self._told.items() if now < at + HOLD_SECONDS}
+        ripe = [
+            (peer_id, network_id)
+            for peer_id, (network_id, since) in self._news.items()
+            if now >= since + SETTLE_SECONDS and peer_id not in self._told
+        ]
         due: dict[NetworkId, list[PeerId]] = defaultdict(list)
-        for peer_id, (network_id, since) in list(self._news.items()):
-            if now < since + SETTLE_SECONDS or peer_id in self._told or len(due[network_id]) >= MOST_AT_ONCE:
-                continue
+        for peer_id, network_id in ripe[:MOST_LOOKED_AT]:
             if self._is_known_to_all(network_id, peer_id):
                 del self._news[peer_id]
-            else:
+            elif len(due[network_id]) < MOST_AT_ONCE:
                 due[network_id].append(peer_id)
         return {network_id: peer_ids for network_id, peer_ids in due.items() if peer_ids}
 

@@ -57,7 +57,11 @@ class EnrollmentService:
             network, found = await _locked(tx, secrets.digest_of(token))
             claimed = found.claimed(key, now)
             before = await tx.peers.get(found.peer_id)
-            after, commit = before, Commit(network.id, network, changed=(before,))
+            if found.used_at is not None and key != before.public_key:
+                # The answer was not lost: the agent has changed this key since.
+                raise EnrollmentTokenInvalid
+            again = Commit(network.id, network, changed=(before,), event="peer.enrolled", subject=before.id)
+            after, commit = before, again
             if key != before.public_key:
                 enrolled = replace(before, public_key=key, key_changed_at=now)
                 commit = await advance(tx, network, Step("peer.enrolled", before.id, before, enrolled), now)

@@ -115,4 +115,4 @@ class JumpWatch:
             await tx.journal.audit([WATCH.did("network.primary", network_id, now, **facts)])
         self._deposed[dead] = self._paths.now()
         log.warning("a jump peer is dead and another takes its place", network=before.name, **facts)
-        self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE))
+        self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, event="network.primary"))

@@ -34,6 +34,7 @@ class Draft:
     domain: str | None = None
     settings: rules.Settings = field(default_factory=rules.Settings)
     direct_paths: DirectPaths = DirectPaths.AUTO
+    dns_upstreams: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Update:
     keepalive: Maybe[int] = UNSET
     direct_paths: Maybe[DirectPaths] = UNSET
     primary_id: Maybe[PeerId | None] = UNSET
+    key_max_age: Maybe[int] = UNSET
+    dns_upstreams: Maybe[Sequence[str]] = UNSET
     force: bool = False
 
 
@@ -86,7 +89,7 @@ class NetworkService:
             )
             await tx.journal.audit([caller.did("network.create", network.id, now, name=network.name)])
             sized = Sized(network, await addressing.capacity(tx, network))
-        self._listeners.changed(Commit(network.id, network, reload=True))
+        self._listeners.changed(Commit(network.id, network, reload=True, event="network.created"))
         return sized
 
     async def _drafted(self, tx: Transaction, draft: Draft, others: Sequence[Network]) -> Network:
@@ -110,6 +113,8 @@ class NetworkService:
             listen_port=draft.settings.listen_port,
             keepalive=draft.settings.keepalive,
             direct_paths=draft.direct_paths,
+            key_max_age=draft.settings.key_max_age,
+            dns_upstreams=rules.parse_upstreams(draft.dns_upstreams),
             revision=1,
             jump_revision=1,
             shared_revision=1,
@@ -145,7 +150,8 @@ class NetworkService:
             await tx.journal.audit([caller.did("network.update", network_id, now, fields=named_fields(update))])
             sized = Sized(after, await addressing.capacity(tx, after))
         if after != before:
-            self._listeners.changed(Commit(network_id, after, audience=Audience.EVERYONE, reload=_moves(before, after)))
+            told = Commit(network_id, after, audience=Audience.EVERYONE, reload=_moves(before, after))
+            self._listeners.changed(replace(told, event="network.changed"))
         return Updated(sized, reissue)
 
     def _updated(self, before: Network, update: Update, others: Sequence[Network]) -> Network:
@@ -155,11 +161,15 @@ class NetworkService:
             chosen(update.mtu, before.mtu),
             chosen(update.listen_port, before.listen_port),
             chosen(update.keepalive, before.keepalive),
+            chosen(update.key_max_age, before.key_max_age),
         )
         cidr_v4 = before.cidr_v4
         if not isinstance(update.cidr_v4, Unset):
             cidr_v4 = None if update.cidr_v4 is None else rules.parse_cidr_v4(update.cidr_v4)
         domain = chosen(update.domain, before.domain)
+        upstreams = before.dns_upstreams
+        if not isinstance(update.dns_upstreams, Unset):
+            upstreams = rules.parse_upstreams(update.dns_upstreams)
         return replace(
             before,
             name=name,
@@ -169,6 +179,8 @@ class NetworkService:
             listen_port=settings.listen_port,
             keepalive=settings.keepalive,
             direct_paths=chosen(update.direct_paths, before.direct_paths),
+            key_max_age=settings.key_max_age,
+            dns_upstreams=upstreams,
         )
 
     async def _renumber(
@@ -201,7 +213,7 @@ class NetworkService:
             await tx.networks.delete(network_id)
             await tx.journal.audit([caller.did("network.delete", network_id, now, name=network.name, peers=len(peers))])
         gone = tuple(peer.id for peer in peers)
-        self._listeners.changed(Commit(network_id, None, removed=gone, ended=gone))
+        self._listeners.changed(Commit(network_id, None, removed=gone, ended=gone, event="network.deleted"))
 
     async def suggest(self, expected_peers: int, pool: IPv4Network = SUGGESTION_POOL) -> tuple[int, IPv4Network | None]:
         """The prefix length with room for `expected_peers`, and the lowest free CIDR of that size in `pool`."""

@@ -39,9 +39,10 @@ async def advance(tx: Transaction, network: Network, step: Step, now: datetime) 
     await tx.networks.save(network)
     keys = tuple(dict.fromkeys(peer.public_key for peer in (step.before, step.after) if peer and peer.public_key))
     await tx.journal.append(Change(network.id, network.revision, step.event, step.subject, audience, now, keys))
+    commit = Commit(network.id, network, audience=audience, event=step.event, subject=step.subject)
     if step.after is None:
-        return Commit(network.id, network, removed=(step.subject,), audience=audience, ended=(step.subject,))
-    return Commit(network.id, network, changed=(replace(step.after, revision=network.revision),), audience=audience)
+        return replace(commit, removed=(step.subject,), ended=(step.subject,))
+    return replace(commit, changed=(replace(step.after, revision=network.revision),))
 
 
 def _is_agent(peer: Peer | None) -> bool:

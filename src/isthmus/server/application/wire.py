@@ -51,7 +51,7 @@ def config(network: Network, me: Peer, tunnel: rules.Tunnel) -> wire.Config:
 def dns(of: rules.Dns | None) -> wire.Dns | None:
     if of is None:
         return None
-    return wire.Dns(of.domain, tuple(map(str, of.servers)), tuple(map(str, of.upstreams)))
+    return wire.Dns(of.domain, *(tuple(map(str, each)) for each in (of.cidrs, of.servers, of.upstreams)))
 
 
 def personal(frame: wire.Config, network: Network, me: Peer, encoded: Iterable[bytes]) -> wire.Config:

@@ -11,11 +11,11 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from isthmus.domain.errors import Forbidden, InvalidValue, Refusal, Unauthenticated
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
-from isthmus.server.adapters.agents.streams import StreamHub
+from isthmus.server.adapters.agents.streams import StreamHub, Visitor
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
-from isthmus.server.adapters.http.errors import of_refusal, request_id_of
+from isthmus.server.adapters.http.errors import deny_socket, of_refusal, request_id_of
 from isthmus.server.application.caller import Caller
 
 MAX_REVISION_DIGITS = 18
@@ -31,6 +31,7 @@ class AgentPlane:
         self._enroll_body = msgspec.json.Decoder(wire.EnrollRequest)
         self._heartbeat_body = msgspec.json.Decoder(wire.Heartbeat)
         self._applied_body = msgspec.json.Decoder(wire.Applied)
+        self._rekey_body = msgspec.json.Decoder(wire.Rekey)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -38,6 +39,7 @@ class AgentPlane:
             Route(f"{API}/agent/config", self.config, methods=["GET"]),
             Route(f"{API}/agent/heartbeat", self.heartbeat, methods=["POST"]),
             Route(f"{API}/agent/applied", self.applied, methods=["POST"]),
+            Route(f"{API}/agent/rekey", self.rekey, methods=["POST"]),
             WebSocketRoute(f"{API}/agent/stream", _Stream(self)),
         ]
 
@@ -59,7 +61,14 @@ class AgentPlane:
         news = await agents.news(peer_id, _revision(request.query_params.get("revision")))
         delta = None if news.delta is None else cast("wire.Delta", msgspec.Raw(news.delta))
         nonce = agents.fresh_nonce(peer_id)
-        return _json(wire.ConfigAnswer(news.revision, nonce, agents.unix_time(), news.config, delta))
+        answer = wire.ConfigAnswer(news.revision, nonce, agents.unix_time(), news.config, delta)
+        for message in await self._hub.errands.of(peer_id, self._hub):
+            match message:
+                case wire.Rotate():
+                    answer = msgspec.structs.replace(answer, rotate=True)
+                case wire.SessionToken(token):
+                    answer = msgspec.structs.replace(answer, session_token=token)
+        return _json(answer)
 
     async def heartbeat(self, request: Request) -> Response:
         agents = self._services.agents
@@ -70,6 +79,12 @@ class AgentPlane:
     async def applied(self, request: Request) -> Response:
         peer_id = await self._peer(request)
         await self._services.agents.applied(peer_id, await _decoded(self._applied_body, request))
+        return Response(status_code=204)
+
+    async def rekey(self, request: Request) -> Response:
+        peer_id = await self._peer(request)
+        body = await _decoded(self._rekey_body, request)
+        await self._hub.errands.keys.rekey(request.state.caller, peer_id, body.public_key)
         return Response(status_code=204)
 
     async def _peer(self, request: Request) -> PeerId:
@@ -97,10 +112,11 @@ class AgentPlane:
         except Refusal as refusal:
             caller, path = request.state.caller, scope["path"]
             await self._services.denials.record(caller, f"WS {path}", path, refusal.code)
-            await _deny(send, of_refusal(refusal, request_id_of(scope)))
+            await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
-        await self._hub.serve(peer_id, has, lambda: self._peer(request), receive, send)
+        visitor = Visitor(peer_id, request.state.caller, lambda: self._peer(request))
+        await self._hub.serve(visitor, has, receive, send)
 
 
 class _Stream:
@@ -111,13 +127,6 @@ class _Stream:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._plane.stream(scope, receive, send)
-
-
-async def _deny(send: Send, response: Response) -> None:
-    await send(
-        {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
-    )
-    await send({"type": "websocket.http.response.body", "body": response.body})
 
 
 async def _decoded(decoder: Any, request: Request) -> Any:

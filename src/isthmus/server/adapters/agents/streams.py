@@ -3,6 +3,7 @@ read in time is dropped, so nobody waits for the slow."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -12,8 +13,11 @@ from isthmus.domain.errors import NotFound, Refusal, ReplayDetected, Unauthentic
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Audience
 from isthmus.protocol import agent as wire
+from isthmus.server.adapters.agents.errands import Errands
+from isthmus.server.adapters.agents.gates import Gates
 from isthmus.server.adapters.http.edge import Receive, Send
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.caller import Caller
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import News
 from isthmus.server.ports import StoreUnavailable
@@ -27,14 +31,33 @@ CLOSE_SECONDS = 1.0
 HUNG_UP = 1000
 TICK_SECONDS = 0.02  # changes that come closer together share one message
 AT_A_TIME = 250  # streams that are written to before others get a turn
+ASK_AGAIN_SECONDS = 5.0  # an agent that was asked for a new key has this long to send it
+LOOKS = 5  # of so many looks for what is due, one looks for more than old keys
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whose stream it is, and who asked for it; `check` raises `Refusal` when the session is over."""
+
+    peer_id: PeerId
+    caller: Caller
+    check: Check
 
 
 class Stream:
-    """One connected agent. `close` may be called from anywhere; `ended` then has the code and the reason."""
+    """One connected agent. `close` may be called from anywhere; `ended` then has the code and the reason.
 
-    def __init__(self, peer_id: PeerId, network_id: NetworkId, has: int | None, send: Send) -> None:
-        self.peer_id = peer_id
+    Nothing new of its config is sent while `holds` is above 0; whoever lowers it writes.
+    """
+
+    def __init__(self, visitor: Visitor, network_id: NetworkId, has: int | None, send: Send, hub: "StreamHub") -> None:
+        self.peer_id = visitor.peer_id
         self.network_id = network_id
+        self.holds = 0
+        self._caller = visitor.caller
+        self._hub = hub
+        self._asking: asyncio.Task[None] | None = None
+        self._asked_at: float | None = None
         self.ended: asyncio.Future[tuple[int, str]] = asyncio.get_running_loop().create_future()
         self._sent = has
         self._send = send
@@ -58,12 +81,13 @@ class Stream:
         """From now on the agent is told what is new, first of all where it stands."""
         self._is_open = True
         self.write(agents)
+        self.ask()
 
     def write(self, agents: AgentService) -> None:
         """Send what is new. Where that would have to wait, for the reader or for the database, a task goes on."""
         if self._writing is not None:
             self._is_behind = True
-        elif self._is_open and not self.ended.done():
+        elif self._is_open and not self.holds and not self.ended.done():
             try:
                 self._write(agents)
             except (OSError, Refusal, StoreUnavailable) as failure:
@@ -142,12 +166,34 @@ class Stream:
                 log.error("a stream broke", peer=str(self.peer_id), exc_info=failure)
                 self.close(wire.CLOSE_BROKEN, "internal error")
 
+    def ask(self) -> None:
+        """Ask of the agent what is due beside its config, unless that is being done."""
+        if self._asking is None and self._is_open and not self.ended.done():
+            self._asking = asyncio.create_task(self._ask())
+            self._asking.add_done_callback(self._was_asked)
+
+    async def _ask(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for message in await self._hub.errands.of(self.peer_id, self._hub):
+            if isinstance(message, wire.Rotate):
+                if self._asked_at is not None and now - self._asked_at < ASK_AGAIN_SECONDS:
+                    continue
+                self._asked_at = now
+            await self.say(message)
+
+    def _was_asked(self, task: asyncio.Task[None]) -> None:
+        self._asking = None
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None:
+            self._failed(failure)
+
     async def stop_writing(self) -> None:
         """Nothing is said any more when this returns."""
-        if self._writing is not None:
-            self._is_behind = False
-            self._writing.cancel()
-            await asyncio.gather(self._writing, return_exceptions=True)
+        self._is_behind = False
+        for task in (self._writing, self._asking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     def resync(self, agents: AgentService) -> None:
         self._sent = None
@@ -179,8 +225,21 @@ class Stream:
             await self.say(await self._acknowledged(message, agents))
         elif isinstance(message, wire.Applied):
             await agents.applied(self.peer_id, message)
+            self._hub.gates.applied(self.peer_id, message.revision)
+        elif isinstance(message, wire.Rekey):
+            await self._rekey(message)
         else:
             self.resync(agents)
+
+    async def _rekey(self, message: wire.Rekey) -> None:
+        # Should another key be wanted right after this one, it is asked for without a pause.
+        self._asked_at = None
+        try:
+            await self._hub.errands.keys.rekey(self._caller, self.peer_id, message.public_key)
+        except Unauthenticated:
+            raise
+        except Refusal as refusal:
+            await self.say(wire.Refused(refusal.code, str(refusal)))
 
     async def _acknowledged(self, beat: wire.Heartbeat, agents: AgentService) -> wire.FromServer:
         try:
@@ -208,7 +267,10 @@ async def _close(send: Send, code: int, reason: str) -> None:
 class StreamHub:
     """All streams of this server, by network."""
 
-    def __init__(self, agents: AgentService, mesh: MeshMemory) -> None:
+    def __init__(self, agents: AgentService, mesh: MeshMemory, errands: Errands) -> None:
+        self.errands = errands
+        self.gates = Gates(self._let_go)
+        self._looks = 0
         self._agents = agents
         self._mesh = mesh
         self._streams: dict[NetworkId, dict[PeerId, Stream]] = {}
@@ -218,21 +280,22 @@ class StreamHub:
     def is_connected(self, peer_id: PeerId) -> bool:
         return any(peer_id in streams for streams in self._streams.values())
 
-    async def serve(self, peer_id: PeerId, has: int | None, check_session: Check, receive: Receive, send: Send) -> None:
-        """Run one accepted WebSocket to its end. `check_session` raises `Refusal` when the session is over."""
+    async def serve(self, visitor: Visitor, has: int | None, receive: Receive, send: Send) -> None:
+        """Run one accepted WebSocket to its end."""
+        peer_id = visitor.peer_id
         try:
             memory, _ = await self._mesh.around(peer_id)
         except NotFound as gone:
             await _close(send, wire.CLOSE_SESSION_ENDED, str(gone))
             return
-        stream = Stream(peer_id, memory.network.id, has, send)
+        stream = Stream(visitor, memory.network.id, has, send, self)
         streams = self._streams.setdefault(stream.network_id, {})
         if peer_id in streams:
             streams[peer_id].close(wire.CLOSE_REPLACED, "the same peer has opened another stream")
         streams[peer_id] = stream
         try:
             await stream.say(wire.Hello(self._agents.fresh_nonce(peer_id), self._agents.unix_time()))
-            await _close(send, *await self._served(stream, check_session, receive))
+            await _close(send, *await self._served(stream, visitor.check, receive))
         except TimeoutError:
             log.warning("an agent does not read its stream and is dropped", peer=str(peer_id))
         except OSError:
@@ -241,6 +304,7 @@ class StreamHub:
             self._behind.pop(stream, None)
             if streams.get(peer_id) is stream:
                 del streams[peer_id]
+                self.gates.gone(peer_id)
 
     async def _served(self, stream: Stream, check_session: Check, receive: Receive) -> tuple[int, str]:
         """Read and write `stream` until it closes; nothing is said any more when this returns the close code."""
@@ -267,10 +331,44 @@ class StreamHub:
         for peer_id in commit.ended:
             if peer_id in streams:
                 streams[peer_id].close(wire.CLOSE_SESSION_ENDED, "the session is over")
+        self._hold_back(commit, streams)
         for peer_id in self._concerned(commit, streams):
             stream = streams.get(peer_id)
             if stream is not None:
                 self._behind[stream] = None
+        for peer in commit.changed:
+            if peer.rekey_asked_at is not None and peer.id in streams:
+                streams[peer.id].ask()
+        self._start_ticking()
+
+    def _hold_back(self, commit: Commit, streams: dict[PeerId, Stream]) -> None:
+        """Let the one who has to know of a new key first be the first, if it is connected."""
+        if commit.first is None or commit.first not in streams:
+            return
+        themselves = {peer.id for peer in commit.changed}
+        is_own = commit.first in themselves
+        waiting = [each for each in streams.values() if (each.peer_id in themselves) is not is_own]
+        for stream in waiting:
+            stream.holds += 1
+        self.gates.shut(commit.first, commit.at.revision, waiting)
+
+    def _let_go(self, waiting: Iterable[Stream]) -> None:
+        for stream in waiting:
+            stream.holds -= 1
+            self._behind[stream] = None
+        self._start_ticking()
+
+    async def look(self) -> None:
+        """Ask connected agents for what is due; called once a second."""
+        self._looks += 1
+        for network_id, streams in self._streams.items():
+            due = set(self.errands.aged(network_id, streams))
+            if self._looks % LOOKS == 0:
+                due.update(self.errands.pending(network_id, streams))
+            for peer_id in due:
+                streams[peer_id].ask()
+
+    def _start_ticking(self) -> None:
         if self._behind and self._ticking is None:
             self._ticking = asyncio.create_task(self._tick())
             self._ticking.add_done_callback(self._ticked)

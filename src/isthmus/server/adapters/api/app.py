@@ -9,6 +9,8 @@ from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import accounts, networks, operations, paths, peers
 from isthmus.server.adapters.api.views import Problem
+from isthmus.server.adapters.events.hub import EventHub
+from isthmus.server.adapters.events.plane import EventPlane
 from isthmus.server.adapters.http.access import ACCESS, API, Need, check_complete
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.errors import HANDLERS
@@ -17,7 +19,7 @@ SCHEME = "bearer"
 TITLE = "Isthmus"
 
 
-def build_app(services: Services, hub: StreamHub) -> FastAPI:
+def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     """All routes of one server. Raises `UnlistedRoute` when the access table and the routes differ."""
     app = FastAPI(
         title=TITLE,
@@ -33,6 +35,7 @@ def build_app(services: Services, hub: StreamHub) -> FastAPI:
     app.state.services = services
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
+    app.router.routes.extend(EventPlane(services, events).routes())
     for module in (accounts, networks, peers, paths, operations):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)

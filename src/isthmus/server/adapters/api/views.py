@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus.domain.mesh import ipam
+from isthmus.domain.mesh.liveness import State
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Kind
 
@@ -151,6 +152,12 @@ class CapacitiesView(View):
         return cls(v4=CapacityView.of(capacity, 4), v6=CapacityView.of(capacity, 6))
 
 
+Upstreams = Annotated[
+    list[Annotated[str, Field(max_length=45, examples=["9.9.9.9"])]],
+    Field(description="asked for names that are not the network's; none = those that the jump peer's host asks"),
+]
+
+
 class NetworkBody(Body):
     name: Name
     cidr_v4: Cidr | None = None
@@ -162,6 +169,8 @@ class NetworkBody(Body):
     direct_paths: Annotated[
         DirectPaths, Field(strict=False, description="auto: in networks of up to 500 dynamic peers")
     ] = DirectPaths.AUTO
+    key_max_age: Annotated[Seconds, Field(description="seconds from an hour on; 0 = keys stay", examples=[2592000])] = 0
+    dns_upstreams: Upstreams = Field(default=[], max_length=8)
 
 
 class NetworkPatch(Body):
@@ -177,6 +186,8 @@ class NetworkPatch(Body):
     primary_id: UUID | None = Field(
         default=None, strict=False, description="the jump peer to carry the traffic, null = the first one"
     )
+    key_max_age: Seconds = Field(default_factory=int)
+    dns_upstreams: Upstreams = Field(default_factory=list, max_length=8)
     force: bool = Field(default=False, description="renumber although static peers need a new config")
 
 
@@ -197,6 +208,8 @@ class NetworkView(View):
     direct_paths: DirectPaths
     has_direct_paths: bool = Field(description="whether agents look for direct paths now")
     primary: PeerName | None = Field(description="the jump peer that carries the traffic now")
+    key_max_age: int
+    dns_upstreams: list[str]
     revision: int
     created_at: datetime
     capacity: CapacitiesView
@@ -262,8 +275,11 @@ class EnrollmentView(View):
 
 
 class StatusView(View):
-    """What the host and the jump peers last reported."""
+    """What the host and the jump peers last reported. `state` is online, stale (reports are missing), offline, or
+    unknown (nobody could have heard of the peer); `since`: when contact began, or the last sign of life."""
 
+    state: State
+    since: datetime | None
     connected: bool
     last_seen: datetime | None
     hostname: str | None
@@ -274,6 +290,20 @@ class StatusView(View):
     latest_handshake: datetime | None
     rx: int
     tx: int
+
+
+class KeyView(View):
+    """`asked_at` is since when an operator waits for a new key."""
+
+    changed_at: datetime | None
+    asked_at: datetime | None
+
+
+class SessionView(View):
+    """`since` the agent enrolled; `rotated_at` is when its present token was made, if it is not the first."""
+
+    since: datetime
+    rotated_at: datetime | None
 
 
 class PeerView(View):
@@ -294,6 +324,8 @@ class PeerView(View):
     labels: dict[str, str]
     created_at: datetime
     enrollment: EnrollmentView
+    key: KeyView
+    session: SessionView | None = Field(default=None, description="null without one: the agent has to enroll")
     desired_revision: int
     status: StatusView
 
@@ -322,6 +354,18 @@ class CreatedView(View):
     peer: PeerView
     enrollment: IssuedView | None
     config: ConfigView | None
+
+
+class RotationView(View):
+    """What was asked for. Its `public_key` becomes another one once the agent has made it."""
+
+    peer: PeerName
+    public_key: str
+    asked_at: datetime | None
+    waits_for: Literal["agent", "jump_peer", "others"] | None = Field(
+        description="whose agents have to connect first, others for two minutes at most; null when it happens now"
+    )
+    reissue: list[PeerName] = Field(description="static peers whose config must be handed out again afterwards")
 
 
 class TokenLifetimeBody(Body):

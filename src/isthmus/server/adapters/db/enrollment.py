@@ -1,10 +1,11 @@
 """Enrollment tokens and sessions in the database."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from isthmus.domain.ids import Digest, PeerId
+from isthmus.domain.ids import Digest, PeerId, SessionId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts, upsert_into, values_of
 from isthmus.server.adapters.db.tables import enrollment_tokens, sessions
@@ -16,7 +17,9 @@ SAVE_TOKEN = update(enrollment_tokens).where(enrollment_tokens.c.digest == bindp
 
 ADD_SESSION = insert(sessions)
 SESSION = select(sessions).where(sessions.c.digest == bindparam("digest"))
+SESSIONS_OF = select(sessions).where(sessions.c.peer_id.in_(bindparam("peer_ids", expanding=True)))
 END_SESSIONS = delete(sessions).where(sessions.c.peer_id == bindparam("peer_id"))
+END_SESSION = delete(sessions).where(sessions.c.id == bindparam("session_id"))
 
 
 class SqlEnrollments:
@@ -55,6 +58,19 @@ class SqlSessions:
     async def with_digest(self, digest: Digest) -> Session | None:
         row = await self._statements.row(SESSION, {"digest": digest})
         return None if row is None else Session(**row._mapping)
+
+    async def of_peers(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, list[Session]]:
+        found: list[Session] = []
+        for part in in_parts(peer_ids):
+            rows = await self._statements.rows(SESSIONS_OF, {"peer_ids": part})
+            found += [Session(**row._mapping) for row in rows]
+        by_peer: dict[PeerId, list[Session]] = defaultdict(list)
+        for session in sorted(found, key=lambda each: (each.token_made_at, each.id)):
+            by_peer[session.peer_id].append(session)
+        return dict(by_peer)
+
+    async def end(self, session_id: SessionId) -> None:
+        await self._statements.write(END_SESSION, {"session_id": session_id})
 
     async def end_of_peer(self, peer_id: PeerId) -> None:
         await self._statements.write(END_SESSIONS, {"peer_id": peer_id})

@@ -51,11 +51,15 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/peers/{{peer_id}}/enrollment-token"):  Need.WRITE,
     ("GET",    f"{API}/peers/{{peer_id}}/config"):            Need.WRITE,
     ("POST",   f"{API}/peers/{{peer_id}}/config/regenerate"): Need.WRITE,
+    ("POST",   f"{API}/peers/{{peer_id}}/rotate-key"):        Need.WRITE,
+    ("DELETE", f"{API}/peers/{{peer_id}}/session"):           Need.WRITE,
     ("GET",    f"{API}/audit"):                               Need.ADMIN,
+    ("WS",     f"{API}/events"):                              Need.READ,
     ("POST",   f"{API}/agent/enroll"):                        Need.NOTHING,
     ("GET",    f"{API}/agent/config"):                        Need.AGENT,
     ("POST",   f"{API}/agent/heartbeat"):                     Need.AGENT,
     ("POST",   f"{API}/agent/applied"):                       Need.AGENT,
+    ("POST",   f"{API}/agent/rekey"):                         Need.AGENT,
     ("WS",     f"{API}/agent/stream"):                        Need.AGENT,
 }
 # fmt: on

@@ -16,9 +16,12 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.jumps import JumpWatch
+from isthmus.server.application.keys import KeyService
+from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Presence, Store
 from isthmus.server.records import Page
 
@@ -33,6 +36,9 @@ class Services:
     enrollment: EnrollmentService
     accounts: AccountService
     agents: AgentService
+    keys: KeyService
+    sessions: SessionService
+    liveness: LivenessService
     denials: DenialService
     presence: Presence
     paths: PathService
@@ -54,6 +60,11 @@ async def authorize(
 ) -> None:
     """Check the access table for the route at hand; runs before every route of the API."""
     need = ACCESS[request.method if request.method != "HEAD" else "GET", request.scope["route"].path]
+    await admit(request, need, authorization)
+
+
+async def admit(request: Request, need: Need, authorization: str | None) -> None:
+    """Put the caller that `authorization` proves into the request's state; refuse one that lacks what is needed."""
     caller: Caller = request.state.caller
     if caller.actor == "local":
         return

@@ -152,6 +152,13 @@ async def deny(request: Request, code: str) -> None:
         log.error("a denial could not be recorded", request_id=request_id_of(request.scope), error=str(failure))
 
 
+async def deny_socket(send: Any, response: Response) -> None:
+    """Answer the request for a WebSocket with an ordinary response."""
+    head = {"type": "websocket.http.response.start", "status": response.status_code, "headers": response.raw_headers}
+    await send(head)
+    await send({"type": "websocket.http.response.body", "body": response.body})
+
+
 def _written(request: Request) -> str:
     """The path as it was written, still percent-encoded: decoded it may hold anything, such as a NUL."""
     path: bytes = request.scope["raw_path"]

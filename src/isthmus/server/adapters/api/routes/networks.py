@@ -44,8 +44,8 @@ async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> 
 @router.post("/networks", operation_id="createNetwork", status_code=201)
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
-    settings = Settings(body.mtu, body.listen_port, body.keepalive)
-    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths)
+    settings = Settings(body.mtu, body.listen_port, body.keepalive, body.key_max_age)
+    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, body.dns_upstreams)
     sized = await calls.networks.create(by, draft)
     return await _shown(calls, sized, response)
 
@@ -149,6 +149,8 @@ def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
         "direct_paths": network.direct_paths,
         "has_direct_paths": network.has_direct_paths,
         "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),
+        "key_max_age": network.key_max_age,
+        "dns_upstreams": [str(address) for address in network.dns_upstreams],
         "revision": network.revision,
         "created_at": network.created_at,
         "capacity": CapacitiesView.of(sized.capacity),

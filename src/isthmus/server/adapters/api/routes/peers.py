@@ -9,7 +9,7 @@ from fastapi import Query, Response
 
 from isthmus.domain.addresses import Family, IPAddress, parse_address
 from isthmus.domain.ids import NetworkId, PeerId
-from isthmus.domain.mesh.enrollment import EnrollmentToken
+from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer, desired_revision
 from isthmus.server.adapters.api.qr import svg_of
@@ -20,11 +20,14 @@ from isthmus.server.adapters.api.views import (
     CreatedView,
     EnrollmentView,
     IssuedView,
+    KeyView,
     Listing,
     PeerBody,
     PeerName,
     PeerPatch,
     PeerView,
+    RotationView,
+    SessionView,
     StatusView,
     TokenLifetimeBody,
 )
@@ -68,7 +71,7 @@ async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, re
         pending = EnrollmentView(state="pending", prefix=token.prefix, expires_at=token.expires_at)
         issued = IssuedView(token=token.text, expires_at=token.expires_at)
     return CreatedView(
-        peer=_view(created.peer, created.network, pending, PeerStatus(created.peer.id), connected=False),
+        peer=_view(created.peer, created.network, pending, _status(calls, created.peer, PeerStatus(created.peer.id))),
         enrollment=issued,
         config=None if created.config is None else await _config_view(created.config),
     )
@@ -123,6 +126,29 @@ async def regenerate(peer_id: UUID, calls: Calls, by: By, response: Response) ->
     return await _config_view(await calls.peers.regenerate(by, PeerId(peer_id)))
 
 
+@router.post("/peers/{peer_id}/rotate-key", operation_id="rotateKey", status_code=202)
+async def rotate_key(peer_id: UUID, calls: Calls, by: By, force: bool = False) -> RotationView:
+    """Have a peer's agent make a new key, at once or as soon as it connects.
+
+    A jump peer's key stands in the configs of static peers, which have to be handed out again: that takes `force`.
+    """
+    asked = await calls.keys.ask(by, PeerId(peer_id), force=force)
+    peer = asked.peer
+    return RotationView(
+        peer=PeerName(id=peer.id, name=peer.name),
+        public_key=str(peer.public_key),
+        asked_at=peer.rekey_asked_at,
+        waits_for=await calls.keys.waits_for(peer.id, calls.presence),
+        reissue=[PeerName(id=each.id, name=each.name) for each in asked.reissue],
+    )
+
+
+@router.delete("/peers/{peer_id}/session", operation_id="revokeSession", status_code=204)
+async def revoke_session(peer_id: UUID, calls: Calls, by: By) -> None:
+    """End the session of a peer's agent at once. The host takes its tunnel down, and may enroll with a new token."""
+    await calls.sessions.revoke(by, PeerId(peer_id))
+
+
 async def _config_view(config: StaticConfig) -> ConfigView:
     qr_svg = await svg_of(config.text) if config.has_key else None
     return ConfigView(text=config.text, filename=config.filename, qr_svg=qr_svg, reaches=config.reaches)
@@ -150,17 +176,23 @@ def _address(text: str | None, field: str, version: Family) -> IPAddress | None:
 
 
 async def _views(calls: Services, rows: Sequence[Row]) -> list[PeerView]:
-    statuses = await calls.agents.statuses([peer.id for peer, _, _ in rows])
+    peer_ids = [peer.id for peer, _, _ in rows]
+    statuses, sessions = await calls.agents.statuses(peer_ids), await calls.sessions.of_peers(peer_ids)
     primaries = await calls.paths.primaries(peer.network_id for peer, _, _ in rows if peer.is_jump)
     carrying = {primary.id for primary in primaries.values()}
     views = []
     for peer, network, token in rows:
-        connected = calls.presence.is_connected(peer.id)
-        view = _view(peer, network, _enrollment(peer, token), statuses[peer.id], connected)
+        view = _view(peer, network, _enrollment(peer, token), _status(calls, peer, statuses[peer.id]))
+        view.session = _session(sessions.get(peer.id, ()))
         if peer.is_jump:
             view.role = "primary" if peer.id in carrying else "standby"
         views.append(view)
     return views
+
+
+def _session(sessions: Sequence[Session]) -> SessionView | None:
+    # A newer token, if there is one, was not presented yet.
+    return next((SessionView(since=each.created_at, rotated_at=each.rotated_at) for each in sessions), None)
 
 
 def _enrollment(peer: Peer, token: EnrollmentToken | None) -> EnrollmentView:
@@ -172,7 +204,7 @@ def _enrollment(peer: Peer, token: EnrollmentToken | None) -> EnrollmentView:
     return EnrollmentView(state="expired" if over else "pending", prefix=token.prefix, expires_at=token.expires_at)
 
 
-def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: PeerStatus, connected: bool) -> PeerView:
+def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: StatusView) -> PeerView:
     return PeerView(
         id=peer.id,
         network=PeerName(id=network.id, name=network.name),
@@ -188,17 +220,25 @@ def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: Peer
         labels=dict(peer.labels),
         created_at=peer.created_at,
         enrollment=enrollment,
+        key=KeyView(changed_at=peer.key_changed_at, asked_at=peer.rekey_asked_at),
         desired_revision=desired_revision(network, peer),
-        status=StatusView(
-            connected=connected,
-            last_seen=status.last_seen,
-            hostname=status.hostname,
-            agent_version=status.agent_version,
-            applied_revision=status.applied_revision,
-            applied_error=status.applied_error,
-            endpoint=status.endpoint,
-            latest_handshake=status.latest_handshake,
-            rx=status.rx,
-            tx=status.tx,
-        ),
+        status=status,
+    )
+
+
+def _status(calls: Services, peer: Peer, status: PeerStatus) -> StatusView:
+    liveness = calls.liveness.of(peer, status)
+    return StatusView(
+        state=liveness.state,
+        since=liveness.since,
+        connected=calls.presence.is_connected(peer.id),
+        last_seen=status.last_seen,
+        hostname=status.hostname,
+        agent_version=status.agent_version,
+        applied_revision=status.applied_revision,
+        applied_error=status.applied_error,
+        endpoint=status.endpoint,
+        latest_handshake=status.latest_handshake,
+        rx=status.rx,
+        tx=status.tx,
     )

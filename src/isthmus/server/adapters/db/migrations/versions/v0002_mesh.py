@@ -27,9 +27,11 @@ def extend_networks_and_peers() -> None:
     op.add_column("peers", sa.Column("candidates", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("peers", sa.Column("observed", sa.Text(), nullable=True))
     op.add_column("peers", sa.Column("key_changed_at", sa.BigInteger(), nullable=True))
+    op.add_column("peers", sa.Column("rekey_asked_at", sa.BigInteger(), nullable=True))
 
 
 def extend_sessions_and_log() -> None:
+    op.add_column("sessions", sa.Column("rotated_at", sa.BigInteger(), nullable=True))
     op.add_column("sessions", sa.Column("expires_at", sa.BigInteger(), nullable=True))
     op.add_column("revision_log", sa.Column("keys", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("revision_log", sa.Column("state", sa.JSON(), nullable=True))

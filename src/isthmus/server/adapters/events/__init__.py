@@ -1,0 +1,1 @@
+"""The event stream of people and their tools, as plain ASGI."""

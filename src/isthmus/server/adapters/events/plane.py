@@ -1,0 +1,78 @@
+"""GET /api/v1/events as a WebSocket: who may listen, to what, and the refusal of everybody else."""
+
+from typing import cast
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.routing import BaseRoute, WebSocketRoute
+
+from isthmus.domain.errors import InvalidValue, Refusal
+from isthmus.domain.ids import NetworkId
+from isthmus.server.adapters.events.hub import EventHub
+from isthmus.server.adapters.http.access import ACCESS, API
+from isthmus.server.adapters.http.deps import Services, admit
+from isthmus.server.adapters.http.edge import Receive, Scope, Send
+from isthmus.server.adapters.http.errors import deny_socket, of_failure, of_refusal, problem, request_id_of
+from isthmus.server.application.caller import Caller
+from isthmus.server.ports import StoreUnavailable
+
+PATH = f"{API}/events"
+MOST_NETWORKS = 64
+NETWORK = "network"
+
+
+class EventPlane:
+    """The stream as an ASGI application, which keeps Starlette from wrapping it."""
+
+    def __init__(self, services: Services, hub: EventHub) -> None:
+        self._services = services
+        self._hub = hub
+
+    def routes(self) -> list[BaseRoute]:
+        return [WebSocketRoute(PATH, self)]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse with a problem document before the WebSocket is accepted, or serve it to its end."""
+        await receive()
+        request = Request({**scope, "type": "http", "method": "GET"})
+        try:
+            await check(request)
+            networks = _networks(request)
+        except Refusal as refusal:
+            await self._record(request, refusal)
+            await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
+            return
+        except StoreUnavailable as failure:
+            await deny_socket(send, of_failure(failure, request_id_of(scope)))
+            return
+        if self._hub.is_full:
+            text = "too many event streams are open; close some, or ask again later"
+            await deny_socket(send, problem("overloaded", text, request_id_of(scope)))
+            return
+        await send({"type": "websocket.accept"})
+        await self._hub.serve(networks, lambda: check(request), receive, send)
+
+    async def _record(self, request: Request, refusal: Refusal) -> None:
+        if not isinstance(refusal, InvalidValue):
+            caller = cast("Caller", request.state.caller)
+            await self._services.denials.record(caller, f"WS {PATH}", PATH, refusal.code)
+
+
+async def check(request: Request) -> None:
+    """Raises `Refusal` unless the caller may hear of everything, by a token with the scope or by the local socket."""
+    await admit(request, ACCESS["WS", PATH], request.headers.get("authorization"))
+
+
+def _networks(request: Request) -> frozenset[NetworkId] | None:
+    """The networks that `network=ID` names, once or several times; None for all."""
+    query = request.query_params
+    for name in query:
+        if name != NETWORK:
+            raise InvalidValue(f"/{name[:64]}", "is not a parameter of this call", f"it takes: {NETWORK}")
+    texts = query.getlist(NETWORK)
+    if len(texts) > MOST_NETWORKS:
+        raise InvalidValue(f"/{NETWORK}", f"is given more than {MOST_NETWORKS} times", "leave it out to hear of all")
+    try:
+        return frozenset(NetworkId(UUID(text)) for text in texts) or None
+    except ValueError:
+        raise InvalidValue(f"/{NETWORK}", "is not the id of a network") from None

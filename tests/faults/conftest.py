@@ -1,0 +1,5 @@
+"""Databases for the backends under faults."""
+
+from tests.stores import postgres
+
+__all__ = ["postgres"]
