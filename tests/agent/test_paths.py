@@ -74,6 +74,17 @@ def test_a_way_that_dies_idle_is_left_when_keepalives_are_missing() -> None:
     assert not is_open(two, one)
 
 
+def test_who_begins_to_send_on_a_way_that_died_idle_leaves_it_soon() -> None:
+    world = World(FULL, FULL)
+    one, two = world.sides
+    world.run(30)
+    world.cut = True
+    world.run(5)
+    assert is_open(one, two)
+    world.run(5, talk=True)
+    assert not is_open(one, two)
+
+
 def test_one_that_was_found_elsewhere_is_tried_there_at_once() -> None:
     world = World(SYMMETRIC, PORT)
     one, two = world.sides

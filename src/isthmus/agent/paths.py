@@ -128,13 +128,13 @@ class Paths:
     def is_searching(self, now: Moment) -> bool:
         """Whether something may happen any moment, so that looks shall be frequent."""
         return any(
-            road.state in (State.TRYING, State.GREETING)
-            or (road.state is State.OPEN and (road.pulse.is_busy(now.mono) or self._is_new(road, now)))
+            road.state in (State.TRYING, State.GREETING) or (road.state is State.OPEN and self._is_eventful(road, now))
             for road in self.roads.values()
         )
 
-    def _is_new(self, road: Road, now: Moment) -> bool:
-        return now.mono - road.since < self._timing.confirm
+    def _is_eventful(self, road: Road, now: Moment) -> bool:
+        is_new = now.mono - road.since < self._timing.confirm
+        return is_new or road.pulse.is_busy(now.mono) or road.pulse.asked_at is not None
 
     def until_due(self, now: Moment) -> float:
         """Seconds until a way that rests is tried."""

@@ -32,8 +32,9 @@ class Timing:
     the clock that both share: every `grid[0]` seconds, and with each failure by the next, coarser of `grid`.
 
     `stagger` keeps two sides from sending their first packets at once, which WireGuard settles after 5 s only.
-    A busy way is dead when it owes an answer for `hasty` and four round trips, and did not answer `probes`; any other
-    when it owes one for `owed` (WireGuard itself answers within 10 s), or when two keepalives are missing.
+    A way that is busy, or owes an answer for `prompt`, is dead when `probes` bring none for `hasty` and four round
+    trips, if it ever answered one; any other when it owes one for `owed` (WireGuard itself answers within 10 s). So is
+    one of which two keepalives are missing and `spare` seconds over.
     """
 
     candidate: float = 2.5
@@ -50,6 +51,7 @@ class Timing:
     between_probes: float = 0.1
     probes: int = 4
     hasty: float = 0.4
+    prompt: float = 1.0
     owed: float = 12.5
     spare: float = 6.0
 
@@ -131,7 +133,11 @@ class Road:
         if self.state is not State.OPEN or now.mono - self.probe_at < timing.between_probes:
             return False
         is_new = now.mono - self.since < timing.confirm and not self.round_trip
-        return is_new or (self.pulse.is_busy(now.mono) and self.pulse.silence(now.mono) >= timing.quiet)
+        return is_new or (self.is_pressed(now, timing) and self.pulse.silence(now.mono) >= timing.quiet)
+
+    def is_pressed(self, now: Moment, timing: Timing) -> bool:
+        """Whether packets wait for this way to answer."""
+        return self.pulse.is_busy(now.mono) or self.pulse.owes_for(now.mono) >= timing.prompt
 
     def with_probe(self, now: Moment) -> "Road":
         since = self.probing_since if self.probed else now.mono
@@ -205,7 +211,7 @@ def death_of(road: Road, now: Moment, timing: Timing) -> str:
         return "the other side does not use it"
     patience = timing.hasty + 4e-6 * road.round_trip
     is_mute = road.probed >= timing.probes and mono - road.probing_since >= patience
-    if road.round_trip and is_mute and pulse.is_busy(mono):
+    if road.round_trip and is_mute and road.is_pressed(now, timing):
         return "it has stopped to answer"
     return ""
 
