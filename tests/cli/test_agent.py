@@ -81,6 +81,7 @@ def test_status_tells_tunnel_server_and_neighbours() -> None:
             "last_contact": int(NOW.timestamp()) - 3,
             "error": "boom",
             "ended": False,
+            "blocked_by": "i-1",
             "neighbours": [neighbour, neighbour | {"name": None, "latest_handshake": None}],
         },
         NOW,
@@ -92,6 +93,7 @@ def test_status_tells_tunnel_server_and_neighbours() -> None:
         "reached by stream",
         "3s ago",
         "6 applied, 7 desired",
+        "by incident i-1",
         "boom",
     ):
         assert part in text

@@ -158,6 +158,7 @@ async def _serve(
                 last=None if made.last is None else int(made.last),
                 desired_revision=worker.desired_revision,
                 error=made.error,
+                incident=made.incident,
             ),
         )
 

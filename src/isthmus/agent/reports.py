@@ -35,6 +35,10 @@ class Reports:
         self._known_paths.clear()
         self._sent_paths = []
 
+    def forget_host(self) -> None:
+        """The next heartbeat tells of the host again."""
+        self._known_host = None
+
     def draw(self, state: InterfaceState) -> tuple[PeerReport, ...]:
         """At most MAX_REPORTS reports for one heartbeat; the others follow with the next ones."""
         for gone in self._known.keys() - state.peers.keys():

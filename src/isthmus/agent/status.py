@@ -35,7 +35,7 @@ class NeighbourStatus(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True):
     """`addresses` are those on the interface; `is_up` is False without one. The server is unknown to a stopped agent:
-    then `running` is False, `reachable` too, and `desired_revision` is None.
+    then `running` is False, `reachable` too, and `desired_revision` is None. `blocked_by` is an open incident's id.
     """
 
     peer: str
@@ -53,6 +53,7 @@ class Status(msgspec.Struct, frozen=True):
     last_contact: int | None
     error: str | None
     ended: bool
+    blocked_by: str | None
     neighbours: list[NeighbourStatus]
 
 
@@ -82,6 +83,7 @@ def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind]
         last_contact=note.last if note else None,
         error=note.error if note else None,
         ended=identity.ended,
+        blocked_by=note.incident if note else None,
         neighbours=[_neighbour(key, peer, roles, ways) for key, peer in sorted(peers.items())],
     )
 

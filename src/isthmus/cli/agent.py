@@ -109,6 +109,8 @@ def status_text(status: dict[str, Any], now: datetime, width: int | None) -> str
     ]
     if status["ended"]:
         pairs.append(("enrollment", "ended by the server: isthmus agent leave, then enroll anew"))
+    if status["blocked_by"]:
+        pairs.append(("blocked", f"by incident {status['blocked_by']}: an operator resolves it"))
     if status["error"]:
         pairs.append(("error", status["error"]))
     text = fields(pairs)
