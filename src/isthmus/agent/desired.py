@@ -6,23 +6,25 @@ from functools import lru_cache
 
 from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
 from isthmus.agent.naming import Naming, naming_of
-from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_network
+from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_label, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.keys import InvalidKey, PublicKey
 
+FAMILIES = 2
 LOWEST_MTU, HIGHEST_MTU = 1280, 65_535
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One WireGuard peer; `keepalive` in seconds, 0 is off."""
+    """One WireGuard peer; `keepalive` in seconds, 0 is off. `own` are a member's addresses, in one family or both."""
 
     name: str
     public_key: PublicKey
     allowed_ips: frozenset[IPNetwork]
     endpoint: Endpoint | None = None
     keepalive: int = 0
+    own: tuple[IPAddress, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def read(config: wire.Config) -> Desired:
             neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
             routes=collapse([_network(text) for text in config.routes]),
             forwarding=_forwarding(config, others),
-            naming=naming_of(config, others),
+            naming=naming_of(config, neighbours),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None
@@ -87,11 +89,12 @@ def _neighbour(neighbour: wire.Neighbour) -> Neighbour:
     if not 0 <= keepalive <= 65_535:
         raise InvalidConfig(f"keepalive {keepalive} is outside 0 to 65535")
     return Neighbour(
-        name=neighbour.name,
+        name=parse_label(neighbour.name, "/neighbours/name"),
         public_key=PublicKey.parse(neighbour.public_key),
         allowed_ips=frozenset(map(_network, neighbour.allowed_ips)),
         endpoint=None if neighbour.endpoint is None else Endpoint.parse(neighbour.endpoint),
         keepalive=keepalive,
+        own=tuple(_network(text).network_address for text in neighbour.allowed_ips[:FAMILIES]),
     )
 
 
