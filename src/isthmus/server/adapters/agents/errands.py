@@ -11,8 +11,8 @@ from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Presence
 
 ASKED_SHARE = 1000
-"""One in so many connected agents of a network, or one, is asked for a new key in one look: two that change their keys at
-the same moment have to find each other anew, and each key is a change that others hear of."""
+"""One in so many connected agents of a network, or one, is asked for a new key in one look: two that change their keys
+at the same moment have to find each other anew, and each key is a change that others hear of."""
 
 
 class Errands:
