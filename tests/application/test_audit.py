@@ -13,6 +13,7 @@ import pytest
 
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
+from isthmus.domain.mesh.template import Template
 from isthmus.server.application import denials, networks, peers
 from isthmus.server.application.accounts import Issued
 from isthmus.server.application.caller import ALL_SCOPES, Caller
@@ -63,6 +64,7 @@ class World:
     password: str
     admin: Caller
     token: Issued
+    template: Template
 
 
 @pytest.fixture
@@ -89,6 +91,7 @@ async def world(backend: Backend, store: Store, tmp_path: Path) -> World:
         password=password,
         admin=admin,
         token=await backend.accounts.create_token(admin, "ci", frozenset({"read"}), timedelta(days=1)),
+        template=await backend.templates.create(ADA, "small", {"mtu": 1400}),
     )
 
 
@@ -109,6 +112,9 @@ MUTATIONS: dict[str, Callable[[World], Awaitable[Any]]] = {
     "peer.token": lambda w: w.backend.peers.new_token(ADA, w.laptop.peer.id),
     "token.create": lambda w: w.backend.accounts.create_token(w.admin, "more", frozenset({"read"}), None),
     "token.delete": lambda w: w.backend.accounts.delete_token(w.admin, w.token.token.id),
+    "template.create": lambda w: w.backend.templates.create(ADA, "large", {"mtu": 1300}),
+    "template.update": lambda w: w.backend.templates.update(ADA, w.template.id, {"mtu": 1300}, None),
+    "template.delete": lambda w: w.backend.templates.delete(ADA, w.template.id, None),
     "peer.delete": lambda w: w.backend.peers.delete(ADA, w.phone.peer.id, None, force=False),
     "user.password": lambda w: w.backend.accounts.change_password(w.admin, w.password, "a new long password"),
 }

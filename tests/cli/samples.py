@@ -48,6 +48,8 @@ def a_peer(**changes: Any) -> Json:
         "additional_allowed_ips": [],
         "owner": None,
         "labels": {},
+        "groups": [],
+        "version": 1,
         "created_at": "2026-11-23T20:00:00Z",
         "enrollment": {"state": "enrolled", "prefix": None, "expires_at": None},
         "desired_revision": 7,

@@ -183,6 +183,55 @@ def test_every_change_made_by_command_is_in_the_audit_log(backend: Running) -> N
     ]
 
 
+def test_the_guide_to_many_peers_does_what_it_says(backend: Running, tmp_path: Path) -> None:
+    guide = (Path(__file__).parents[2] / "docs/guides/bulk.md").read_text(encoding="utf-8")
+    table, array = tmp_path / "peers.csv", tmp_path / "peers.json"
+    table.write_text(re.findall(r"```csv\n(.*?)```", guide, re.DOTALL)[0], encoding="utf-8")
+    array.write_text(re.findall(r"```json\n(.*?)```", guide, re.DOTALL)[0], encoding="utf-8")
+    backend.done("template", "create", "site", "--cidr-prefix", "24", "--cidr-pool", "10.90.0.0/16", "--mtu", "1380")
+    network = backend.json("network", "create", "guide", "--template", "site")
+    assert (network["cidr_v4"], network["mtu"]) == ("10.90.0.0/24", 1380)
+    here = ("--network", "guide")
+    assert "4 created. Nothing was changed." in backend.done("peer", "import", str(table), *here, "--dry-run")
+    assert backend.json("peer", "list", *here)["items"] == []
+    secrets = tmp_path / "secrets.json"
+    made = backend.done("peer", "import", str(table), *here, "--output", str(secrets))
+    assert "isthmus-enroll" not in made
+    assert secrets.read_text(encoding="utf-8").count("isthmus-enroll-") == 3
+    assert stat.S_IMODE(secrets.stat().st_mode) == 0o600
+    backend.done("peer", "import", str(array), *here)
+    assert [peer["name"] for peer in backend.json("peer", "list", *here, "--group", "staff")["items"]] == [
+        "laptop-9",
+        "phone",
+        "laptop-3",
+    ]
+    refused = backend.run("peer", "import", str(array), *here)
+    assert (refused.returncode, "row 1, name: is the name of another peer" in refused.stderr) == (1, True)
+
+    backend.done("network", "create", "copy")
+    table.write_text(backend.done("peer", "export", *here), encoding="utf-8")
+    backend.done("peer", "delete-many", *here, "--kind", "static")
+    backend.done("peer", "import", str(table), "--network", "copy")
+    kept = ("name", "kind", "groups", "labels", "owner", "endpoint")
+    copies = [
+        {name: peer[name] for name in kept} for peer in backend.json("peer", "list", "--network", "copy")["items"]
+    ]
+    assert [peer["name"] for peer in copies] == ["gw", "laptop-9", "phone", "laptop-3"]
+    assert copies[0]["endpoint"] == "198.51.100.7:51820"
+    assert copies[1]["labels"] == {"site": "berlin", "floor": "3"}
+
+    backend.done("peer", "update-many", *here, "--group", "staff", "--isolated", "--add-group", "quiet")
+    assert [line.split() for line in backend.done("group", "list", *here).splitlines()[1:]] == [
+        ["guide", "berlin", "1"],
+        ["guide", "quiet", "2"],
+        ["guide", "staff", "2"],
+    ]
+    history = backend.json("peer", "config-history", "laptop-9", *here)["items"]
+    assert [item["event"] for item in history] == ["peer.changed", "peer.created"]
+    assert "MTU = 1380" in backend.done("peer", "config-at", "laptop-9", str(history[0]["revision"]), *here)
+    assert "+# laptop-9" in backend.done("peer", "config-diff", "laptop-9", str(history[1]["revision"]), *here)
+
+
 def test_more_rows_than_a_page_are_all_listed(backend: Running) -> None:
     backend.done("network", "create", "many", "--cidr", "10.40.0.0/24")
     for number in range(5):

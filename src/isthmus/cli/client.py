@@ -17,7 +17,7 @@ TIMEOUT = httpx2.Timeout(30, connect=5)
 PAGE = 500
 MAX_PAGES = 10_000
 
-Query = Mapping[str, str | int | bool | None]
+Query = Mapping[str, str | int | bool | list[str] | None]
 
 
 @dataclass(frozen=True, slots=True)

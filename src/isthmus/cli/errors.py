@@ -83,5 +83,8 @@ def lines_of(document: dict[str, Any]) -> Iterator[str]:
 
 def _place(error: dict[str, Any], said_anyway: str | None) -> str:
     field = str(error.get("pointer", "")).removeprefix("/") or "request"
+    if error.get("where"):
+        # Of `operations/3/endpoint` the user, who wrote lines of a file, knows the end.
+        field = ", ".join([str(error["where"]), *field.split("/", 2)[2:]])
     hint = error.get("hint")
     return f"{field}: {error.get('detail', '')}" + (f" ({hint})" if hint and hint != said_anyway else "")

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isthmus.cli import options, path_text, peer_text
+from isthmus.cli import bulk, config_history, options, path_text, peer_text
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Failure, Misuse
@@ -42,6 +42,7 @@ def create(
     additional_allowed_ips: Annotated[list[str] | None, options.ALLOWED_IPS] = None,
     owner: Annotated[str | None, options.OWNER] = None,
     label: Annotated[list[str] | None, options.LABEL] = None,
+    group: Annotated[list[str] | None, options.GROUP] = None,
     token_lifetime: Annotated[int | None, options.LIFETIME] = None,
     output: Annotated[Path | None, options.OUTPUT] = None,
     force: Annotated[bool, options.REPLACE] = False,
@@ -63,6 +64,7 @@ def create(
         "additional_allowed_ips": additional_allowed_ips or [],
         "owner": owner,
         "labels": with_labels({}, label or []),
+        "groups": group or [],
         "token_lifetime": token_lifetime,
     }
     path = f"/networks/{network_id(session.api, network)}/peers"
@@ -93,6 +95,8 @@ def list_all(
     enrolled: Annotated[
         bool | None, typer.Option("--enrolled/--not-enrolled", help="Only peers that have, or have not, enrolled.")
     ] = None,
+    group: Annotated[str | None, options.IN_GROUP] = None,
+    label: Annotated[list[str] | None, options.WITH_LABEL] = None,
 ) -> None:
     """List peers: address, endpoint, last handshake, and the revision applied of the one desired."""
     query = {
@@ -100,6 +104,8 @@ def list_all(
         "kind": kind and str(kind),
         "search": search,
         "enrolled": None if enrolled is None else str(enrolled).lower(),
+        "group": group,
+        "label": label or None,
     }
     peers = session.api.items("/peers", query)
     page = {"items": peers, "next": None}
@@ -135,6 +141,9 @@ def update(
     label: Annotated[
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a label; KEY= takes it away.")
     ] = None,
+    group: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="All its groups, one option each; '' for none.")
+    ] = None,
 ) -> None:
     """Change a peer; its host and all others follow by themselves. What is not given stays as it is."""
     path = peer_path(session.api, name, network)
@@ -151,6 +160,8 @@ def update(
     change: dict[str, Any] = {key: value if value != "" else None for key, value in given.items() if value is not None}
     if additional_allowed_ips:
         change["additional_allowed_ips"] = [cidr for cidr in additional_allowed_ips if cidr]
+    if group:
+        change["groups"] = [name for name in group if name]
     if label:
         change["labels"] = with_labels(present.body["labels"], label)
     if not change:
@@ -280,3 +291,6 @@ def show_config(session: Session, config: dict[str, Any], where: Handout) -> Non
     where.give(session, config)
     if session.as_json:
         session.show(config, str)
+
+
+app.registered_commands += [*bulk.app.registered_commands, *config_history.app.registered_commands]

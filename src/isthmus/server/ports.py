@@ -9,19 +9,33 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, SessionId, UserId
+from isthmus.domain.ids import (
+    ApiTokenId,
+    Digest,
+    IncidentId,
+    NetworkId,
+    PeerId,
+    PublicKey,
+    SessionId,
+    TemplateId,
+    UserId,
+)
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
+from isthmus.domain.mesh.incident import Incident
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
+from isthmus.domain.mesh.template import Template
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
     AuditRow,
     Change,
     Commit,
+    Group,
     Held,
     Holding,
+    IncidentFilter,
     KeptKey,
     Page,
     PeerFilter,
@@ -64,6 +78,17 @@ class Peers(Protocol):
     async def count(self, network_id: NetworkId, kind: Kind | None = None) -> int: ...
     async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
         """Every range that a peer of the network offers, with the peer's id and name."""
+
+    async def named(self, network_id: NetworkId, names: Sequence[str]) -> list[Peer]:
+        """Those peers of the network that have one of the names."""
+
+    async def with_keys(self, keys: Sequence[PublicKey]) -> dict[PublicKey, NetworkId]:
+        """The networks of the peers that have these keys; keys that nobody has are left out."""
+
+    async def groups(
+        self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
+    ) -> list[Group]:
+        """Groups of one network or of all, in order of network and name, those up to `after` left out."""
 
     async def add(self, peer: Peer) -> None:
         """Raises `NameTaken` or `KeyTaken`."""
@@ -122,6 +147,26 @@ class Sessions(Protocol):
     async def end_of_peer(self, peer_id: PeerId) -> None: ...
 
 
+class Incidents(Protocol):
+    """Incidents and the access control list. Whoever opens or resolves one has locked its network."""
+
+    async def get(self, incident_id: IncidentId) -> Incident:
+        """Raises `NotFound`."""
+
+    async def page(self, page: Page, where: IncidentFilter) -> list[Incident]:
+        """Newest first; with `after`, those that were opened before that one."""
+
+    async def open_of_peer(self, peer_id: PeerId) -> list[Incident]: ...
+    async def add(self, incident: Incident) -> None:
+        """Raises `IncidentOpen` where one of this type is open for this peer."""
+
+    async def save(self, incident: Incident) -> None: ...
+    async def block(self, peer_id: PeerId, incident_id: IncidentId) -> None: ...
+    async def unblock(self, incident_id: IncidentId) -> None: ...
+    async def blocking(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, tuple[IncidentId, ...]]:
+        """The open incidents that block each of these peers, oldest first; those that none blocks are left out."""
+
+
 class Statuses(Protocol):
     async def save(self, statuses: Sequence[PeerStatus]) -> None:
         """Upserts in one statement; rows of peers that are gone are left out silently."""
@@ -152,6 +197,16 @@ class Journal(Protocol):
 
     async def append(self, change: Change) -> None: ...
     async def changes(self, network_id: NetworkId, after: int, limit: int = 100) -> list[Change]: ...
+    async def latest(self, network_id: NetworkId, revision: int) -> list[Change]:
+        """Of each peer the last change up to `revision`, of the network itself the last of each event, in order."""
+
+    async def history_begins(self, network_id: NetworkId) -> int:
+        """The first revision whose state can be known; above the present one where none can."""
+
+    async def set_history_begins(self, network_id: NetworkId, revision: int) -> None: ...
+    async def forget(self, network_id: NetworkId, revision: int, most: int) -> int:
+        """Delete at most so many changes that no state at `revision` or later needs; returns how many it were."""
+
     async def audit(self, entries: Iterable[AuditEntry]) -> None: ...
     async def audit_page(self, limit: int, after: int | None = None) -> list[AuditRow]:
         """Rows newest first; with `after`, those older than that number."""
@@ -161,6 +216,24 @@ class KeptKeys(Protocol):
     async def put(self, key: KeptKey) -> None: ...
     async def get(self, peer_id: PeerId) -> KeptKey | None: ...
     async def delete(self, peer_id: PeerId) -> None: ...
+
+
+class Templates(Protocol):
+    async def get(self, template_id: TemplateId) -> Template:
+        """Raises `NotFound`."""
+
+    async def lock(self, template_id: TemplateId) -> Template:
+        """The same, and nobody else changes it until this transaction ends. Raises `NotFound`."""
+
+    async def page(self, page: Page, name: str | None = None) -> list[Template]: ...
+    async def add(self, template: Template) -> None:
+        """Raises `TemplateNameTaken`."""
+
+    async def save(self, template: Template) -> None:
+        """Raises `TemplateNameTaken` or `NotFound`."""
+
+    async def delete(self, template_id: TemplateId) -> None:
+        """Raises `NotFound`."""
 
 
 class BackendFacts(Protocol):
@@ -184,11 +257,15 @@ class Transaction(Protocol):
     @property
     def sessions(self) -> Sessions: ...
     @property
+    def incidents(self) -> Incidents: ...
+    @property
     def statuses(self) -> Statuses: ...
     @property
     def accounts(self) -> Accounts: ...
     @property
     def journal(self) -> Journal: ...
+    @property
+    def templates(self) -> Templates: ...
     @property
     def kept_keys(self) -> KeptKeys: ...
     @property
@@ -227,6 +304,14 @@ class NameTaken(Conflict):
 
 class KeyTaken(Conflict):
     """Another peer of the backend has that public key."""
+
+
+class TemplateNameTaken(Conflict):
+    """Another template has that name."""
+
+
+class IncidentOpen(Conflict):
+    """An incident of that type is open for that peer."""
 
 
 class Clock(Protocol):

@@ -36,6 +36,7 @@ class Settings(BaseModel):
     tls_key: Path | None = None
     plaintext: Literal["loopback", "behind-proxy", "development"] = "loopback"
     domain_suffix: str = Field(default="internal", pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
+    history_revisions: int = Field(default=10_000, ge=5_000, le=10_000_000)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @property

@@ -14,8 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from isthmus.agent.adapters import past_tunnel, whereabouts
-from isthmus.agent.errors import EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
+from isthmus.agent.errors import Blocked, EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
 from isthmus.protocol.agent import (
+    CLOSE_BLOCKED,
     CLOSE_SESSION_ENDED,
     Ack,
     Applied,
@@ -42,6 +43,7 @@ SEND_SECONDS = 20.0
 MAX_MESSAGE = 16 * 1024 * 1024
 QUEUED_MESSAGES = 8
 ENDED = "unauthenticated"
+BLOCKED = "agent_blocked"
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -51,6 +53,7 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str = ""
     title: str = ""
     nonce: str | None = None
+    incident: str = ""
 
 
 def check_server(server: str, *, allow_http: bool) -> str:
@@ -265,6 +268,8 @@ async def _call(client: "AsyncClient", method: str, path: str, body: bytes | Non
 def _closed(error: ConnectionClosed) -> Exception:
     if error.rcvd is not None and error.rcvd.code == CLOSE_SESSION_ENDED:
         return SessionEnded()
+    if error.rcvd is not None and error.rcvd.code == CLOSE_BLOCKED:
+        return Blocked(error.rcvd.reason, error.rcvd.reason.rpartition(" ")[2])
     if error.rcvd is None:
         return Unreachable("the connection broke")
     return Unreachable(f"the server closed the stream: {error.rcvd.code} {error.rcvd.reason}".strip())
@@ -274,6 +279,8 @@ def _check_session(status: int, body: bytes) -> None:
     # Only the server's own words end a tunnel; a 401 of some proxy on the way does not.
     if status == 401 and _problem(body).code == ENDED:
         raise SessionEnded
+    if status == 403 and (problem := _problem(body)).code == BLOCKED:
+        raise Blocked(problem.detail, problem.incident)
 
 
 def _refusal(status: int, body: bytes) -> str:

@@ -201,6 +201,14 @@ def parse_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
     return MappingProxyType(parsed)
 
 
+def parse_groups(names: Iterable[str]) -> tuple[str, ...]:
+    """The groups that a peer is in: DNS labels, sorted, each once."""
+    listed = list(names)
+    if len(listed) > MAX_GROUPS:
+        raise InvalidValue("/groups", f"has more than {MAX_GROUPS} entries")
+    return tuple(sorted({parse_label(name, f"/groups/{index}") for index, name in enumerate(listed)}))
+
+
 def parse_offers(texts: Iterable[str], network: Network) -> tuple[IPNetwork, ...]:
     """The ranges behind a peer, sorted: no default route, nothing of the network's own CIDRs, no overlap."""
     offers: list[IPNetwork] = []

@@ -27,11 +27,8 @@ class Wanted:
         return self.v4 if cidr.version == 4 else self.v6
 
 
-async def allocate(
-    tx: Transaction, network: Network, peer_id: PeerId, now: datetime, wanted: Wanted
-) -> tuple[IPAddress, ...]:
+async def allocate(tx: Transaction, network: Network, peer_id: PeerId, wanted: Wanted) -> tuple[IPAddress, ...]:
     """One address of each family for a peer: the wanted one, else the lowest that is free."""
-    await give_back_expired(tx, network.id, now)
     if wanted.v4 is not None and network.cidr_v4 is None:
         raise InvalidValue(FIELDS[4], "is given, but the network has no IPv4 CIDR")
     addresses = []

@@ -12,8 +12,9 @@ from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory
 from isthmus.server.application.path_memory import LIVE_SECONDS, PathMemory, Told
+from isthmus.server.application.revisions import log_network
 from isthmus.server.ports import Clock, Listeners, Store
-from isthmus.server.records import Change, Commit
+from isthmus.server.records import Commit
 
 log = structlog.get_logger()
 
@@ -108,9 +109,7 @@ class JumpWatch:
                 return
             after = replace(before.advanced(jumps=True, shared=True), primary_id=new)
             await tx.networks.save(after)
-            await tx.journal.append(
-                Change(network_id, after.revision, "network.primary", network_id, Audience.EVERYONE, now)
-            )
+            await log_network(tx, after, "network.primary", now)
             facts = {"dead": names[dead], "primary": names[new]}
             await tx.journal.audit([WATCH.did("network.primary", network_id, now, **facts)])
         self._deposed[dead] = self._paths.now()

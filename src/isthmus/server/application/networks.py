@@ -1,6 +1,6 @@
 """Networks: create, change, renumber, delete; reservations and capacity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
@@ -10,18 +10,21 @@ from isthmus.domain.errors import InvalidValue, PreconditionFailed, TransitionNo
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh import ipam
 from isthmus.domain.mesh import network as rules
+from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
+from isthmus.domain.mesh.template import POOL, Sources
 from isthmus.server.application import addressing
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
+from isthmus.server.application.revisions import log_network
 from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
-from isthmus.server.records import Change, Commit, Held, Holding, Page
+from isthmus.server.records import Commit, Held, Holding, Page
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-SUGGESTION_POOL = IPv4Network("10.0.0.0/8")
+SUGGESTION_POOL = POOL
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Draft:
     settings: rules.Settings = field(default_factory=rules.Settings)
     direct_paths: DirectPaths = DirectPaths.AUTO
     dns_upstreams: Sequence[str] = ()
+    limits: Limits = field(default_factory=Limits)
+    sources: Sources = field(default_factory=Sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,7 @@ class Update:
     mtu: Maybe[int] = UNSET
     listen_port: Maybe[int] = UNSET
     keepalive: Maybe[int] = UNSET
+    limits: Maybe[Mapping[str, int]] = UNSET
     direct_paths: Maybe[DirectPaths] = UNSET
     primary_id: Maybe[PeerId | None] = UNSET
     key_max_age: Maybe[int] = UNSET
@@ -84,9 +90,7 @@ class NetworkService:
             await tx.networks.add(network)
             for cidr in network.cidrs:
                 await tx.holdings.reset_free(network.id, 4 if cidr.version == 4 else 6, ipam.free_ranges(cidr, []))
-            await tx.journal.append(
-                Change(network.id, network.revision, "network.created", network.id, Audience.EVERYONE, now)
-            )
+            await log_network(tx, network, "network.created", now)
             await tx.journal.audit([caller.did("network.create", network.id, now, name=network.name)])
             sized = Sized(network, await addressing.capacity(tx, network))
         self._listeners.changed(Commit(network.id, network, reload=True, event="network.created"))
@@ -98,7 +102,7 @@ class NetworkService:
         ula = await tx.backend.ula()
         if ula is None:
             raise RuntimeError("the backend's ULA prefix is drawn at start and cannot be missing here")
-        cidr_v4 = None if draft.cidr_v4 is None else rules.parse_cidr_v4(draft.cidr_v4)
+        cidr_v4 = _v4(draft, others)
         cidr_v6 = _v6(draft.cidr_v6, ula, others)
         if cidr_v4 is not None:
             await _check_is_free(tx, cidr_v4, name, others)
@@ -107,11 +111,12 @@ class NetworkService:
             name=name,
             cidr_v4=cidr_v4,
             cidr_v6=cidr_v6,
-            domain=rules.parse_network_domain(draft.domain, name, self._suffix),
+            domain=rules.parse_network_domain(draft.domain, name, draft.sources.suffix or self._suffix),
             created_at=self._clock.now(),
             mtu=draft.settings.mtu,
             listen_port=draft.settings.listen_port,
             keepalive=draft.settings.keepalive,
+            limits=draft.limits,
             direct_paths=draft.direct_paths,
             key_max_age=draft.settings.key_max_age,
             dns_upstreams=rules.parse_upstreams(draft.dns_upstreams),
@@ -144,9 +149,9 @@ class NetworkService:
             if after != before:
                 after = replace(after.advanced(jumps=True, shared=True), version=before.version + 1)
                 await tx.networks.save(after)
-                await tx.journal.append(
-                    Change(after.id, after.revision, "network.changed", after.id, Audience.EVERYONE, now)
-                )
+                moved = await tx.peers.of_network(network_id) if _moves(before, after) else None
+                event = "network.changed" if moved is None else "network.renumbered"
+                await log_network(tx, after, event, now, renumbered=moved)
             await tx.journal.audit([caller.did("network.update", network_id, now, fields=named_fields(update))])
             sized = Sized(after, await addressing.capacity(tx, after))
         if after != before:
@@ -178,6 +183,7 @@ class NetworkService:
             mtu=settings.mtu,
             listen_port=settings.listen_port,
             keepalive=settings.keepalive,
+            limits=replace(before.limits, **chosen(update.limits, {})),
             direct_paths=chosen(update.direct_paths, before.direct_paths),
             key_max_age=settings.key_max_age,
             dns_upstreams=upstreams,
@@ -261,6 +267,18 @@ def _moves(before: Network, after: Network) -> bool:
 def _check_name_is_free(name: str, others: Sequence[Network]) -> None:
     if any(other.name == name for other in others):
         raise InvalidValue("/name", f"{name!r} is the name of another network")
+
+
+def _v4(draft: Draft, others: Sequence[Network]) -> IPv4Network | None:
+    """The given CIDR, else a free one where the network's template says so."""
+    if draft.cidr_v4 is not None or draft.sources.prefix is None:
+        return None if draft.cidr_v4 is None else rules.parse_cidr_v4(draft.cidr_v4)
+    taken = [other.cidr_v4 for other in others if other.cidr_v4 is not None]
+    found = ipam.next_free_cidr(draft.sources.pool, draft.sources.prefix, taken)
+    if found is None:
+        problem = f"no /{draft.sources.prefix} is free in {draft.sources.pool}, the pool of the template"
+        raise InvalidValue("/cidr_v4", problem, "give one, or give the template another pool")
+    return rules.parse_cidr_v4(str(found))
 
 
 def _v6(text: str | None, ula: IPv6Network, others: Sequence[Network]) -> IPv6Network:

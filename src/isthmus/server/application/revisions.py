@@ -1,11 +1,13 @@
 """One change of one peer becomes its network's next revision: counted, logged, and told with its audience."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from isthmus.domain.ids import PeerId
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer, audience_of
+from isthmus.server.application.past import network_state, peer_state, renumbered_state
 from isthmus.server.ports import Transaction
 from isthmus.server.records import Change, Commit
 
@@ -38,11 +40,22 @@ async def advance(tx: Transaction, network: Network, step: Step, now: datetime) 
     network = network.advanced(jumps=audience is not Audience.NOBODY, shared=audience is Audience.EVERYONE)
     await tx.networks.save(network)
     keys = tuple(dict.fromkeys(peer.public_key for peer in (step.before, step.after) if peer and peer.public_key))
-    await tx.journal.append(Change(network.id, network.revision, step.event, step.subject, audience, now, keys))
+    state = None if step.after is None else peer_state(step.after)
+    await tx.journal.append(Change(network.id, network.revision, step.event, step.subject, audience, now, keys, state))
     commit = Commit(network.id, network, audience=audience, event=step.event, subject=step.subject)
     if step.after is None:
         return replace(commit, removed=(step.subject,), ended=(step.subject,))
     return replace(commit, changed=(replace(step.after, revision=network.revision),))
+
+
+async def log_network(
+    tx: Transaction, network: Network, event: str, now: datetime, *, renumbered: Iterable[Peer] | None = None
+) -> None:
+    """Log that fields of the network itself changed at its present revision; `renumbered` are its peers, if all of
+    them got other addresses."""
+    state = network_state(network) if renumbered is None else renumbered_state(network, renumbered)
+    change = Change(network.id, network.revision, event, network.id, Audience.EVERYONE, now, state=state)
+    await tx.journal.append(change)
 
 
 def _is_agent(peer: Peer | None) -> bool:

@@ -17,9 +17,10 @@ from isthmus.server.records import Page
 # Whoever adds a network or relies on there being no other takes this lock first (PostgreSQL; SQLite has one writer).
 LIST_LOCK = 0x15_74_6D_01
 
-ALL = select(networks).order_by(networks.c.id)
+COLUMNS = [column for column in networks.c if column.name != "history_begins"]
+ALL = select(*COLUMNS).order_by(networks.c.id)
 ALL_LOCKED = ALL.with_for_update()
-ONE = select(networks).where(networks.c.id == bindparam("network_id"))
+ONE = select(*COLUMNS).where(networks.c.id == bindparam("network_id"))
 ONE_LOCKED = ONE.with_for_update()
 FIRST = ALL.limit(bindparam("most"))
 NEXT = FIRST.where(networks.c.id > bindparam("after"))
@@ -95,4 +96,4 @@ def fields_of(network: Network) -> dict[str, Any]:
 
 
 # Columns are named after the record's fields.
-FIELDS = [column.name for column in networks.c if column.name != "id"]
+FIELDS = [column.name for column in COLUMNS if column.name != "id"]

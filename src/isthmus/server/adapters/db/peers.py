@@ -9,11 +9,11 @@ from sqlalchemy import Select, and_, bindparam, delete, exists, func, insert, or
 
 from isthmus.domain.addresses import Endpoint, IPNetwork, sort_key
 from isthmus.domain.errors import peer_not_found
-from isthmus.domain.ids import NetworkId, PeerId
+from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh.peer import NO_LABELS, Kind, Peer
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts
 from isthmus.server.adapters.db.tables import blocked_peers, holdings, offers, peer_groups, peers
-from isthmus.server.records import Page, PeerFilter
+from isthmus.server.records import Group, Page, PeerFilter
 
 # A peer holds at most one address of each family, so its row takes in both.
 V4, V6 = holdings.alias("v4"), holdings.alias("v6")
@@ -54,6 +54,10 @@ JUMP = and_(peers.c.network_id == bindparam("network_id"), peers.c.kind == Kind.
 IN_EVERY_CONFIG = PEERS.where(or_(JUMP, peers.c.id.in_(OFFERING)))
 COUNT = select(func.count()).select_from(peers).where(peers.c.network_id == bindparam("network_id"))
 COUNT_KIND = COUNT.where(peers.c.kind == bindparam("of_kind"))
+NAMED = PEERS.where(peers.c.network_id == bindparam("network_id"), peers.c.name.in_(bindparam("names", expanding=True)))
+WITH_KEYS = select(peers.c.public_key, peers.c.network_id).where(
+    peers.c.public_key.in_(bindparam("keys", expanding=True))
+)
 ADD = insert(peers)
 SAVE = update(peers).where(peers.c.id == bindparam("peer_id"))
 DELETE = delete(peers).where(peers.c.id == bindparam("peer_id"))
@@ -72,6 +76,11 @@ DROP_OFFERS = delete(offers).where(offers.c.peer_id == bindparam("peer_id"))
 GROUPED = select(peer_groups.c.peer_id, peer_groups.c.name).order_by(peer_groups.c.name)
 GROUPED_IN_NETWORK = GROUPED.where(peer_groups.c.network_id == bindparam("network_id"))
 GROUPS_OF = GROUPED.where(peer_groups.c.peer_id.in_(bindparam("peer_ids", expanding=True)))
+GROUPS = (
+    select(peer_groups.c.network_id, peer_groups.c.name, func.count())
+    .group_by(peer_groups.c.network_id, peer_groups.c.name)
+    .order_by(peer_groups.c.network_id, peer_groups.c.name)
+)
 ADD_GROUP = insert(peer_groups)
 DROP_GROUPS = delete(peer_groups).where(peer_groups.c.peer_id == bindparam("peer_id"))
 
@@ -113,6 +122,30 @@ class SqlPeers:
     async def offers(self, network_id: NetworkId) -> list[tuple[PeerId, str, IPNetwork]]:
         rows = await self._statements.rows(OFFERS, {"network_id": network_id})
         return sorted(((PeerId(id_), name, cidr) for id_, name, cidr in rows), key=lambda offer: sort_key(offer[2]))
+
+    async def named(self, network_id: NetworkId, names: Sequence[str]) -> list[Peer]:
+        rows: list[AnyRow] = []
+        for part in in_parts(names):
+            rows += await self._statements.rows(NAMED, {"network_id": network_id, "names": part})
+        return await self._completed(rows)
+
+    async def with_keys(self, keys: Sequence[PublicKey]) -> dict[PublicKey, NetworkId]:
+        found: dict[PublicKey, NetworkId] = {}
+        for part in in_parts(keys):
+            found.update((key, network) for key, network in await self._statements.rows(WITH_KEYS, {"keys": part}))
+        return found
+
+    async def groups(
+        self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
+    ) -> list[Group]:
+        statement = GROUPS.limit(limit)
+        if network_id is not None:
+            statement = statement.where(peer_groups.c.network_id == network_id)
+        if after is not None:
+            network, name = after
+            later = and_(peer_groups.c.network_id == network, peer_groups.c.name > name)
+            statement = statement.where(or_(peer_groups.c.network_id > network, later))
+        return [Group(*row) for row in await self._statements.rows(statement)]
 
     async def add(self, peer: Peer) -> None:
         await self._statements.write(ADD, {"id": peer.id, **fields_of(peer)})

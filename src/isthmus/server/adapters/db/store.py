@@ -12,6 +12,7 @@ from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.holdings import SqlHoldings
+from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.peers import SqlPeers
@@ -19,6 +20,7 @@ from isthmus.server.adapters.db.postgres import Postgres
 from isthmus.server.adapters.db.sqlite import Sqlite
 from isthmus.server.adapters.db.statements import Statements
 from isthmus.server.adapters.db.statuses import SqlStatuses
+from isthmus.server.adapters.db.templates import SqlTemplates
 
 # The URL itself stays out of messages: it may hold a password.
 URL_HINT = "the database is neither sqlite:///PATH nor postgresql://USER@HOST/NAME"
@@ -42,9 +44,11 @@ class SqlTransaction:
         self.holdings = SqlHoldings(statements)
         self.enrollments = SqlEnrollments(statements)
         self.sessions = SqlSessions(statements)
+        self.incidents = SqlIncidents(statements)
         self.statuses = SqlStatuses(statements)
         self.accounts = SqlAccounts(statements)
         self.journal = SqlJournal(statements)
+        self.templates = SqlTemplates(statements)
         self.kept_keys = SqlKeptKeys(statements)
         self.backend = SqlBackendFacts(statements)
 

@@ -82,6 +82,8 @@ networks = Table(
     required("revision", BigInteger),
     required("jump_revision", BigInteger),
     required("shared_revision", BigInteger),
+    # Belongs to the revision log: the first revision whose state it can tell.
+    Column("history_begins", BigInteger, nullable=False, server_default="1"),
     required("version", BigInteger),
     UniqueConstraint("name"),
     UniqueConstraint("cidr_v6"),

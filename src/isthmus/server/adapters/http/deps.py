@@ -11,10 +11,13 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.history import HistoryService
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
@@ -22,6 +25,7 @@ from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
+from isthmus.server.application.templates import TemplateService
 from isthmus.server.ports import Presence, Store
 from isthmus.server.records import Page
 
@@ -33,9 +37,13 @@ class Services:
     store: Store
     networks: NetworkService
     peers: PeerService
+    bulk: BulkService
+    history: HistoryService
+    templates: TemplateService
     enrollment: EnrollmentService
     accounts: AccountService
     agents: AgentService
+    incidents: IncidentService
     keys: KeyService
     sessions: SessionService
     liveness: LivenessService

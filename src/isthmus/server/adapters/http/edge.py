@@ -18,6 +18,8 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 256 * 1024
+MAX_BULK_BODY = 1024 * 1024
+BULK_PATHS = "/peers/bulk"
 AGENT_PATHS = f"{API}/agent/"
 UNSERVED = "/"
 SECURITY_HEADERS = [
@@ -30,8 +32,8 @@ SECURITY_HEADERS = [
 class BodyTooLarge(HTTPException):
     """The body grew over the bound while it was read. Whatever reads bodies lets this kind of exception through."""
 
-    def __init__(self) -> None:
-        super().__init__(413, f"the body is larger than {MAX_BODY} bytes")
+    def __init__(self, most: int) -> None:
+        super().__init__(413, f"the body is larger than {most} bytes")
 
 
 class Visitors(Enum):
@@ -78,19 +80,24 @@ class Edge:
 
     async def _bounded(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         """Refuse bodies over the bound, announced or not, before anybody buffers them."""
+        most = MAX_BULK_BODY if scope["path"].endswith(BULK_PATHS) else MAX_BODY
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and int(announced[:12]) > MAX_BODY:
-            refuse = problem("body_too_large", BodyTooLarge().detail, request_id)
+        is_too_large = announced.isdigit() and int(announced[:12]) > most
+        # An agent is told who it is first: its refusals are on record under its name.
+        if is_too_large and not scope["path"].startswith(AGENT_PATHS):
+            refuse = problem("body_too_large", BodyTooLarge(most).detail, request_id)
             await refuse(scope, receive, send)
             return
         seen = 0
 
         async def counted() -> Message:
             nonlocal seen
+            if is_too_large:
+                raise BodyTooLarge(most)
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > MAX_BODY:
-                raise BodyTooLarge
+            if seen > most:
+                raise BodyTooLarge(most)
             return message
 
         await self._app(scope, counted, send)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
@@ -13,12 +14,14 @@ from starlette.responses import Response
 
 from isthmus.domain import errors
 from isthmus.domain.errors import InvalidValue, RateLimited, Refusal
+from isthmus.server.application.bulk import BulkRefused
 from isthmus.server.ports import Conflict, StoreUnavailable
 
 log = structlog.get_logger()
 
 STATUS: dict[str, int] = {
     "validation_failed": 422,
+    "bulk_refused": 422,
     "not_found": 404,
     "network_exhausted": 409,
     "transition_not_allowed": 409,
@@ -46,6 +49,8 @@ OF_HTTP = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_lar
 RETRYABLE = frozenset({"rate_limited", "upstream_unavailable", "overloaded", "version_conflict", "replay_detected"})
 MAX_ERRORS = 16
 MAX_TEXT = 300
+# A list of changes is mended in one go, if every row that is wrong is named.
+OPERATIONS, MOST_ROWS = "operations", 100
 
 
 def request_id_of(scope: Any) -> str:
@@ -79,14 +84,22 @@ def of_refusal(refusal: Refusal, request_id: str) -> Response:
     members: dict[str, Any] = {"hint": refusal.mend}
     if isinstance(refusal, InvalidValue):
         item = {"pointer": refusal.field, "detail": refusal.problem, "hint": refusal.hint}
-        members = {"hint": refusal.hint, "errors": [{key: text for key, text in item.items() if text is not None}]}
+        members = {"hint": refusal.hint, "errors": [_filled(item)]}
+    elif isinstance(refusal, BulkRefused):
+        members["errors"] = [_filled(asdict(error)) for error in refusal.errors]
     elif isinstance(refusal, errors.TransitionNotAllowed):
         members["hint"] = refusal.hint
     elif isinstance(refusal, errors.ReplayDetected):
         members["nonce"] = refusal.nonce
+    elif isinstance(refusal, errors.AgentBlocked | errors.AgentSessionConflict):
+        members["incident"] = refusal.incident
     elif isinstance(refusal, RateLimited):
         members["retry_after"] = refusal.retry_after
     return problem(refusal.code, str(refusal), request_id, **members)
+
+
+def _filled(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: text for key, text in item.items() if text is not None}
 
 
 def of_failure(failure: Exception, request_id: str) -> Response:
@@ -105,13 +118,17 @@ def of_validation(found: Sequence[Any], request_id: str) -> Response:
     """FastAPI's findings about a request, as JSON pointers into the body, the path, the query or the headers."""
     if any(item["type"] == "json_invalid" for item in found):
         return problem("json_invalid", "the body is not JSON", request_id)
-    listed = [{"pointer": _pointer(item["loc"]), "detail": str(item["msg"])[:MAX_TEXT]} for item in found[:MAX_ERRORS]]
+    most = MOST_ROWS if found and OPERATIONS in found[0]["loc"] else MAX_ERRORS
+    listed = [{"pointer": _pointer(item["loc"]), "detail": str(item["msg"])[:MAX_TEXT]} for item in found[:most]]
     detail = "; ".join(f"{item['pointer'].removeprefix('/')}: {item['detail']}" for item in listed)[:MAX_TEXT]
     return problem("validation_failed", detail, request_id, errors=listed)
 
 
 def _pointer(location: Sequence[str | int]) -> str:
     where = location[1:] if location and location[0] in {"body", "query", "path", "header"} else location
+    if where[:1] == (OPERATIONS,):
+        # After its index stands which kind of operation the value was read as: no part of the request.
+        where = (*where[:2], *where[3:])
     parts = (str(part)[:MAX_TEXT].replace("~", "~0").replace("/", "~1") for part in where)
     return "/" + "/".join(parts)
 
@@ -132,6 +149,8 @@ async def on_http(request: Request, error: HTTPException) -> Response:
     code = OF_HTTP.get(error.status_code, "malformed_request" if error.status_code < 500 else "internal")
     response = problem(code, str(error.detail)[:MAX_TEXT], request_id_of(request.scope))
     response.headers.update(error.headers or {})
+    if code == "body_too_large":
+        await deny(request, code)
     return response
 
 

@@ -9,12 +9,15 @@ from fastapi import Query, Response
 from isthmus.domain.addresses import address_key, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
+from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import Peer, parse_text
+from isthmus.domain.mesh.template import Sources, Template
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     CapacitiesView,
+    LimitsView,
     Listing,
     NetworkBody,
     NetworkPatch,
@@ -44,8 +47,22 @@ async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> 
 @router.post("/networks", operation_id="createNetwork", status_code=201)
 async def create_network(body: NetworkBody, calls: Calls, by: By, response: Response) -> NetworkView:
     """Make a network; it gets an IPv6 /64 of the backend's own range by itself."""
+    sources = Sources()
+    if body.template is not None:
+        template = await calls.templates.named(body.template)
+        body, sources = _filled(body, template), template.sources
     settings = Settings(body.mtu, body.listen_port, body.keepalive, body.key_max_age)
-    draft = Draft(body.name, body.cidr_v4, body.cidr_v6, body.domain, settings, body.direct_paths, body.dns_upstreams)
+    draft = Draft(
+        name=body.name,
+        cidr_v4=body.cidr_v4,
+        cidr_v6=body.cidr_v6,
+        domain=body.domain,
+        settings=settings,
+        direct_paths=body.direct_paths,
+        dns_upstreams=body.dns_upstreams,
+        limits=Limits.of(body.limits.given()),
+        sources=sources,
+    )
     sized = await calls.networks.create(by, draft)
     return await _shown(calls, sized, response)
 
@@ -61,7 +78,10 @@ async def update_network(
     network_id: UUID, body: NetworkPatch, calls: Calls, by: By, version: Version, response: Response
 ) -> NetworkUpdatedView:
     """Change a network. Another `cidr_v4` renumbers all peers in one step."""
-    update = Update(**{name: getattr(body, name) for name in body.model_fields_set})
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    if "limits" in given:
+        given["limits"] = body.limits.given()
+    update = Update(**given)
     updated = await calls.networks.update(by, NetworkId(network_id), update, version)
     response.headers.update(etag(updated.network.network.version))
     reissue = [PeerName(id=peer.id, name=peer.name) for peer in updated.reissue]
@@ -126,6 +146,11 @@ async def unreserve(network_id: UUID, address: str, calls: Calls, by: By) -> Non
     await calls.networks.unreserve(by, NetworkId(network_id), parse_address(address, "/address"))
 
 
+def _filled(body: NetworkBody, template: Template) -> NetworkBody:
+    """`body` with what it left out as the template has it."""
+    return NetworkBody.model_validate(template.of_network | body.model_dump(mode="json", exclude_unset=True))
+
+
 async def _shown(calls: Services, sized: Sized, response: Response) -> NetworkView:
     response.headers.update(etag(sized.network.version))
     return NetworkView(**_fields(sized, await _primary(calls, sized)))
@@ -146,6 +171,7 @@ def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
         "mtu": network.mtu,
         "listen_port": network.listen_port,
         "keepalive": network.keepalive,
+        "limits": LimitsView.model_validate(network.limits),
         "direct_paths": network.direct_paths,
         "has_direct_paths": network.has_direct_paths,
         "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),

@@ -7,11 +7,12 @@ from uuid import UUID
 
 from fastapi import Query, Response
 
-from isthmus.domain.addresses import Family, IPAddress, parse_address
+from isthmus.domain.addresses import Family, IPAddress, parse_address, parse_label
+from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
 from isthmus.domain.mesh.network import Network
-from isthmus.domain.mesh.peer import Kind, Peer, desired_revision
+from isthmus.domain.mesh.peer import Kind, Peer, desired_revision, parse_text
 from isthmus.server.adapters.api.qr import svg_of
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
@@ -19,6 +20,7 @@ from isthmus.server.adapters.api.views import (
     ConfigView,
     CreatedView,
     EnrollmentView,
+    GroupView,
     IssuedView,
     KeyView,
     Listing,
@@ -39,6 +41,10 @@ from isthmus.server.records import PeerFilter, PeerStatus
 
 router = api_router("peers")
 Label = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
+Labels = Annotated[
+    Sequence[str],
+    Query(max_length=32, description="`key=value`; may be given more than once", examples=[["site=north"]]),
+]
 Row = tuple[Peer, Network, EnrollmentToken | None]
 
 
@@ -51,9 +57,13 @@ async def list_peers(
     name: Label = None,
     search: Label = None,
     enrolled: bool | None = None,
+    group: Label = None,
+    label: Labels = (),
+    blocked: bool | None = None,
 ) -> Listing[PeerView]:
     """Peers of all networks or of one, in the order in which they were made."""
-    where = PeerFilter(None if network is None else NetworkId(network), kind, name, search, enrolled)
+    of_network = None if network is None else NetworkId(network)
+    where = PeerFilter(of_network, kind, name, search, enrolled, group, _labels(label), blocked)
     items = await _views(calls, await calls.peers.page(page, where))
     return Listing(items=items, next=cursor(items, page))
 
@@ -62,7 +72,7 @@ async def list_peers(
 async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, response: Response) -> CreatedView:
     """Make a peer. The enrollment token or the config in the answer is shown this once."""
     response.headers["Cache-Control"] = "no-store"
-    created = await calls.peers.create(by, NetworkId(network_id), _draft(body))
+    created = await calls.peers.create(by, NetworkId(network_id), draft_of(body))
     response.headers.update(etag(created.peer.version))
     token = created.token
     pending = EnrollmentView(state="not_needed")
@@ -75,6 +85,23 @@ async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, re
         enrollment=issued,
         config=None if created.config is None else await _config_view(created.config),
     )
+
+
+@router.get("/groups", operation_id="listGroups")
+async def list_groups(
+    calls: Calls,
+    network: UUID | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: Annotated[str | None, Query(max_length=100, description="the `next` of the page before")] = None,
+) -> Listing[GroupView]:
+    """The groups that peers are in, by network and name."""
+    found = await calls.peers.groups(None if network is None else NetworkId(network), limit, _group_cursor(after))
+    items = [
+        GroupView(network=PeerName(id=network.id, name=network.name), name=group.name, peers=group.peers)
+        for group, network in found
+    ]
+    last = items[-1] if len(items) == limit else None
+    return Listing(items=items, next=None if last is None else f"{last.network.id}:{last.name}")
 
 
 @router.get("/peers/{peer_id}", operation_id="getPeer")
@@ -154,7 +181,29 @@ async def _config_view(config: StaticConfig) -> ConfigView:
     return ConfigView(text=config.text, filename=config.filename, qr_svg=qr_svg, reaches=config.reaches)
 
 
-def _draft(body: PeerBody) -> Draft:
+def _labels(texts: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Pairs of a label that peers must have and its value."""
+    pairs = []
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidValue("/label", "is not a label and its value", "write key=value, for example site=north")
+        pairs.append((parse_label(key, "/label"), parse_text(value, "/label")))
+    return tuple(pairs)
+
+
+def _group_cursor(text: str | None) -> tuple[NetworkId, str] | None:
+    if text is None:
+        return None
+    network, _, name = text.partition(":")
+    try:
+        return NetworkId(UUID(network)), parse_label(name, "/after")
+    except ValueError:
+        raise InvalidValue("/after", "is not the `next` of a page of groups") from None
+
+
+def draft_of(body: PeerBody) -> Draft:
+    """What a body says of a new peer; a wrong value is refused by the name of its field."""
     return Draft(
         name=body.name,
         kind=body.kind,
@@ -167,6 +216,7 @@ def _draft(body: PeerBody) -> Draft:
         additional_allowed_ips=body.additional_allowed_ips,
         owner=body.owner,
         labels=body.labels,
+        groups=body.groups,
         token_lifetime=timedelta(seconds=body.token_lifetime),
     )
 
@@ -218,6 +268,9 @@ def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: Stat
         additional_allowed_ips=[str(offer) for offer in peer.additional_allowed_ips],
         owner=peer.owner,
         labels=dict(peer.labels),
+        groups=list(peer.groups),
+        version=peer.version,
+        blocked=peer.blocked,
         created_at=peer.created_at,
         enrollment=enrollment,
         key=KeyView(changed_at=peer.key_changed_at, asked_at=peer.rekey_asked_at),

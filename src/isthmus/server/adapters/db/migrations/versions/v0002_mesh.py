@@ -35,6 +35,9 @@ def extend_sessions_and_log() -> None:
     op.add_column("sessions", sa.Column("expires_at", sa.BigInteger(), nullable=True))
     op.add_column("revision_log", sa.Column("keys", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("revision_log", sa.Column("state", sa.JSON(), nullable=True))
+    op.add_column("networks", sa.Column("history_begins", sa.BigInteger(), nullable=False, server_default="1"))
+    # What was logged without states tells nothing: the server writes a whole state as their next revision.
+    op.execute("UPDATE networks SET history_begins = revision + 1")
 
 
 def create_groups_and_templates() -> None:
