@@ -3,6 +3,7 @@
 from lab.errors import CommandFailed, LabUnavailable
 from lab.host import Host, PingResult
 from lab.lab import Lab, Nat
+from lab.nat import NatKind
 from lab.process import Process
 from lab.waiting import wait_until
 
@@ -12,6 +13,7 @@ __all__ = [
     "Lab",
     "LabUnavailable",
     "Nat",
+    "NatKind",
     "PingResult",
     "Process",
     "wait_until",

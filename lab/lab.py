@@ -10,6 +10,7 @@ from lab.clock import Clock
 from lab.errors import LabUnavailable
 from lab.host import Host
 from lab.namespace import Guardian, Namespace
+from lab.nat import NatKind
 from lab.network import Internet, Link, LocalNetwork
 
 # command: the Debian package that has it
@@ -37,9 +38,9 @@ def check_possible() -> None:
 class Nat(Host):
     """A router on the internet whose local network hides behind its one address, in both families."""
 
-    def __init__(self, namespace: Namespace, link: Link, folder: Path, number: int) -> None:
+    def __init__(self, namespace: Namespace, link: Link, folder: Path, lan: LocalNetwork) -> None:
         super().__init__(namespace, link, folder)
-        self.lan = LocalNetwork(namespace, number)
+        self.lan = lan
 
 
 class Lab:
@@ -116,12 +117,12 @@ class Lab:
             raise ValueError(f"{host.name} was not made with own_clock")
         host.clock.set(ahead)
 
-    def nat(self, name: str, *, public: str | None = None) -> Nat:
+    def nat(self, name: str, *, public: str | None = None, kind: NatKind | str = NatKind.PORT_RESTRICTED) -> Nat:
         """Add a NAT router on the internet, at `public` or the next free address."""
         namespace = self._namespace(name, forwards=True)
         link = self.internet.attach(namespace, public)
         self._nats += 1
-        nat = Nat(namespace, link, self.folder / name, self._nats)
+        nat = Nat(namespace, link, self.folder / name, LocalNetwork(namespace, self._nats, NatKind(kind)))
         self._add(nat)
         return nat
 
@@ -132,6 +133,14 @@ class Lab:
     def cut(self, host: Host) -> None:
         """Silence a host's link. The host is not told: its device stays up, as behind a dead upstream."""
         host.link.lose(100)
+
+    def part(self, one: Host, two: Host) -> None:
+        """Lose all that goes between two hosts or routers on the internet; their ways to others stay."""
+        self.internet.part(one.link, two.link, lose=True)
+
+    def unite(self, one: Host, two: Host) -> None:
+        """Undo `part`."""
+        self.internet.part(one.link, two.link, lose=False)
 
     def mend(self, host: Host) -> None:
         """Undo `cut` and `loss`."""

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from itertools import permutations
 
+from lab import nat
 from lab.namespace import Namespace
+from lab.nat import NatKind
 
 PUBLIC = [IPv4Network("198.51.100.0/24"), IPv4Network("203.0.113.0/24")]
 PUBLIC_V6 = IPv6Network("2001:db8::/96")
@@ -12,20 +15,6 @@ PRIVATE_V6 = IPv6Network("fd00:1ab::/48")
 # Every link to the internet has the same gateway: the host's routes name the device.
 GATEWAY = "192.0.2.1"
 GATEWAY_V6 = "fe80::1"
-
-MASQUERADE = """
-table inet nat {
-    chain postrouting {
-        type nat hook postrouting priority srcnat
-        oifname "eth0" masquerade
-    }
-    chain forward {
-        type filter hook forward priority filter
-        ct state established,related accept
-        iifname "eth0" drop
-    }
-}
-"""
 
 # Neighbour discovery stays free of loss: one lost solicitation stalls a link for a second, so that the
 # percentage would no longer say how much gets through.
@@ -42,6 +31,18 @@ table netdev loss-{device} {{
         type filter hook egress device "{device}" priority 0
         icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert }} accept
         meta protocol {{ ip, ip6 }} {chance} drop
+    }}
+}}
+"""
+
+
+PARTED = """
+table inet parted
+delete table inet parted
+table inet parted {{
+    chain forward {{
+        type filter hook forward priority filter
+        {rules}
     }}
 }}
 """
@@ -88,6 +89,19 @@ class Internet:
 
     router: Namespace
     _taken: set[IPv4Address] = field(default_factory=set)
+    _parted: set[frozenset[Link]] = field(default_factory=set)
+
+    def part(self, one: Link, two: Link, *, lose: bool) -> None:
+        """Drop all that goes between two public hosts, or let it pass again; neither is told."""
+        pair = frozenset((one, two))
+        self._parted = self._parted | {pair} if lose else self._parted - {pair}
+        rules = [
+            f"{family} saddr {getattr(here, name)} {family} daddr {getattr(there, name)} drop"
+            for pair in self._parted
+            for here, there in permutations(pair)
+            for family, name in (("ip", "ipv4"), ("ip6", "ipv6"))
+        ]
+        self.router.nft(PARTED.format(rules="\n        ".join(rules)))
 
     def attach(self, host: Namespace, wanted: str | None, old: Link | None = None) -> Link:
         """Connect a host under the address `wanted`, or the next free one; IPv6 embeds the IPv4 address."""
@@ -123,9 +137,9 @@ class Internet:
 
 
 class LocalNetwork:
-    """A switch behind a router that masquerades, with private addresses in both families."""
+    """A switch behind a router that hides it, with private addresses in both families."""
 
-    def __init__(self, router: Namespace, number: int) -> None:
+    def __init__(self, router: Namespace, number: int, kind: NatKind) -> None:
         self.router = router
         self.ipv4 = IPv4Network((PRIVATE[number * 256], 24))
         self.ipv6 = IPv6Network((PRIVATE_V6[number << 64], 64))
@@ -136,7 +150,7 @@ class LocalNetwork:
             f"address add {self.ipv6[1]}/64 dev lan",
             "link set lan up",
         )
-        router.nft(MASQUERADE)
+        router.nft(nat.script(kind))
 
     def attach(self, host: Namespace, old: Link | None = None) -> Link:
         """Connect a host under the next free address."""

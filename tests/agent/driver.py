@@ -1,7 +1,9 @@
 """Runs the agent's parts on a lab host: `python -m tests.agent.driver COMMAND`, input and output as JSON."""
 
 import asyncio
+import json
 import os
+import random
 import sys
 import time
 from pathlib import Path
@@ -10,8 +12,14 @@ from typing import Any
 import msgspec
 
 from isthmus.agent import main
+from isthmus.agent.adapters.echo import Echo
 from isthmus.agent.errors import ToolFailed
+from isthmus.agent.failover import Patience
+from isthmus.agent.pace import Pace
+from isthmus.agent.paths import Paths
 from isthmus.agent.plan import Plan
+from isthmus.agent.road import Timing
+from isthmus.agent.roads import Roads
 from isthmus.agent.settings import Settings, load
 from isthmus.agent.state import Applied, Identity, StateDir
 from isthmus.agent.wiring import applier_for
@@ -39,6 +47,21 @@ async def apply(settings: Settings) -> dict[str, Any]:
     return {**shown(done), "seconds": time.perf_counter() - started}
 
 
+async def keep_ways(settings: Settings) -> None:
+    """What an agent does for the ways of its packets, without a server: for ever."""
+    applier = applier_for(settings, StateDir(Path(settings.state_dir)))
+    pace = Pace(random.uniform)
+    timing = Timing(**json.loads(os.environ.get("TIMING", "{}")))
+    patience = Patience(**json.loads(os.environ.get("PATIENCE", "{}")))
+    with Echo() as probes:
+        roads = Roads(applier, pace, probes, Paths(timing, patience))
+        assert applier.applied is not None
+        await applier.apply(applier.applied)
+        sys.stdout.write("keeping\n")
+        sys.stdout.flush()
+        await roads.run()
+
+
 async def command(name: str) -> Any:
     settings = load(None, os.environ)
     match name:
@@ -46,6 +69,8 @@ async def command(name: str) -> Any:
             return init(settings)
         case "apply":
             return await apply(settings)
+        case "ways":
+            return await keep_ways(settings)
         case "plan":
             return shown(await main.plan(settings))
         case "leave":

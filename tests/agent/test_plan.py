@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from isthmus.agent.desired import Desired
 from isthmus.agent.observed import HostState, Route
-from isthmus.agent.plan import Plan, plan, teardown
+from isthmus.agent.plan import Plan, plan, plan_of_ways, teardown
 from isthmus.agent.routing import slot_of
 from isthmus.agent.steps import (
     AddRoute,
@@ -22,9 +23,10 @@ from isthmus.agent.steps import (
     RemoveRoute,
     RestoreForwarding,
 )
+from isthmus.agent.ways import Ways, overlaid
 from isthmus.domain.addresses import Endpoint
-from isthmus.protocol.agent import Forwarding
-from isthmus.wireguard.change import PeerChange
+from isthmus.protocol.agent import Forwarding, Neighbour
+from isthmus.wireguard.change import InterfaceChange, PeerChange
 from isthmus.wireguard.keys import PublicKey
 from tests.agent.builders import GATEWAY, a_gateway, a_key, a_neighbour, a_target, carried_out, desired
 
@@ -242,3 +244,39 @@ def test_no_step_prints_the_private_key() -> None:
     target = a_target()
     for step in plan(desired(a_gateway()), HostState(), target).steps:
         assert target.private_key.reveal() not in f"{step}{step!r}"
+
+
+def a_direct_one(**changes: Any) -> Neighbour:
+    given: dict[str, Any] = {
+        "name": "desk",
+        "public_key": a_key(1003),
+        "allowed_ips": (),
+        "role": "direct",
+        "keepalive": 25,
+        "candidates": ("203.0.113.5:4000", "203.0.113.6:4000"),
+        "takes": ("10.20.0.3/32",),
+    }
+    return Neighbour(**(given | changes))
+
+
+def test_a_direct_neighbour_is_told_where_to_begin_and_not_moved_from_where_it_was_heard() -> None:
+    config, key = desired(a_gateway(), a_direct_one()), PublicKey.parse(a_key(1003))
+    first, second = config.neighbours[key].candidates
+    host = applied(overlaid(config, Ways(tried={key: first}, awake=frozenset({key}))), HostState())
+    assert host.wireguard is not None
+    assert host.wireguard.peers[key].endpoint == first
+    host = roamed(host, Endpoint("198.51.100.99", 999))
+    opened = overlaid(config, Ways(tried={key: second}, awake=frozenset({key}), open=frozenset({key})))
+    (change,) = wireguard_changes(plan(opened, host, a_target(config)))
+    assert change == PeerChange(key, allowed_ips=tuple(config.neighbours[key].takes))
+    assert plan(opened, host, a_target(config)).remarks == ()
+
+
+def test_a_change_of_ways_is_a_change_of_neighbours_and_nothing_else() -> None:
+    config, key = desired(a_gateway(), a_direct_one()), PublicKey.parse(a_key(1003))
+    host = applied(overlaid(config, Ways()), HostState())
+    assert host.wireguard is not None
+    gone = overlaid(config, Ways(absent=frozenset({key})))
+    (step,) = plan_of_ways(gone, host.wireguard, a_target(config)).steps
+    assert step == ConfigureWireGuard(InterfaceChange(peers=(PeerChange(key, remove=True),)))
+    assert plan_of_ways(overlaid(config, Ways()), host.wireguard, a_target(config)).steps == ()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from isthmus.agent.reports import Reports
 from isthmus.domain.addresses import Endpoint
-from isthmus.protocol.agent import MAX_REPORTS, Host
+from isthmus.protocol.agent import MAX_PATHS, MAX_REPORTS, Host, PathReport
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import InterfaceState, PeerState
 from tests.agent.builders import a_key
@@ -98,3 +98,44 @@ def test_all_of_many_changes_are_reported_in_turn_the_urgent_first() -> None:
     second = [report.public_key for report in reports.draw(still_busy)]
     left_out = {str(peer.public_key) for peer in peers} - set(first)
     assert set(second[: len(left_out)]) == left_out
+
+
+def test_where_the_host_is_found_is_told_once_a_conversation_and_when_it_changed() -> None:
+    reports = Reports()
+    assert reports.draw_candidates((str(HOME),)) == (str(HOME),)
+    reports.accepted()
+    assert reports.draw_candidates((str(HOME),)) is None
+    assert reports.draw_candidates(()) == (), "that it is found nowhere is news too"
+    reports.accepted()
+    assert reports.draw_candidates(()) is None
+    reports.forget()
+    assert reports.draw_candidates(()) == ()
+
+
+def test_a_way_is_told_when_packets_move_and_not_for_noise_in_its_round_trip() -> None:
+    reports, direct = Reports(), PathReport(a_key(1), since=100, round_trip=20_000)
+    assert reports.has_moved([direct])
+    assert reports.draw_paths([direct]) == (direct,)
+    reports.accepted()
+    assert not reports.has_moved([direct])
+    assert reports.draw_paths([PathReport(a_key(1), 100, "", 23_000)]) == ()
+    slower = PathReport(a_key(1), 100, "", 30_000)
+    assert not reports.has_moved([slower])
+    assert reports.draw_paths([slower]) == (slower,)
+    closed = PathReport(a_key(1), 160, a_key(9))
+    assert reports.has_moved([closed])
+    assert reports.draw_paths([closed]) == (closed,)
+
+
+def test_a_heartbeat_tells_of_so_many_ways_and_of_moves_before_round_trips() -> None:
+    reports = Reports()
+    known = [PathReport(a_key(number), 100, "", 5_000) for number in range(20)]
+    reports.draw_paths(known)
+    reports.accepted()
+    slower = [PathReport(a_key(number), 100, "", 50_000) for number in range(20)]
+    moved = [PathReport(a_key(number), 100) for number in range(100, 100 + MAX_PATHS - 4)]
+    drawn = reports.draw_paths([*slower, *moved])
+    assert len(drawn) == MAX_PATHS
+    assert set(moved) <= set(drawn)
+    reports.accepted()
+    assert len(reports.draw_paths([*slower, *moved])) == 16

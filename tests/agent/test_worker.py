@@ -1,6 +1,7 @@
 """The worker and the loop: what is told when, and in which rhythm. Only the server and the host are stand-ins."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from isthmus.agent.apply import Applier
-from isthmus.agent.errors import SessionEnded, ToolFailed, Unreachable
+from isthmus.agent.errors import Blocked, SessionEnded, ToolFailed, Unreachable
 from isthmus.agent.loop import Agent, Contact
 from isthmus.agent.observed import HostState, Link
 from isthmus.agent.pace import Pace
@@ -400,6 +401,59 @@ async def test_by_https_a_key_and_a_token_come_with_the_config(applier: Applier)
     await until(applier, server, seen, replace(QUICK, spread=lambda low, high: low * 0.01, https_only=0.2))
     assert server.used[0] == "fresh"
     assert {each.public_key for each in server.polls if isinstance(each, wire.Rekey)} == {str(applier.keys.make_next())}
+
+
+async def test_a_blocked_agent_keeps_its_tunnel_says_so_and_asks_again_after_a_long_pause(
+    applier: Applier, host: StandInHost
+) -> None:
+    seen, asked = asyncio.Event(), []
+    await applier.apply(Applied(3, a_config(a_gateway())))
+    before = host.host
+
+    async def serve(stream: ScriptedStream) -> None:
+        asked.append(asyncio.get_running_loop().time())
+        if len(asked) == 5:
+            stream.down.put_nowait(wire.Hello("n-1", 0))
+            stream.down.put_nowait(wire.Ack("n-2"))
+            await asyncio.sleep(0.02)
+            seen.set()
+        else:
+            stream.down.put_nowait(Blocked("blocked by incident i-1", "i-1"))
+
+    contacts = await until(applier, ScriptedServer(serve), seen, replace(QUICK, blocked=0.2))
+    assert [contact.incident for contact in contacts] == ["i-1"] * 4 + [None]
+    assert {contact.by for contact in contacts[:4]} == {None}, "and no plain HTTPS is tried in the place of streams"
+    assert all(0.1 < later - earlier < 1 for earlier, later in itertools.pairwise(asked))
+    assert host.host == before
+
+
+async def test_plain_https_tells_of_the_process_with_every_heartbeat(applier: Applier) -> None:
+    seen = asyncio.Event()
+    server = ScriptedServer(
+        serve=lambda stream: asyncio.sleep(0),
+        refuses_streams=True,
+        config=wire.ConfigAnswer(6, "n", 0, a_config(a_gateway())),
+    )
+    server.on_stream = lambda number: seen.set() if number == 6 else None
+    pace = replace(QUICK, spread=lambda low, high: low * 0.001, https_only=0.2)
+    await until(applier, server, seen, pace)
+    beats = [each for each in server.polls if isinstance(each, wire.Heartbeat)]
+    assert len(beats) > 1
+    assert all(beat.host is not None for beat in beats)
+
+
+async def test_a_heartbeat_that_says_nonsense_is_not_repeated_at_once(applier: Applier) -> None:
+    seen = asyncio.Event()
+
+    async def serve(stream: ScriptedStream) -> None:
+        stream.down.put_nowait(wire.Hello("n-1", 0))
+        await stream.next(wire.Heartbeat)
+        stream.down.put_nowait(wire.Refused("validation_failed", "in the future", "n-2"))
+        await asyncio.sleep(0.2)
+        assert stream.up.empty()
+        seen.set()
+
+    await until(applier, ScriptedServer(serve), seen)
 
 
 async def test_the_end_of_the_session_ends_the_agent(applier: Applier) -> None:

@@ -98,8 +98,10 @@ def test_reports_on_others_change_nothing(
     """Keys that nobody has, keys of another network, and reports of one who is no jump peer."""
     stranger = Agent.enrolled(server, a_peer(admin, a_network(admin)))
     nobody = report_on(laptop, "203.0.113.9:1") | {"public_key": a_public_key()}
+    calls.post("/agent/heartbeat", json=heartbeat(nonce_of(calls), peers=[nobody])).raise_for_status()
     reports = [nobody, report_on(stranger, "203.0.113.9:1")]
-    calls.post("/agent/heartbeat", json=heartbeat(nonce_of(calls), peers=reports)).raise_for_status()
+    refused = calls.post("/agent/heartbeat", json=heartbeat(nonce_of(calls), peers=reports))
+    assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/peers/1/public_key")
     with laptop.client() as own:
         claim = report_on(gw, "203.0.113.66:1")
         own.post("/agent/heartbeat", json=heartbeat(nonce_of(own), peers=[claim])).raise_for_status()

@@ -173,7 +173,7 @@ def test_each_kind_gets_its_kind_of_config(server: Server, admin: httpx2.Client)
         primary, other = ways_of(config_of(agent))
         assert (primary.public_key, primary.role, primary.keepalive) == (gw.public_key, "primary", 25)
         assert (other.public_key, other.role, other.keepalive) == (standby.public_key, "standby", 25)
-        assert set(primary.allowed_ips) == ranges
+        assert set(primary.allowed_ips) == ranges | own_addresses(gw.peer_id)
         assert set(other.allowed_ips) == own_addresses(standby.peer_id)
 
     conf = parse(phone["config"]["text"])

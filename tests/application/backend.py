@@ -18,13 +18,14 @@ from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application import networks, peers
 from isthmus.server.application.accounts import AccountService
-from isthmus.server.application.agents import AgentService
+from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import Enrolled, EnrollmentService
 from isthmus.server.application.history import HistoryService
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
@@ -100,21 +101,32 @@ class Backend:
         self.mesh = MeshMemory(store)
         self.notices: list[Notice] = []
         fanout = Fanout()
+        self.incidents = IncidentService(store, self.clock, self.ids, fanout)
         self.sessions = SessionService(store, self.clock, self.ids, fanout)
         self.liveness = LivenessService(store, self.clock, self.notices.append)
-        self.agents = AgentService(store, self.clock, self.mesh, self.sessions, self.liveness)
+        onlookers = Onlookers(self.liveness, self.incidents)
+        self.agents = AgentService(store, self.clock, self.mesh, self.sessions, onlookers)
         self.keys = KeyService(store, self.clock, fanout, self.agents)
         self.memory = PathMemory(self.clock, self.clock.elapsed)
         self.endpoints = EndpointService(store, self.clock, fanout, self.mesh, self.memory)
         self.jumps = JumpWatch(store, self.clock, fanout, self.mesh, self.memory)
         self.paths = PathService(store, self.memory)
         self.agents.on_beat += [self.endpoints.take, self.memory.take]
-        fanout.members = [self.mesh, self.agents, self.keys, self.liveness, self.memory, self.endpoints, self.heard]
+        fanout.members = [
+            self.mesh,
+            self.incidents,
+            self.agents,
+            self.keys,
+            self.liveness,
+            self.memory,
+            self.endpoints,
+            self.heard,
+        ]
         self.networks = NetworkService(store, self.clock, self.ids, fanout)
         vault = FileVault(folder / "vault.key")
         self.peers = PeerService(store, self.clock, self.ids, fanout, vault)
         self.bulk = BulkService(store, self.clock, fanout, PeerSteps(self.ids, vault))
-        self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout)
+        self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout, self.incidents.report)
         self.accounts = AccountService(store, self.clock, self.ids, Argon2Passwords())
         self.denials = DenialService(store, self.clock)
         self.templates = TemplateService(store, self.clock, self.ids)

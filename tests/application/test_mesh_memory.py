@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from isthmus.agent.deltas import applied
+from isthmus.domain.addresses import host_network
 from isthmus.domain.errors import Refusal
 from isthmus.domain.ids import PeerId
 from isthmus.domain.mesh.network import DirectPaths, Network
@@ -271,7 +272,8 @@ def assert_agree(network: Network, everyone: list[Peer], configs: dict[PeerId, w
         primary, *direct = own.neighbours
         assert {neighbour.role for neighbour in direct} <= {"direct"}
         assert primary.public_key == hub.public_key
-        assert set(primary.allowed_ips) == {str(cidr) for cidr in network.cidrs}
+        own_of_hub = map(str, map(host_network, hub.addresses))
+        assert set(primary.allowed_ips) == {*map(str, network.cidrs), *own_of_hub}
 
 
 class LateReads:

@@ -62,6 +62,7 @@ def test_status_tells_tunnel_server_and_neighbours() -> None:
         "latest_handshake": int(NOW.timestamp()) - 5,
         "rx": 2048,
         "tx": 10,
+        "way": "in use",
     }
     text = status_text(
         {
@@ -80,6 +81,7 @@ def test_status_tells_tunnel_server_and_neighbours() -> None:
             "last_contact": int(NOW.timestamp()) - 3,
             "error": "boom",
             "ended": False,
+            "blocked_by": "i-1",
             "neighbours": [neighbour, neighbour | {"name": None, "latest_handshake": None}],
         },
         NOW,
@@ -91,9 +93,10 @@ def test_status_tells_tunnel_server_and_neighbours() -> None:
         "reached by stream",
         "3s ago",
         "6 applied, 7 desired",
+        "by incident i-1",
         "boom",
     ):
         assert part in text
     lines = text.splitlines()
-    assert lines[-2].split() == ["gw", "primary", "198.51.100.7:51820", "5s", "ago", "2.0", "KiB", "10", "B"]
+    assert " ".join(lines[-2].split()) == "gw primary in use 198.51.100.7:51820 5s ago 2.0 KiB 10 B"
     assert lines[-1].split()[0] == "k" * 44

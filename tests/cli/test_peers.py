@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from isthmus.cli import handout, peer_text
+from isthmus.cli import handout, peer_text, peers
 from tests.cli.conftest import Run, Script
 from tests.cli.samples import NETWORK_ID, PEER_ID, a_network, a_peer, a_problem, a_status, page
 
@@ -299,3 +299,64 @@ def test_a_pending_peer_shows_the_prefix_of_its_token() -> None:
 def test_the_next_commands_name_the_server_where_its_url_is_known() -> None:
     text = handout.token_text({"token": TOKEN, "expires_at": "2026-11-24T20:10:00Z"}, "https://isthmus.example.com")
     assert "  isthmus agent enroll --server https://isthmus.example.com" in text.splitlines()
+
+
+ROTATE = f"POST {ONE}/rotate-key"
+OLD, NEW = "o" * 43 + "=", "n" * 43 + "="
+
+
+def an_answer(**changes: Any) -> dict[str, Any]:
+    asked = {"peer": {"id": PEER_ID, "name": "laptop"}, "public_key": OLD, "asked_at": "2026-11-23T20:00:00Z"}
+    return asked | {"waits_for": None, "reissue": []} | changes
+
+
+def test_rotate_key_waits_for_the_new_key_and_shows_both(isthmus: Run, office: Script) -> None:
+    office.on(ROTATE, an_answer(), status=202)
+    office.on(f"GET {ONE}", a_peer(public_key=NEW))
+    shown = isthmus("peer", "rotate-key", "laptop", "--wait")
+    assert shown.code == 0
+    assert [line.split() for line in shown.out.splitlines()[1:]] == [["old", OLD], ["new", NEW]]
+    assert isthmus("peer", "rotate-key", "laptop", "--wait", "--json").json["new_public_key"] == NEW
+
+
+@pytest.mark.parametrize(
+    ("waits_for", "said"),
+    [("agent", "when it connects"), ("jump_peer", "jump peer is away"), ("others", "two minutes"), (None, "now")],
+)
+def test_rotate_key_says_whom_it_waits_for(isthmus: Run, office: Script, waits_for: str | None, said: str) -> None:
+    office.on(ROTATE, an_answer(waits_for=waits_for), status=202)
+    assert said in isthmus("peer", "rotate-key", "laptop").out
+
+
+def test_a_key_that_does_not_change_in_time_is_a_failure(
+    isthmus: Run, office: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "WAIT_SECONDS", 0.1)
+    office.on(ROTATE, an_answer(), status=202)
+    office.on(f"GET {ONE}", a_peer(public_key=OLD))
+    shown = isthmus("peer", "rotate-key", "laptop", "--wait")
+    assert shown.code == 1
+    assert "did not change" in shown.err
+
+
+def test_a_jump_peers_new_key_names_the_static_peers_that_need_it(isthmus: Run, office: Script) -> None:
+    office.on(f"{ROTATE}?force=true", an_answer(reissue=[{"id": PEER_ID, "name": "phone"}]), status=202)
+    assert "isthmus peer config phone" in isthmus("peer", "rotate-key", "laptop", "--force").out
+
+
+def test_revoke_session_tells_how_the_host_returns(isthmus: Run, office: Script) -> None:
+    office.on(f"DELETE {ONE}/session", b"", status=204)
+    shown = isthmus("peer", "revoke-session", "laptop", "--yes")
+    assert "isthmus peer token laptop" in shown.out
+
+
+def test_show_tells_of_key_and_session() -> None:
+    peer = a_peer(
+        key={"changed_at": "2026-11-21T20:00:00Z", "asked_at": "2026-11-23T20:00:00Z"},
+        session={"since": "2026-11-20T20:00:00Z", "rotated_at": "2026-11-23T19:10:00Z"},
+    )
+    text = peer_text.details(peer, NOW)
+    assert "2d ago" in text
+    assert "asked for 10m ago" in text
+    assert "since 2026-11-20 20:00 UTC, token changed 1h ago" in text
+    assert "ended: it returns with a new token" in peer_text.details(a_peer(session=None), NOW)

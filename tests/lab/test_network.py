@@ -103,6 +103,18 @@ def test_a_cut_host_is_silent_until_it_is_mended(town: Town) -> None:
     assert town.laptop.ping(town.gw.ipv6).loss == 0
 
 
+def test_two_parted_hosts_still_reach_everybody_else(town: Town) -> None:
+    desk = town.lab.host("desk")
+    town.lab.part(town.gw, desk)
+    assert not desk.ping(town.gw.ipv4, count=1, timeout=0.3)
+    assert not desk.ping(town.gw.ipv6, count=1, timeout=0.3)
+    assert desk.ping(town.home.ipv4)
+    assert town.laptop.ping(town.gw.ipv4)
+    town.lab.unite(town.gw, desk)
+    assert desk.ping(town.gw.ipv4)
+    assert desk.ping(town.gw.ipv6)
+
+
 def test_a_loss_that_is_no_percentage_is_refused(town: Town) -> None:
     with pytest.raises(ValueError, match="percentage"):
         town.lab.loss(town.gw, 101)

@@ -1,17 +1,19 @@
 """Makes configs true on this host: observe, plan, carry out, remember."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
 import structlog
 
-from isthmus.agent.desired import Desired, Neighbour, read
+from isthmus.agent.desired import Desired, Neighbour, Role, read
 from isthmus.agent.errors import ForeignInterface, ToolFailed
+from isthmus.agent.guide import Found, Guide
 from isthmus.agent.keys import Keys
 from isthmus.agent.observed import HostState, Link
-from isthmus.agent.plan import Plan, Target, plan, teardown, unanswered
+from isthmus.agent.plan import Plan, Target, plan, plan_of_ways, teardown, unanswered
 from isthmus.agent.ports import NameServer, Net, Resolver, Sysctls, WireGuard
 from isthmus.agent.state import Applied, StateDir
 from isthmus.agent.steps import (
@@ -33,8 +35,9 @@ from isthmus.agent.steps import (
     Step,
     UnlistServers,
 )
-from isthmus.domain.addresses import Endpoint
+from isthmus.domain.addresses import Endpoint, IPAddress
 from isthmus.domain.errors import Refusal
+from isthmus.protocol.agent import MAX_CANDIDATES
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.keys import PrivateKey, PublicKey
 from isthmus.wireguard.state import InterfaceState
@@ -62,10 +65,15 @@ class Applier:
         self.interface = interface
         self.applied = state.applied()
         self.keys = Keys(state, key)
+        self.guide: Guide = Found()
+        self.moved = asyncio.Event()
         self._state = state
         self._host = host
         self._lock = asyncio.Lock()
         self._wireguard: WireGuard | None = None
+        self._last: Mapping[PublicKey, Neighbour] | None = None
+        self._seen: tuple[float, InterfaceState] | None = None
+        self._local: tuple[IPAddress, ...] = ()
         identity = state.identity()
         self._alias = f"isthmus:{identity.peer_id if identity else ''}"
 
@@ -79,7 +87,7 @@ class Applier:
         desired = read(config.config)
         host, _ = await self.observe()
         target = replace(await self._target(desired), private_key=self.keys.fitting(config.config.public_key))
-        return plan(desired, host, target)
+        return plan(self.guide.follow(desired, host.wireguard), host, target)
 
     async def apply(self, config: Applied) -> Plan:
         """Make `config` true and return what that took. Once begun it is finished, even if the caller is cancelled."""
@@ -109,7 +117,7 @@ class Applier:
             await self._host.names.serve(self.interface, None)
             missed = await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
-            self.applied = None
+            self.applied = self._last = None
             return replace(work, remarks=missed)
 
     async def settle(self) -> None:
@@ -125,19 +133,48 @@ class Applier:
         host = replace(host, lookups=lookups)
         if host.link is not None and not self._owns(host.link):
             raise ForeignInterface(self.interface)
+        self._local = host.local
         self._wireguard = wireguard = self._host.choose(host.link)
         if host.link is None:
             return host, wireguard
         return replace(host, wireguard=await wireguard.state(self.interface)), wireguard
 
-    async def neighbours(self) -> InterfaceState | None:
-        """What WireGuard shows at this moment; None while there is nothing to show."""
+    async def neighbours(self, within: float = 0.0) -> InterfaceState | None:
+        """What WireGuard shows now, or showed `within` so many seconds; None while there is nothing to show."""
         if self._wireguard is None or self.applied is None:
             return None
+        if self._seen is not None and time.monotonic() - self._seen[0] < within:
+            return self._seen[1]
         try:
-            return await self._wireguard.state(self.interface)
+            return await self._look(self._wireguard)
         except ToolFailed:
             return None
+
+    async def steer(self) -> int:
+        """Look at the neighbours, and let packets take the ways that the guide then decides on; returns the steps."""
+        async with self._lock:
+            if self._wireguard is None or self.applied is None:
+                return 0
+            done, wireguard = 0, self._wireguard
+            state = await self._look(wireguard)
+            for desired in self.guide.look(state):
+                steps = plan_of_ways(desired, state, self._targeting()).steps
+                await self._carry_out(steps, wireguard)
+                done += len(steps)
+                self._last = desired.neighbours
+                state = await self._look(wireguard)
+            return done
+
+    def candidates(self, state: InterfaceState) -> tuple[Endpoint, ...]:
+        """Where others may try this host directly; none for a jump peer, which has a declared endpoint."""
+        if not state.listen_port or self.applied is None or self.applied.config.forwarding.between_peers:
+            return ()
+        return tuple(Endpoint(str(address), state.listen_port) for address in self._local[:MAX_CANDIDATES])
+
+    async def _look(self, wireguard: WireGuard) -> InterfaceState:
+        state = await wireguard.state(self.interface)
+        self._seen = time.monotonic(), state
+        return state
 
     @property
     def reads_in_process(self) -> bool:
@@ -148,10 +185,12 @@ class Applier:
         async with self._lock:
             named = config.config.public_key
             self.keys.follow(named)
-            desired = read(config.config)
+            wanted = read(config.config)
             host, wireguard = await self.observe()
-            work = plan(desired, host, await self._target(desired))
+            desired = self.guide.follow(wanted, host.wireguard)
+            work = plan(desired, host, await self._target(wanted))
             missed = await self._carry_out(work.steps, wireguard)
+            self._last = desired.neighbours
             missed += await self._host.names.serve(self.interface, desired.naming)
             if config != self.applied:
                 self._state.save_applied(config)
@@ -175,7 +214,8 @@ class Applier:
         )
 
     async def _target(self, desired: Desired) -> Target:
-        wanted = {neighbour.endpoint for neighbour in desired.neighbours.values() if neighbour.endpoint is not None}
+        named = (each.endpoint for each in desired.neighbours.values() if each.role is not Role.DIRECT)
+        wanted = {endpoint for endpoint in named if endpoint is not None}
         return replace(self._targeting(), resolved=await self._resolve(wanted), last=self._last_neighbours())
 
     async def _resolve(self, endpoints: set[Endpoint]) -> dict[Endpoint, Endpoint]:
@@ -183,7 +223,9 @@ class Applier:
         found = await asyncio.gather(*(self._host.net.resolve(endpoint) for endpoint in asked))
         return {endpoint: answer for endpoint, answer in zip(asked, found, strict=True) if answer is not None}
 
-    def _last_neighbours(self) -> dict[PublicKey, Neighbour]:
+    def _last_neighbours(self) -> Mapping[PublicKey, Neighbour]:
+        if self._last is not None:
+            return self._last
         if self.applied is None:
             return {}
         try:

@@ -22,28 +22,42 @@ class Beats:
 
     async def heartbeat(self, nonce: str) -> Heartbeat:
         state = await self._applier.neighbours()
-        peers = self.reports.draw(state) if state is not None else ()
+        host = self.reports.draw_host(facts.host())
+        if state is None:
+            return Heartbeat(nonce=nonce, revision=self._applier.revision, host=host)
+        found_at = tuple(map(str, self._applier.candidates(state)))
         return Heartbeat(
             nonce=nonce,
             revision=self._applier.revision,
-            host=self.reports.draw_host(facts.host()),
-            peers=peers,
+            host=host,
+            peers=self.reports.draw(state),
+            candidates=self.reports.draw_candidates(found_at),
+            paths=self.reports.draw_paths(self._applier.guide.reports()),
         )
 
     async def due(self) -> None:
-        """Wait for the next heartbeat's time, or a little after an endpoint changed if that is earlier."""
+        """Wait for the next heartbeat's time, or a little after an endpoint or a way changed if that is earlier."""
         deadline = time.monotonic() + self._pace.until_heartbeat(self.interval)
         while (left := deadline - time.monotonic()) > 0:
-            if not self._applier.reads_in_process:
-                await asyncio.sleep(left)
-                continue
-            await asyncio.sleep(min(left, self._pace.until_look(self._look_took)))
-            if await self._has_news():
+            looks = self._applier.reads_in_process
+            pause = min(left, self._pace.until_look(self._look_took)) if looks else left
+            if await self._moved(pause) or (looks and await self._has_news()):
                 await asyncio.sleep(self._pace.debounce)
                 return
 
+    async def _moved(self, pause: float) -> bool:
+        """Wait so long for packets to take another way; whether they do and the server was not told."""
+        try:
+            async with asyncio.timeout(pause):
+                await self._applier.moved.wait()
+        except TimeoutError:
+            return False
+        self._applier.moved.clear()
+        return self.reports.has_moved(self._applier.guide.reports())
+
     async def _has_news(self) -> bool:
         started = time.process_time()
-        state = await self._applier.neighbours()
+        # While ways are looked after, others look anyway.
+        state = await self._applier.neighbours(within=self._pace.watch)
         self._look_took = time.process_time() - started
         return state is not None and self.reports.is_urgent(state)

@@ -7,7 +7,8 @@ import msgspec
 
 
 class Contact(msgspec.Struct, frozen=True):
-    """`last` in Unix seconds, None for never; `by` is stream or https; `pid` is the running agent's."""
+    """`last` in Unix seconds, None for never; `by` is stream or https; `pid` is the running agent's,
+    `incident` is the one that blocks this host."""
 
     pid: int
     reachable: bool = False
@@ -15,6 +16,7 @@ class Contact(msgspec.Struct, frozen=True):
     last: int | None = None
     desired_revision: int = 0
     error: str | None = None
+    incident: str | None = None
 
 
 def write(folder: Path, interface: str, contact: Contact) -> None:

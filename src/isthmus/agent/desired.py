@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import lru_cache
+from itertools import islice, takewhile
 
 from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
 from isthmus.agent.naming import Naming, naming_of
@@ -11,18 +13,43 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.keys import InvalidKey, PublicKey
 
+_FAMILIES = 2
 LOWEST_MTU, HIGHEST_MTU = 1280, 65_535
+
+
+class Role(StrEnum):
+    """Why a neighbour is one; a role that is unknown here is that of a member."""
+
+    PRIMARY = "primary"
+    STANDBY = "standby"
+    MEMBER = "member"
+    DIRECT = "direct"
+
+    @property
+    def is_jump(self) -> bool:
+        return self in (Role.PRIMARY, Role.STANDBY)
+
+
+_ROLES = frozenset(Role)
 
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """One WireGuard peer; `keepalive` in seconds, 0 is off."""
+    """One WireGuard peer; `keepalive` in seconds, 0 is off.
+
+    `own` are its addresses in the tunnel, as far as its role needs them. `takes` and `candidates` are those of a
+    direct one: see `isthmus.protocol.agent.Neighbour`.
+    """
 
     name: str
     public_key: PublicKey
     allowed_ips: frozenset[IPNetwork]
     endpoint: Endpoint | None = None
     keepalive: int = 0
+    role: Role = Role.MEMBER
+    own: tuple[IPAddress, ...] = ()
+    takes: frozenset[IPNetwork] = frozenset()
+    candidates: tuple[Endpoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +68,10 @@ class Forwarding:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The interface that shall be. `mtu` in bytes; `listen_port` None lets the host choose."""
+    """The interface that shall be. `mtu` in bytes; `listen_port` None lets the host choose.
+
+    `jumps` are the jump peers in the order in which they are used, the primary first.
+    """
 
     addresses: frozenset[IPAddress]
     mtu: int
@@ -49,6 +79,7 @@ class Desired:
     neighbours: Mapping[PublicKey, Neighbour]
     routes: tuple[IPNetwork, ...]
     forwarding: Forwarding
+    jumps: tuple[PublicKey, ...] = ()
     naming: Naming | None = None
 
 
@@ -71,6 +102,7 @@ def read(config: wire.Config) -> Desired:
             neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
             routes=collapse([_network(text) for text in config.routes]),
             forwarding=_forwarding(config, others),
+            jumps=_jumps(neighbours),
             naming=naming_of(config, others),
         )
     except (InvalidValue, InvalidKey) as error:
@@ -86,13 +118,33 @@ def _neighbour(neighbour: wire.Neighbour) -> Neighbour:
     keepalive = neighbour.keepalive or 0
     if not 0 <= keepalive <= 65_535:
         raise InvalidConfig(f"keepalive {keepalive} is outside 0 to 65535")
+    role = Role(neighbour.role) if neighbour.role in _ROLES else Role.MEMBER
+    allowed_ips, takes = tuple(map(_network, neighbour.allowed_ips)), tuple(map(_network, neighbour.takes))
     return Neighbour(
         name=neighbour.name,
         public_key=PublicKey.parse(neighbour.public_key),
-        allowed_ips=frozenset(map(_network, neighbour.allowed_ips)),
+        allowed_ips=frozenset(allowed_ips),
         endpoint=None if neighbour.endpoint is None else Endpoint.parse(neighbour.endpoint),
         keepalive=keepalive,
+        role=role,
+        own=() if role is Role.MEMBER else _own(takes if role is Role.DIRECT else allowed_ips),
+        takes=frozenset(takes),
+        candidates=tuple(map(Endpoint.parse, neighbour.candidates)),
     )
+
+
+def _own(prefixes: Iterable[IPNetwork]) -> tuple[IPAddress, ...]:
+    """The addresses at the head of `prefixes`, one of each family at most."""
+    hosts = takewhile(lambda prefix: prefix.prefixlen == prefix.max_prefixlen, prefixes)
+    found: dict[int, IPAddress] = {}
+    for prefix in islice(hosts, _FAMILIES):
+        found.setdefault(prefix.version, prefix.network_address)
+    return tuple(found.values())
+
+
+def _jumps(neighbours: Iterable[Neighbour]) -> tuple[PublicKey, ...]:
+    jumps = [neighbour for neighbour in neighbours if neighbour.role.is_jump]
+    return tuple(jump.public_key for jump in sorted(jumps, key=lambda jump: jump.role is not Role.PRIMARY))
 
 
 def _network(text: str) -> IPNetwork:

@@ -125,3 +125,11 @@ class ToolFailed(Exception):
 
 class Unreachable(Exception):
     """The server did not answer, or something else answered in its place. Worth another try later."""
+
+
+class Blocked(Unreachable):
+    """An incident suspends this host's session. The state is kept: it is good again once somebody resolves that."""
+
+    def __init__(self, said: str, incident: str) -> None:
+        super().__init__(said)
+        self.incident = incident

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from isthmus.agent.beats import Beats
-from isthmus.agent.errors import Unreachable
+from isthmus.agent.errors import Blocked, Unreachable
 from isthmus.agent.pace import Pace, race
 from isthmus.agent.ports import ControlPlane, Polling, Stream
 from isthmus.agent.worker import Worker
@@ -21,6 +21,7 @@ log = structlog.get_logger()
 STREAM_TRIES = 3
 # Refused heartbeats in a row that are repeated at once, each with the nonce that came with the refusal.
 REPEATS = 2
+REPLAYED = "replay_detected"
 
 
 class Renewed(Exception):
@@ -29,11 +30,13 @@ class Renewed(Exception):
 
 @dataclass
 class Contact:
-    """The latest contact with the server; `by` is stream or https, None while there is none."""
+    """The latest contact with the server; `by` is stream or https, None while there is none. `incident` is the one
+    that blocks this host."""
 
     by: str | None = None
     last: float | None = None
     error: str | None = None
+    incident: str | None = None
 
 
 class Agent:
@@ -68,6 +71,12 @@ class Agent:
                     await self._stream()
                 else:
                     await self._poll()
+            except Blocked as blocked:
+                pause = self._pace.while_blocked()
+                # That answer came from the server: streams are not blocked on the way to it.
+                self._streams_refused = 0
+                self._lost(str(blocked), pause, blocked.incident)
+                await asyncio.sleep(pause)
             except Unreachable as error:
                 pause = self._pace.pause(self._failures)
                 self._lost(str(error), pause)
@@ -129,6 +138,8 @@ class Agent:
 
     async def _report(self, server: Polling, nonce: str) -> None:
         for _ in range(1 + REPEATS):
+            # Each of these calls may be the first that the server hears of this process.
+            self._beats.reports.forget_host()
             match await server.report(await self._beats.heartbeat(nonce)):
                 case wire.Ack():
                     self._beats.reports.accepted()
@@ -146,10 +157,10 @@ class Agent:
         self.contact = Contact(by, time.time())
         self._on_contact(self.contact)
 
-    def _lost(self, problem: str, pause: float) -> None:
+    def _lost(self, problem: str, pause: float, incident: str | None = None) -> None:
         self._failures += 1
         log.warning("no connection", error=problem, next_try_in=round(pause, 1))
-        self.contact = Contact(None, self.contact.last, problem)
+        self.contact = Contact(None, self.contact.last, problem, incident)
         self._on_contact(self.contact)
 
 
@@ -198,7 +209,7 @@ class Conversation:
                 log.warning("message refused", code=code, detail=detail)
                 if nonce is not None:
                     self._repeats += 1
-                    self._at_once = self._repeats <= REPEATS
+                    self._at_once = code == REPLAYED and self._repeats <= REPEATS
                     self._fresh(nonce)
             case wire.Rotate():
                 next_key = self._worker.applier.keys.make_next()

@@ -13,11 +13,13 @@ from isthmus.agent import contact, facts
 from isthmus.agent.adapters.changes import HostChanges
 from isthmus.agent.adapters.control_plane import ServerConnection, check_server, tls_context
 from isthmus.agent.adapters.control_plane import enroll as ask_to_enroll
+from isthmus.agent.adapters.echo import Echo
 from isthmus.agent.apply import Applier
 from isthmus.agent.errors import AlreadyEnrolled, SessionEnded
 from isthmus.agent.loop import Agent, Contact
 from isthmus.agent.pace import Pace, race
 from isthmus.agent.plan import Plan
+from isthmus.agent.roads import Roads
 from isthmus.agent.routing import slot_of
 from isthmus.agent.settings import Settings
 from isthmus.agent.state import Identity, StateDir
@@ -142,6 +144,8 @@ async def _serve(
 ) -> None:
     pace = Pace(random.SystemRandom().uniform)
     worker = Worker(applier, pace)
+    probes = Echo()
+    roads = Roads(applier, pace, probes)
 
     def note(made: Contact) -> None:
         contact.write(
@@ -154,6 +158,7 @@ async def _serve(
                 last=None if made.last is None else int(made.last),
                 desired_revision=worker.desired_revision,
                 error=made.error,
+                incident=made.incident,
             ),
         )
 
@@ -162,8 +167,9 @@ async def _serve(
     await applier.observe()
     worker.recheck()
     try:
-        agent = Agent(server, worker, pace, note, state.save_session_token)
-        await race(agent.run(), _keep_true(worker, changes), _stopped())
+        with probes:
+            agent = Agent(server, worker, pace, note, state.save_session_token)
+            await race(agent.run(), roads.run(), _keep_true(worker, changes), _stopped())
     finally:
         await applier.settle()
 

@@ -63,6 +63,7 @@ class HostState:
 
     `chains` are those in our nft table, `digest` identifies our interface's rules there. `forwards` are the
     families for which the host forwards, `honours_marks` tells that its reverse path checks look at packets' marks.
+    `local` are its addresses outside all tunnels, IPv4 first, where others may find it.
     """
 
     link: Link | None = None
@@ -74,4 +75,5 @@ class HostState:
     digest: str | None = None
     forwards: frozenset[Family] = frozenset()
     honours_marks: bool = False
+    local: tuple[IPAddress, ...] = ()
     lookups: Lookups = Lookups()

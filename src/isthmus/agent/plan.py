@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
 from isthmus.agent import naming, rules
-from isthmus.agent.desired import Desired, Neighbour
+from isthmus.agent.desired import Desired, Neighbour, Role
 from isthmus.agent.observed import HostState, Link, Route, Rule
 from isthmus.agent.routing import FAMILIES, Routing, is_ours, routing_for, slot_of
 from isthmus.agent.steps import (
@@ -74,7 +74,7 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
     remarks += [
         f"no address was found for {neighbour.endpoint}, the endpoint of {neighbour.name}"
         for neighbour in desired.neighbours.values()
-        if neighbour.endpoint is not None and neighbour.endpoint not in target.resolved
+        if neighbour.endpoint is not None and _told_endpoint(neighbour, target) is None
     ]
     wanted = Routing(routing.routes - taken.keys(), routing.rules, routing.mark)
     routed = _with_addresses_of(desired, host)
@@ -93,6 +93,12 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
         *naming.lookup_steps(desired.naming, host.lookups, listing_changed=target.listing_changed),
     ]
     return Plan(tuple(steps), tuple(sorted(remarks)))
+
+
+def plan_of_ways(desired: Desired, state: InterfaceState, target: Target) -> Plan:
+    """The steps when only the ways of packets change: those of the neighbours, and nothing of the host is looked at."""
+    change = InterfaceChange(peers=(*_gone(desired, state), *_peer_changes(desired, state, target)))
+    return Plan(() if change.is_empty else (ConfigureWireGuard(change),))
 
 
 def teardown(host: HostState, target: Target) -> Plan:
@@ -133,17 +139,20 @@ def _wireguard(desired: Desired, state: InterfaceState | None, target: Target, m
     state = state or InterfaceState(public_key=None, listen_port=0, fwmark=0, peers={})
     key_differs = state.public_key != target.private_key.public()
     port_differs = desired.listen_port is not None and desired.listen_port != state.listen_port
-    gone = [PeerChange(key, remove=True) for key in sorted(state.peers.keys() - desired.neighbours.keys())]
     # Another key ends every session: those that this host begins, it begins at once.
     again = anew(_begun_here(desired), state) if key_differs and state.public_key is not None else ()
     change = InterfaceChange(
         private_key=target.private_key if key_differs else None,
         listen_port=desired.listen_port if port_differs else None,
         fwmark=mark if mark not in (0, state.fwmark) else None,
-        peers=(*gone, *again, *_peer_changes(desired, state, target)),
+        peers=(*_gone(desired, state), *again, *_peer_changes(desired, state, target)),
     )
     if not change.is_empty:
         yield ConfigureWireGuard(change)
+
+
+def _gone(desired: Desired, state: InterfaceState) -> list[PeerChange]:
+    return [PeerChange(key, remove=True) for key in sorted(state.peers.keys() - desired.neighbours.keys())]
 
 
 def anew(neighbours: Iterable[Neighbour], state: InterfaceState) -> tuple[PeerChange, ...]:
@@ -162,7 +171,9 @@ def anew(neighbours: Iterable[Neighbour], state: InterfaceState) -> tuple[PeerCh
 def unanswered(desired: Desired, state: InterfaceState) -> tuple[PeerChange, ...]:
     """Begins the handshake anew with each neighbour that never answered one of this host's."""
     silent = {key for key, present in state.peers.items() if present.latest_handshake is None}
-    return anew((each for each in _begun_here(desired) if each.public_key in silent), state)
+    # A direct neighbour has its own planner, who makes it anew with each candidate.
+    begun = (each for each in _begun_here(desired) if each.role is not Role.DIRECT)
+    return anew((each for each in begun if each.public_key in silent), state)
 
 
 def _begun_here(desired: Desired) -> Iterator[Neighbour]:
@@ -191,12 +202,21 @@ def _endpoint(neighbour: Neighbour, present: PeerState | None, target: Target) -
     """The endpoint to tell WireGuard, or None: what a peer roamed to is overwritten by a new decision only."""
     if neighbour.endpoint is None:
         return None
+    if neighbour.role is Role.DIRECT:
+        # Where it is heard from is the way that was found: only a peer that is made anew is told where to begin.
+        return neighbour.endpoint if present is None or present.endpoint is None else None
     last = target.last.get(neighbour.public_key)
     decided = last is not None and last.endpoint == neighbour.endpoint
     if present is not None and present.endpoint is not None and decided:
         return None
     found = target.resolved.get(neighbour.endpoint)
     return None if present is not None and present.endpoint == found else found
+
+
+def _told_endpoint(neighbour: Neighbour, target: Target) -> Endpoint | None:
+    """What to tell WireGuard: the candidates of direct neighbours are addresses already."""
+    endpoint = neighbour.endpoint
+    return endpoint if endpoint is None or neighbour.role is Role.DIRECT else target.resolved.get(endpoint)
 
 
 def _link(desired: Desired, link: Link | None) -> Iterator[Step]:

@@ -75,6 +75,16 @@ class Sysctls(Protocol):
     def restore(self, values: dict[str, str]) -> None: ...
 
 
+class Probes(Protocol):
+    """Small packets into the tunnel that are answered."""
+
+    def send(self, address: IPAddress) -> None: ...
+
+    def take(self) -> dict[IPAddress, int]:
+        """The round trips of the answers since the last call, in microseconds."""
+        ...
+
+
 class Resolver(Protocol):
     """Where programs of the host look names up. Failures raise `ToolFailed` or `OSError`."""
 

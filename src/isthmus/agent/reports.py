@@ -1,9 +1,15 @@
-"""What the next heartbeat reports: the host when it is news, and the neighbours that changed, the urgent first, then
-the longest unreported."""
+"""What the next heartbeat reports: the host and where it is found when that is news, ways that packets now take, and
+the neighbours that changed, the urgent first, then the longest unreported."""
 
-from isthmus.protocol.agent import MAX_REPORTS, Host, PeerReport
+from collections.abc import Iterable
+
+from isthmus.protocol.agent import MAX_PATHS, MAX_REPORTS, Host, PathReport, PeerReport
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import InterfaceState, PeerState
+
+MAX_MEASURED = 16
+NOISE_MICROSECONDS = 1_000
+"""A round trip that differs by less, or by less than a quarter, is the same."""
 
 
 class Reports:
@@ -14,12 +20,23 @@ class Reports:
         self._sent: list[PeerState] = []
         self._known_host: Host | None = None
         self._sent_host: Host | None = None
+        self._known_candidates: tuple[str, ...] | None = None
+        self._sent_candidates: tuple[str, ...] = ()
+        self._known_paths: dict[str, PathReport] = {}
+        self._sent_paths: list[PathReport] = []
         self._beat = 0
 
     def forget(self) -> None:
         """A new session: the server may know nothing any more."""
         self._known.clear()
         self._sent.clear()
+        self._known_host = None
+        self._known_candidates = None
+        self._known_paths.clear()
+        self._sent_paths = []
+
+    def forget_host(self) -> None:
+        """The next heartbeat tells of the host again."""
         self._known_host = None
 
     def draw(self, state: InterfaceState) -> tuple[PeerReport, ...]:
@@ -36,10 +53,30 @@ class Reports:
         self._sent_host = host
         return None if host == self._known_host else host
 
+    def draw_candidates(self, candidates: tuple[str, ...]) -> tuple[str, ...] | None:
+        """`candidates` for one heartbeat, unless the server knows them."""
+        self._sent_candidates = candidates
+        return None if candidates == self._known_candidates else candidates
+
+    def draw_paths(self, paths: Iterable[PathReport]) -> tuple[PathReport, ...]:
+        """At most MAX_PATHS of the ways that changed, moves before round trips, of which MAX_MEASURED go along."""
+        changed = [path for path in paths if self._is_other_path(path)]
+        moved = [path for path in changed if self._has_moved(path)]
+        measured = [path for path in changed if not self._has_moved(path)][:MAX_MEASURED]
+        self._sent_paths = [*moved, *measured][:MAX_PATHS]
+        return tuple(self._sent_paths)
+
+    def has_moved(self, paths: Iterable[PathReport]) -> bool:
+        """Whether packets take some way that the server does not know of."""
+        return any(map(self._has_moved, paths))
+
     def accepted(self) -> None:
         """The server acknowledged the heartbeat that carried the last draw."""
         self._beat += 1
         self._known_host = self._sent_host
+        self._known_candidates = self._sent_candidates
+        self._known_paths.update((path.public_key, path) for path in self._sent_paths)
+        self._sent_paths = []
         for peer in self._sent:
             self._known[peer.public_key] = (peer, self._beat)
         self._sent = []
@@ -47,6 +84,17 @@ class Reports:
     def is_urgent(self, state: InterfaceState) -> bool:
         """Whether some neighbour has another endpoint than the server knows."""
         return any(map(self._is_urgent, state.peers.values()))
+
+    def _has_moved(self, path: PathReport) -> bool:
+        known = self._known_paths.get(path.public_key)
+        return known is None or (known.via, known.since) != (path.via, path.since)
+
+    def _is_other_path(self, path: PathReport) -> bool:
+        known = self._known_paths.get(path.public_key)
+        if known is None or self._has_moved(path):
+            return True
+        differs = abs(path.round_trip - known.round_trip)
+        return differs > max(NOISE_MICROSECONDS, known.round_trip // 4) or (not known.round_trip and differs > 0)
 
     def _differs(self, peer: PeerState) -> bool:
         before = self._known.get(peer.public_key)

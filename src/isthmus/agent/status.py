@@ -1,18 +1,27 @@
 """What `isthmus agent status` shows, as one typed value."""
 
+import time
+
 import msgspec
 
 from isthmus.agent.apply import Applier
 from isthmus.agent.contact import Contact
+from isthmus.agent.desired import Role, read
 from isthmus.agent.observed import HostState
 from isthmus.agent.ports import Kind
 from isthmus.agent.state import Identity
+from isthmus.agent.ways import found
+from isthmus.domain.errors import Refusal
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import PeerState
 
 
 class NeighbourStatus(msgspec.Struct, frozen=True):
-    """`name` is None for a peer that is not in the config; `latest_handshake` in Unix seconds, sizes in bytes."""
+    """`name` is None for a peer that is not in the config; `latest_handshake` in Unix seconds, sizes in bytes.
+
+    `way` is how packets go to it now: "direct", or "via" and the name of a jump peer. Of a jump peer it says whether
+    it is "in use" for all others, else it is None.
+    """
 
     name: str | None
     role: str | None
@@ -21,11 +30,12 @@ class NeighbourStatus(msgspec.Struct, frozen=True):
     latest_handshake: int | None
     rx: int
     tx: int
+    way: str | None = None
 
 
 class Status(msgspec.Struct, frozen=True):
     """`addresses` are those on the interface; `is_up` is False without one. The server is unknown to a stopped agent:
-    then `running` is False, `reachable` too, and `desired_revision` is None.
+    then `running` is False, `reachable` too, and `desired_revision` is None. `blocked_by` is an open incident's id.
     """
 
     peer: str
@@ -43,6 +53,7 @@ class Status(msgspec.Struct, frozen=True):
     last_contact: int | None
     error: str | None
     ended: bool
+    blocked_by: str | None
     neighbours: list[NeighbourStatus]
 
 
@@ -54,6 +65,7 @@ def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind]
         for neighbour in (applier.applied.config.neighbours if applier.applied else ())
     }
     peers = observed.wireguard.peers if observed.wireguard else {}
+    ways = _ways(applier, observed)
     link = observed.link
     return Status(
         peer=identity.peer_name,
@@ -71,11 +83,34 @@ def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind]
         last_contact=note.last if note else None,
         error=note.error if note else None,
         ended=identity.ended,
-        neighbours=[_neighbour(key, peer, roles) for key, peer in sorted(peers.items())],
+        blocked_by=note.incident if note else None,
+        neighbours=[_neighbour(key, peer, roles, ways) for key, peer in sorted(peers.items())],
     )
 
 
-def _neighbour(key: PublicKey, peer: PeerState, roles: dict[str, tuple[str, str]]) -> NeighbourStatus:
+def _ways(applier: Applier, observed: HostState) -> dict[PublicKey, str]:
+    try:
+        desired = read(applier.applied.config) if applier.applied else None
+    except Refusal:
+        # Written by a newer version.
+        return {}
+    if desired is None:
+        return {}
+    now = found(desired, observed.wireguard, time.time())
+    serving = now.jump or next(iter(desired.jumps), None)
+    others = f"via {desired.neighbours[serving].name}" if serving else None
+    ways: dict[PublicKey, str] = {}
+    for key, neighbour in desired.neighbours.items():
+        if neighbour.role is Role.MEMBER or key in now.open:
+            ways[key] = "direct"
+        elif neighbour.role is Role.DIRECT and others:
+            ways[key] = others
+    return ways | ({serving: "in use"} if serving else {})
+
+
+def _neighbour(
+    key: PublicKey, peer: PeerState, roles: dict[str, tuple[str, str]], ways: dict[PublicKey, str]
+) -> NeighbourStatus:
     name, role = roles.get(str(key), (None, None))
     return NeighbourStatus(
         name=name,
@@ -85,4 +120,5 @@ def _neighbour(key: PublicKey, peer: PeerState, roles: dict[str, tuple[str, str]
         latest_handshake=peer.latest_handshake,
         rx=peer.rx,
         tx=peer.tx,
+        way=ways.get(key),
     )

@@ -109,6 +109,8 @@ def status_text(status: dict[str, Any], now: datetime, width: int | None) -> str
     ]
     if status["ended"]:
         pairs.append(("enrollment", "ended by the server: isthmus agent leave, then enroll anew"))
+    if status["blocked_by"]:
+        pairs.append(("blocked", f"by incident {status['blocked_by']}: an operator resolves it"))
     if status["error"]:
         pairs.append(("error", status["error"]))
     text = fields(pairs)
@@ -116,11 +118,12 @@ def status_text(status: dict[str, Any], now: datetime, width: int | None) -> str
 
 
 def _neighbours(neighbours: list[dict[str, Any]], now: datetime, width: int | None) -> str:
-    titles = ("NEIGHBOUR", "ROLE", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT")
+    titles = ("NEIGHBOUR", "ROLE", "WAY", "ENDPOINT", "HANDSHAKE", "RECEIVED", "SENT")
     rows = [
         (
             each["name"] or each["public_key"],
             each["role"],
+            each["way"],
             each["endpoint"],
             _ago(each["latest_handshake"], now),
             size(each["rx"]),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def network_id(api: "Client", name: str) -> str:
-    return _id_of(name) or str(_network_named(api, name)["id"])
+    return id_of(name) or str(_network_named(api, name)["id"])
 
 
 def network_path(api: "Client", name: str) -> str:
@@ -19,7 +19,7 @@ def network_path(api: "Client", name: str) -> str:
 
 def peer_path(api: "Client", name: str, network: str | None) -> str:
     """The path of a peer; `network` is needed when several networks have a peer of that name."""
-    if found := _id_of(name):
+    if found := id_of(name):
         return f"/peers/{found}"
     peers = api.items("/peers", {"name": name, "network": network and network_id(api, network)})
     if not peers:
@@ -32,7 +32,7 @@ def peer_path(api: "Client", name: str, network: str | None) -> str:
 
 
 def template_path(api: "Client", name: str) -> str:
-    if found := _id_of(name):
+    if found := id_of(name):
         return f"/network-templates/{found}"
     for template in api.items("/network-templates", {"name": name}):
         return f"/network-templates/{template['id']}"
@@ -41,7 +41,7 @@ def template_path(api: "Client", name: str) -> str:
 
 def token_path(api: "Client", name: str) -> str:
     """The path of an API token named by its name, its prefix or its id."""
-    if found := _id_of(name):
+    if found := id_of(name):
         return f"/tokens/{found}"
     tokens = [token for token in api.items("/tokens") if name in {token["name"], token["prefix"]}]
     if not tokens:
@@ -58,7 +58,8 @@ def _network_named(api: "Client", name: str) -> Any:
     raise Failure(f"there is no network {name}", "isthmus network list shows those that exist")
 
 
-def _id_of(text: str) -> str | None:
+def id_of(text: str) -> str | None:
+    """`text` as an id, None where it is none."""
     try:
         return str(UUID(text))
     except ValueError:

@@ -10,7 +10,7 @@ from isthmus.cli import options
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.lookup import network_path, peer_path
-from isthmus.cli.options import without_none
+from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
 from isthmus.cli.text import Column, fields, minute, span, table
 from isthmus.domain.mesh.network import DirectPaths
@@ -33,13 +33,14 @@ def create(
     keepalive: Annotated[int | None, options.KEEPALIVE] = None,
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
     key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
+    limit: Annotated[list[str] | None, options.LIMIT] = None,
     dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
     template: Annotated[str | None, typer.Option(metavar="NAME", help="Takes what is not given from it.")] = None,
 ) -> None:
     """Create a network. An IPv6 /64 comes with it."""
     given: dict[str, Any] = {"name": name, "cidr_v4": cidr, "cidr_v6": cidr_v6, "domain": domain, "mtu": mtu}
     given |= {"listen_port": listen_port, "keepalive": keepalive, "direct_paths": direct_paths and str(direct_paths)}
-    given |= {"key_max_age": key_max_age}
+    given |= {"key_max_age": key_max_age, "limits": limits_of(limit)}
     given |= {"dns_upstreams": upstreams(dns_upstream)}
     given |= {"template": template}
     session.show(session.api.post("/networks", without_none(given)), details)
@@ -73,6 +74,7 @@ def update(
         str | None, typer.Option(metavar="PEER", help="Jump peer to carry the traffic; auto: the server's choice.")
     ] = None,
     key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
+    limit: Annotated[list[str] | None, options.LIMIT] = None,
     dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Renumber static peers too; lists who needs a config.")
@@ -82,7 +84,7 @@ def update(
     given: dict[str, Any] = {"name": new_name, "cidr_v4": cidr, "domain": domain, "mtu": mtu}
     given |= {"listen_port": listen_port, "keepalive": keepalive, "key_max_age": key_max_age}
     given |= {"dns_upstreams": upstreams(dns_upstream)}
-    given |= {"force": True if force else None}
+    given |= {"force": True if force else None, "limits": limits_of(limit)}
     path = network_path(session.api, name)
     change = without_none(given | {"direct_paths": direct_paths and str(direct_paths)})
     if primary is not None:
@@ -164,6 +166,8 @@ def details(network: dict[str, Any]) -> str:
     pairs.append(("direct_paths", direct_paths_of(network)))
     pairs.append(("primary", (network.get("primary") or {}).get("name")))
     pairs.append(("keys", key_age(network.get("key_max_age"))))
+    if limits := network.get("limits"):
+        pairs.append(("limits", limits))
     pairs.append(("dns_upstreams", ", ".join(network["dns_upstreams"]) or "those of the jump peers' hosts"))
     pairs.append(("created", minute(network.get("created_at"))))
     return f"{fields(pairs)}\n\n{capacities(network['capacity'])}"

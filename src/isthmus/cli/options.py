@@ -36,6 +36,10 @@ CIDR = typer.Option("--cidr", metavar="CIDR", help="IPv4 range of the network.")
 DOMAIN = typer.Option(help="DNS domain of its peers.")
 MTU = typer.Option(help="MTU of the tunnels, in bytes.")
 LISTEN_PORT = typer.Option(help="UDP port of the jump peers.")
+LIMIT = typer.Option(
+    metavar="NAME=NUMBER",
+    help="How much change is no incident: address_changes, address_window, port_changes, port_window, return_window.",
+)
 DIRECT_PATHS = typer.Option(help="Do agents look for ways past the jump peers? auto: if they are 500 or fewer.")
 KEY_MAX_AGE = typer.Option(
     parser=read_duration, metavar="DURATION", help="Have agents change their keys this often, from 1h on; 0 for never."
@@ -51,6 +55,17 @@ KEEPALIVE = typer.Option(help="Seconds between keepalives, 0 for none.")
 def without_none(body: Mapping[str, object]) -> dict[str, object]:
     """What was given on the command line; the server knows the defaults of the rest."""
     return {name: value for name, value in body.items() if value is not None}
+
+
+def limits_of(texts: list[str] | None) -> dict[str, int] | None:
+    """Texts of the form `name=number`; the server knows the names."""
+    limits = {}
+    for text in texts or ():
+        name, _, number = text.partition("=")
+        if not name or not (number.isascii() and number.isdecimal()) or len(number) > 9:
+            raise Misuse(f"{text!r} is not a limit", "write NAME=NUMBER, for example address_changes=20")
+        limits[name] = int(number)
+    return limits or None
 
 
 def with_labels(present: dict[str, str], texts: list[str]) -> dict[str, str]:

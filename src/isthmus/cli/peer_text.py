@@ -60,6 +60,8 @@ def revision_of(peer: Peer) -> str:
 def state_of(peer: Peer) -> str:
     """The one word that matters most: what is broken before what is missing before what is fine."""
     status = _status(peer)
+    if peer.get("blocked"):
+        return "blocked"
     if status.get("applied_error"):
         return "failed"
     enrollment = (peer.get("enrollment") or {}).get("state")
@@ -92,6 +94,8 @@ def details(peer: Peer, now: datetime) -> str:
         ("created", minute(peer.get("created_at"))),
         *_key_pairs(peer, now),
     ]
+    if peer.get("blocked"):
+        pairs.append(("blocked by", f"isthmus incident list --peer {peer['name']}"))
     if enrollment.get("state") in {"pending", "expired"}:
         pairs.append(("enrollment token", f"{enrollment.get('prefix')}…, until {minute(enrollment.get('expires_at'))}"))
     pairs += [(name, value) for name, value in _status_pairs(peer, status, now) if value is not None]

@@ -21,6 +21,7 @@ COMMANDS = {
     "template": ("templates:app", "Settings for new networks, under a name."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "group": ("groups:app", "Groups of peers."),
+    "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "events": ("events:app", "What happens, as it happens."),
     "audit": ("audit:app", "What was changed, when and by whom."),

@@ -63,7 +63,7 @@ class Neighbour(Struct, frozen=True, omit_defaults=True):
     """One WireGuard peer. `role`: primary (the way to all others), standby, member (as a jump peer sees it), or direct:
     tried at `candidates` with no allowed IPs, and given what it `takes` from the primary while a handshake with it is
     fresh. What a member is allowed and a direct neighbour takes begins with its own addresses, one for each that the
-    frame has.
+    frame has. So does what the primary and a standby are allowed.
 
     A jump peer keeps an `isolated` member from the other members, and sends the traffic of an `encapsulated` one on
     to the world under its own address.

@@ -29,13 +29,14 @@ from isthmus.server.adapters.logs import configure_logs
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
-from isthmus.server.application.agents import AgentService
+from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.history import HistoryService
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
@@ -150,7 +151,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         Chore("the look for peers that fell silent", LIVENESS_SECONDS, services.liveness.tick),
         Chore("forgetting old revisions", PRUNE_SECONDS, services.history.prune),
     )
-    async with flushing(services.agents), repeating(*chores):
+    async with flushing(services.agents), opening(services.incidents), repeating(*chores):
         await serve(app, listeners, stop, assembled.close_streams)
     log.info("stopped")
 
@@ -172,17 +173,18 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     """Every use case with its ports."""
     clock, ids, fanout = SystemClock(), TimeOrderedIds(), Fanout()
     mesh = MeshMemory(store)
+    incidents = IncidentService(store, clock, ids, fanout)
     sessions = SessionService(store, clock, ids, fanout)
     events = EventHub(store, clock)
     liveness = LivenessService(store, clock, events.tell)
-    agents = AgentService(store, clock, mesh, sessions, liveness)
+    agents = AgentService(store, clock, mesh, sessions, Onlookers(liveness, incidents))
     keys = KeyService(store, clock, fanout, agents)
     hub = StreamHub(agents, mesh, Errands(keys, sessions, mesh))
     paths = PathMemory(clock)
     endpoints = EndpointService(store, clock, fanout, mesh, paths)
     # In this order: who sees what is news compares it with what is in memory.
     agents.on_beat += [endpoints.take, paths.take]
-    fanout.members = [mesh, agents, keys, liveness, paths, endpoints, hub, events]
+    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events]
     vault = FileVault(settings.data_dir / "vault.key")
     services = Services(
         store=store,
@@ -191,9 +193,10 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         history=HistoryService(store, clock, fanout, settings.history_revisions),
         templates=TemplateService(store, clock, ids),
         bulk=BulkService(store, clock, fanout, PeerSteps(ids, vault)),
-        enrollment=EnrollmentService(store, clock, ids, fanout),
+        enrollment=EnrollmentService(store, clock, ids, fanout, incidents.report),
         accounts=AccountService(store, clock, ids, Argon2Passwords()),
         agents=agents,
+        incidents=incidents,
         keys=keys,
         sessions=sessions,
         liveness=liveness,
@@ -237,6 +240,17 @@ async def flushing(agents: AgentService) -> AsyncIterator[None]:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         await agents.flush()
+
+
+@contextlib.asynccontextmanager
+async def opening(incidents: IncidentService) -> AsyncIterator[None]:
+    """Open the incidents that were reported, beside the calls that reported them."""
+    task = asyncio.create_task(incidents.work())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def stop_event() -> asyncio.Event:

@@ -9,8 +9,19 @@ from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
-from isthmus.domain.ids import ApiTokenId, Digest, NetworkId, PeerId, PublicKey, SessionId, TemplateId, UserId
+from isthmus.domain.ids import (
+    ApiTokenId,
+    Digest,
+    IncidentId,
+    NetworkId,
+    PeerId,
+    PublicKey,
+    SessionId,
+    TemplateId,
+    UserId,
+)
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
+from isthmus.domain.mesh.incident import Incident
 from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
@@ -24,6 +35,7 @@ from isthmus.server.records import (
     Group,
     Held,
     Holding,
+    IncidentFilter,
     KeptKey,
     Page,
     PeerFilter,
@@ -70,8 +82,8 @@ class Peers(Protocol):
     async def named(self, network_id: NetworkId, names: Sequence[str]) -> list[Peer]:
         """Those peers of the network that have one of the names."""
 
-    async def with_keys(self, keys: Sequence[PublicKey]) -> set[PublicKey]:
-        """Which of the keys some peer of the backend has."""
+    async def with_keys(self, keys: Sequence[PublicKey]) -> dict[PublicKey, NetworkId]:
+        """The networks of the peers that have these keys; keys that nobody has are left out."""
 
     async def groups(
         self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
@@ -133,6 +145,26 @@ class Sessions(Protocol):
 
     async def end(self, session_id: SessionId) -> None: ...
     async def end_of_peer(self, peer_id: PeerId) -> None: ...
+
+
+class Incidents(Protocol):
+    """Incidents and the access control list. Whoever opens or resolves one has locked its network."""
+
+    async def get(self, incident_id: IncidentId) -> Incident:
+        """Raises `NotFound`."""
+
+    async def page(self, page: Page, where: IncidentFilter) -> list[Incident]:
+        """Newest first; with `after`, those that were opened before that one."""
+
+    async def open_of_peer(self, peer_id: PeerId) -> list[Incident]: ...
+    async def add(self, incident: Incident) -> None:
+        """Raises `IncidentOpen` where one of this type is open for this peer."""
+
+    async def save(self, incident: Incident) -> None: ...
+    async def block(self, peer_id: PeerId, incident_id: IncidentId) -> None: ...
+    async def unblock(self, incident_id: IncidentId) -> None: ...
+    async def blocking(self, peer_ids: Sequence[PeerId]) -> dict[PeerId, tuple[IncidentId, ...]]:
+        """The open incidents that block each of these peers, oldest first; those that none blocks are left out."""
 
 
 class Statuses(Protocol):
@@ -225,6 +257,8 @@ class Transaction(Protocol):
     @property
     def sessions(self) -> Sessions: ...
     @property
+    def incidents(self) -> Incidents: ...
+    @property
     def statuses(self) -> Statuses: ...
     @property
     def accounts(self) -> Accounts: ...
@@ -274,6 +308,10 @@ class KeyTaken(Conflict):
 
 class TemplateNameTaken(Conflict):
     """Another template has that name."""
+
+
+class IncidentOpen(Conflict):
+    """An incident of that type is open for that peer."""
 
 
 class Clock(Protocol):

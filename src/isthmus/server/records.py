@@ -9,6 +9,7 @@ from uuid import UUID
 
 from isthmus.domain.addresses import IPAddress
 from isthmus.domain.ids import ApiTokenId, Digest, IncidentId, NetworkId, PeerId, PublicKey, UserId
+from isthmus.domain.mesh.incident import Incident, State, Type
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 
@@ -42,6 +43,16 @@ class Group:
     network_id: NetworkId
     name: str
     peers: int
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFilter:
+    """None means "any"."""
+
+    network_id: NetworkId | None = None
+    peer_id: PeerId | None = None
+    state: State | None = None
+    type: Type | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +174,10 @@ class Commit:
     """What a transaction did to one network: its present fields, and the peers that changed or went.
 
     `network` None means that it was deleted. `reload` asks to forget all memory of it. `ended` lists peers
-    whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `first` is
-    the jump peer whose agent shall have applied this before the peer that changed is told, if it is connected; where
-    it is the peer that changed, the others wait for it. `event` and `subject` are what people's screens are told of
-    it: `peer.changed` and the peer's id.
+    whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `incidents`
+    are those that were opened, confirmed or resolved. `first` is the jump peer whose agent shall have applied this
+    before the peer that changed is told, if it is connected; where it is the peer that changed, the others wait for it.
+    `event` and `subject` are what people's screens are told of it: `peer.changed` and the peer's id.
     """
 
     network_id: NetworkId
@@ -176,6 +187,7 @@ class Commit:
     audience: Audience = Audience.NOBODY
     ended: tuple[PeerId, ...] = ()
     blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
+    incidents: tuple[Incident, ...] = ()
     first: PeerId | None = None
     reload: bool = False
     event: str = ""

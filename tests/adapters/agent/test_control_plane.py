@@ -15,7 +15,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from isthmus.agent.adapters.control_plane import ServerConnection, check_server, enroll, tls_context
-from isthmus.agent.errors import EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
+from isthmus.agent.errors import Blocked, EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
 from isthmus.protocol import agent as wire
 
 pytestmark = pytest.mark.timeout(30)
@@ -61,6 +61,39 @@ async def test_only_the_servers_own_words_end_a_session(call: object) -> None:
             with pytest.raises(Unreachable, match=str(status)) as caught:
                 await call(url)
             assert "secret-token" not in str(caught.value)
+
+
+async def test_a_token_that_was_renewed_while_it_was_presented_ends_nothing() -> None:
+    async with answering(401, ENDED) as url:
+        connection = ServerConnection(url, "old", None)
+        async with connection.polling() as server:
+            telling = asyncio.create_task(server.tell(wire.Applied(1, 1)))
+            await asyncio.sleep(0)
+            connection.use("fresh")
+            with pytest.raises(Unreachable, match="renewed meanwhile"):
+                await telling
+            with pytest.raises(SessionEnded):
+                await server.tell(wire.Applied(1, 1))
+
+
+@pytest.mark.parametrize("call", [open_stream, poll])
+async def test_a_block_is_told_with_its_incident_and_ends_nothing(call: object) -> None:
+    assert callable(call)
+    problem = b'{"code": "agent_blocked", "detail": "blocked by incident i-1", "incident": "i-1"}'
+    async with answering(403, problem) as url:
+        with pytest.raises(Blocked, match="blocked by incident i-1") as caught:
+            await call(url)
+    assert caught.value.incident == "i-1"
+
+
+async def test_a_stream_that_is_closed_for_a_block_names_the_incident() -> None:
+    async def speak(connection: Accepted) -> None:
+        await connection.close(wire.CLOSE_BLOCKED, "this peer is blocked by incident i-1")
+
+    async with serve(speak, "127.0.0.1", 0) as server:
+        with pytest.raises(Blocked, match="blocked by incident i-1") as caught:
+            await open_stream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+    assert caught.value.incident == "i-1"
 
 
 @pytest.mark.parametrize("call", [open_stream, poll])

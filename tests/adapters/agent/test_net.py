@@ -140,3 +140,34 @@ def test_addresses_are_their_own_answer_and_unknown_names_have_none() -> None:
         assert await net.resolve(Endpoint("none.invalid", 3)) is None
 
     alone(work)
+
+
+def test_a_host_is_found_at_its_own_lasting_addresses_and_in_no_tunnel() -> None:
+    commands = [
+        "link add eth0 type veth peer name eth1",
+        "link set eth0 up",
+        "link set eth1 up",
+        "address add 2001:db8::5/64 dev eth0 nodad",
+        "address add 2001:db8::6/64 dev eth0 nodad preferred_lft 0",
+        "address add 192.0.2.5/24 dev eth0",
+        "address add 169.254.7.7/16 dev eth0 scope link",
+        "tuntap add dev vpn0 mode tun",
+        "link set vpn0 up",
+        "address add 10.99.0.1/24 dev vpn0",
+        "link add docker0 type bridge",
+        "link set docker0 up",
+        "address add 172.17.0.1/16 dev docker0",
+        "link add eth9 type veth peer name eth8",
+        "address add 192.0.2.9/24 dev eth9",
+        f"link add {INTERFACE} type veth peer name eth7",
+        f"link set {INTERFACE} up",
+        f"address add {V4}/32 dev {INTERFACE}",
+    ]
+
+    async def work() -> HostState:
+        await tools.run(["ip", "link", "set", "lo", "up"])
+        for command in commands:
+            await tools.run(["ip", *command.split()])
+        return await LinuxNet().observe(INTERFACE)
+
+    assert alone(work).local == (ip_address("192.0.2.5"), ip_address("2001:db8::5"))

@@ -64,8 +64,10 @@ class TestRegularPeer:
         site = a_peer(6, additional_allowed_ips=(IPv4Network("172.16.0.0/16"),))
         tunnel = tunnel_for(OFFICE, [site, *reversed(jumps), me], me)
         ranges = ["172.16.0.0/16", "192.168.50.0/24", "fdaa:50::/48"]
+        # Only an agent ever passes over its primary, which then keeps its own addresses.
+        own = ["10.20.0.1/32", "fd12:3456:789a:1::1/128"] if me.kind.has_agent else []
         assert allowed(tunnel) == {
-            "jump-1": ["10.20.0.0/24", "fd12:3456:789a:1::/64", *ranges],
+            "jump-1": [*own, "10.20.0.0/24", "fd12:3456:789a:1::/64", *ranges],
             "jump-2": ["10.20.0.2/32", "fd12:3456:789a:1::2/128"],
         }
         assert [neighbour.role for neighbour in tunnel.neighbours] == [Role.PRIMARY, Role.STANDBY]
@@ -123,7 +125,7 @@ class TestFlags:
         site = a_peer(6, additional_allowed_ips=(LAN,))
         tunnel = tunnel_for(OFFICE, [a_jump(1), a_jump(2), a_jump(3), site, me], me)
         assert allowed(tunnel) == {
-            "jump-1": ["0.0.0.0/0", "::/0"],
+            "jump-1": ["10.20.0.1/32", "fd12:3456:789a:1::1/128", "0.0.0.0/0", "::/0"],
             "jump-2": ["10.20.0.2/32", "fd12:3456:789a:1::2/128"],
             "jump-3": ["10.20.0.3/32", "fd12:3456:789a:1::3/128"],
         }

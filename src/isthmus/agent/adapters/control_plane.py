@@ -14,8 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from isthmus.agent.adapters import past_tunnel, whereabouts
-from isthmus.agent.errors import EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
+from isthmus.agent.errors import Blocked, EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
 from isthmus.protocol.agent import (
+    CLOSE_BLOCKED,
     CLOSE_SESSION_ENDED,
     Ack,
     Applied,
@@ -42,6 +43,7 @@ SEND_SECONDS = 20.0
 MAX_MESSAGE = 16 * 1024 * 1024
 QUEUED_MESSAGES = 8
 ENDED = "unauthenticated"
+BLOCKED = "agent_blocked"
 
 
 class Problem(msgspec.Struct, frozen=True):
@@ -51,6 +53,7 @@ class Problem(msgspec.Struct, frozen=True):
     detail: str = ""
     title: str = ""
     nonce: str | None = None
+    incident: str = ""
 
 
 def check_server(server: str, *, allow_http: bool) -> str:
@@ -196,15 +199,13 @@ class HttpsPolling:
         self._client = client
 
     async def fetch(self, revision: int) -> ConfigAnswer:
-        status, body = await _call(self._client, "GET", f"/api/v1/agent/config?revision={revision}")
-        _check_session(status, body)
+        status, body = await self._call("GET", f"config?revision={revision}")
         if status != 200:
             raise Unreachable(_refusal(status, body))
         return _decode(body, ConfigAnswer)
 
     async def report(self, heartbeat: Heartbeat) -> Ack | Refused:
-        status, body = await _call(self._client, "POST", "/api/v1/agent/heartbeat", encode(heartbeat))
-        _check_session(status, body)
+        status, body = await self._call("POST", "heartbeat", encode(heartbeat))
         if status == 200:
             return _decode(body, Ack)
         if 400 <= status < 500 and status not in (403, 404, 407, 429):
@@ -213,18 +214,25 @@ class HttpsPolling:
         raise Unreachable(_refusal(status, body))
 
     async def tell(self, outcome: Applied) -> None:
-        status, body = await _call(self._client, "POST", "/api/v1/agent/applied", encode(outcome))
-        _check_session(status, body)
+        status, body = await self._call("POST", "applied", encode(outcome))
         if status >= 300:
             raise Unreachable(_refusal(status, body))
 
     async def rekey(self, made: Rekey) -> None:
-        status, body = await _call(self._client, "POST", "/api/v1/agent/rekey", encode(made))
-        _check_session(status, body)
+        status, body = await self._call("POST", "rekey", encode(made))
         if status >= 500:
             raise Unreachable(_refusal(status, body))
         if status >= 300:
             log.warning("message refused", detail=_refusal(status, body))
+
+    async def _call(self, method: str, name: str, body: bytes | None = None) -> tuple[int, bytes]:
+        presented = self._client.headers.get("Authorization")
+        status, answer = await _call(self._client, method, f"/api/v1/agent/{name}", body)
+        if status == 401 and self._client.headers.get("Authorization") != presented:
+            # Two requests were under way, and the other one brought a fresh token, which ended this one's.
+            raise Unreachable("the session token was renewed meanwhile")
+        _check_session(status, answer)
+        return status, answer
 
 
 def _client(
@@ -260,6 +268,8 @@ async def _call(client: "AsyncClient", method: str, path: str, body: bytes | Non
 def _closed(error: ConnectionClosed) -> Exception:
     if error.rcvd is not None and error.rcvd.code == CLOSE_SESSION_ENDED:
         return SessionEnded()
+    if error.rcvd is not None and error.rcvd.code == CLOSE_BLOCKED:
+        return Blocked(error.rcvd.reason, error.rcvd.reason.rpartition(" ")[2])
     if error.rcvd is None:
         return Unreachable("the connection broke")
     return Unreachable(f"the server closed the stream: {error.rcvd.code} {error.rcvd.reason}".strip())
@@ -269,6 +279,8 @@ def _check_session(status: int, body: bytes) -> None:
     # Only the server's own words end a tunnel; a 401 of some proxy on the way does not.
     if status == 401 and _problem(body).code == ENDED:
         raise SessionEnded
+    if status == 403 and (problem := _problem(body)).code == BLOCKED:
+        raise Blocked(problem.detail, problem.incident)
 
 
 def _refusal(status: int, body: bytes) -> str:

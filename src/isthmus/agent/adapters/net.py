@@ -30,10 +30,13 @@ from isthmus.agent.steps import (
     RemoveRule,
     SetMtu,
 )
-from isthmus.domain.addresses import Endpoint, Family, IPNetwork, host_network
+from isthmus.domain.addresses import Endpoint, Family, IPAddress, IPNetwork, host_network
 
 RESOLVE_SECONDS = 5.0
 _MAIN = "254"
+_TUNNELS = ("tun", "tap", "wireguard", "ipip", "sit", "gre", "vti", "xfrm", "ip6tnl", "vxlan", "geneve")
+# Networks of containers and virtual machines inside the host, which have the same addresses on many hosts.
+_INNER = ("docker", "br-", "veth", "virbr", "cni", "podman", "flannel", "cali", "lxc", "lxd")
 
 
 class LinuxNet:
@@ -57,8 +60,12 @@ class LinuxNet:
         )
 
     async def _look(self, interface: str) -> HostState:
-        link, (chains, digest), v4, v6 = await asyncio.gather(
-            _link(interface), _table(interface), _policy(4, interface), _policy(6, interface)
+        link, (chains, digest), v4, v6, local = await asyncio.gather(
+            _link(interface),
+            _table(interface),
+            _policy(4, interface),
+            _policy(6, interface),
+            _local_addresses(interface),
         )
         return HostState(
             link=link,
@@ -67,6 +74,7 @@ class LinuxNet:
             rules=frozenset(v4.rules | v6.rules),
             chains=chains,
             digest=digest,
+            local=local,
         )
 
     async def apply(self, interface: str, steps: Sequence[LinkStep]) -> None:
@@ -164,6 +172,20 @@ async def _link(interface: str) -> Link | None:
         alias=item.get("ifalias", ""),
         addresses=frozenset(ipaddress.ip_address(info["local"]) for info in addresses),
     )
+
+
+async def _local_addresses(interface: str) -> tuple[IPAddress, ...]:
+    """Where the host is found from outside: no tunnel's end, nothing inside of it, and no address on its way out."""
+    found: list[tuple[bool, bool, int, str]] = []
+    for item in await _ip("-details", "address", "show", "up", "scope", "global"):
+        kind = item.get("linkinfo", {}).get("info_kind", "")
+        if item["ifname"] == interface or kind in _TUNNELS or item["ifname"].startswith(_INNER):
+            continue
+        for info in item["addr_info"]:
+            if "local" in info and not any(info.get(flag) for flag in ("deprecated", "tentative", "dadfailed")):
+                # One that lasts before one that the system changes every day.
+                found.append((info["family"] != "inet", bool(info.get("temporary")), len(found), info["local"]))
+    return tuple(ipaddress.ip_address(local) for *_, local in sorted(found))
 
 
 @dataclass(frozen=True, slots=True)

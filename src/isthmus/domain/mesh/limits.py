@@ -7,6 +7,11 @@ from typing import Any, Self
 from isthmus.domain.errors import InvalidValue
 
 
+def bounds_of(name: str) -> tuple[int, int]:
+    """The lowest and the highest value of a limit."""
+    return (30, 604_800) if name.endswith("_window") else (2, 10_000)
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """`address_changes` in `address_window` seconds block the peer; `port_changes` of one address in `port_window`
@@ -22,7 +27,7 @@ class Limits:
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
-            lowest, highest = (30, 604_800) if item.name.endswith("_window") else (2, 10_000)
+            lowest, highest = bounds_of(item.name)
             if not lowest <= value <= highest:
                 raise InvalidValue(f"/limits/{item.name}", f"is not between {lowest} and {highest}")
 

@@ -177,7 +177,9 @@ def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunne
     for position, jump in enumerate(jumps):
         allowed = tuple(map(host_network, jump.addresses))
         if position == 0:
-            allowed = _through_primary(network, others, me, allowed)
+            through = _through_primary(network, others, me, allowed)
+            # An agent that passes over its primary still reaches that one itself, and has to know by which addresses.
+            allowed = tuple(dict.fromkeys((*allowed, *through))) if me.kind.has_agent else through
         role = Role.STANDBY if position else Role.PRIMARY
         neighbours.append(
             Neighbour(

@@ -1,17 +1,21 @@
 """Agents' calls: who is asking, which config is theirs, and what their reports change."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from isthmus.domain.errors import NotFound, ReplayDetected, Unauthenticated
+from isthmus.domain.errors import AgentBlocked, AgentSessionConflict, NotFound, ReplayDetected, Unauthenticated
 from isthmus.domain.ids import PeerId, PublicKey
+from isthmus.domain.mesh.detection import Observer, Speaker, Watch
+from isthmus.domain.mesh.incident import Finding, Process, Type
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import secrets
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory, News
+from isthmus.server.application.report_rules import ReportedKeys, check_times
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit, PeerStatus
@@ -20,18 +24,43 @@ from isthmus.server.records import Commit, PeerStatus
 OnBeat = Callable[[NetworkMemory, Peer, wire.Heartbeat], None]
 
 
+@dataclass(slots=True)
+class Conversation:
+    """Where an agent speaks from, and which process it is once its first report has told."""
+
+    speaker: Speaker
+
+    @classmethod
+    def began(cls, source: str | None) -> "Conversation":
+        return cls(Speaker(source, None))
+
+    def told(self, host: wire.Host) -> None:
+        self.speaker = Speaker(self.speaker.source, Process(host.machine_id, host.boot_id, host.started_at))
+
+
+@dataclass(frozen=True, slots=True)
+class Onlookers:
+    """Who makes something of what agents report."""
+
+    liveness: LivenessService
+    incidents: IncidentService
+
+
 class AgentService:
     """Reports are collected in memory and written once a second by `flush`: losing one second of counters to a
     crash costs nothing, for every agent reports again."""
 
     def __init__(
-        self, store: Store, clock: Clock, mesh: MeshMemory, sessions: SessionService, liveness: LivenessService
+        self, store: Store, clock: Clock, mesh: MeshMemory, sessions: SessionService, onlookers: Onlookers
     ) -> None:
         self._store = store
         self._clock = clock
         self._mesh = mesh
         self._sessions = sessions
-        self._liveness = liveness
+        self._incidents = onlookers.incidents
+        self._liveness = onlookers.liveness
+        self._watch = Watch()
+        self._keys = ReportedKeys(store)
         self._statuses: dict[PeerId, PeerStatus] = {}
         self._dirty: set[PeerId] = set()
         self._nonces: dict[PeerId, str] = {}
@@ -40,6 +69,10 @@ class AgentService:
     async def authenticate(self, session_token: str) -> PeerId:
         """The peer of a session. Raises `Unauthenticated`, which an agent takes for the end of its session."""
         return await self._sessions.peer_of(session_token)
+
+    async def admit(self, peer_id: PeerId) -> None:
+        """Raises `AgentBlocked` while an incident suspends the peer's session."""
+        await self._around(peer_id)
 
     def unix_time(self) -> int:
         return int(self._clock.now().timestamp())
@@ -62,12 +95,14 @@ class AgentService:
     def news_at_hand(self, peer_id: PeerId, has: int | None) -> News | None:
         """The same, where it needs no reading; None where it does."""
         known = self._mesh.at_hand(peer_id)
-        return None if known is None else known[0].news(known[1], has)
+        return None if known is None or known[1].blocked else known[0].news(known[1], has)
 
-    async def heartbeat(self, peer_id: PeerId, beat: wire.Heartbeat) -> str:
-        """Take a report over and return the next nonce. Raises `ReplayDetected`, with nothing changed.
+    async def heartbeat(self, peer_id: PeerId, beat: wire.Heartbeat, talk: Conversation | None = None) -> str:
+        """Take a report over and return the next nonce. Raises `ReplayDetected`, `InvalidValue` or
+        `AgentSessionConflict`, with nothing of the report taken.
 
-        Any nonce is taken while none was given out, which is so after a restart of the server.
+        Any nonce is taken while none was given out, which is so after a restart of the server. Whoever has the
+        nonce was here after it was given out: a report that was under way for long proves nothing about who is alive.
         """
         expected = self._nonces.get(peer_id)
         if expected is not None and beat.nonce != expected:
@@ -75,6 +110,14 @@ class AgentService:
         memory, peer = await self._around(peer_id)
         self._liveness.hear(memory.network, peer)
         now = self._clock.now()
+        check_times(beat, now)
+        await self._keys.check(beat, memory)
+        if talk is not None:
+            if beat.host is not None:
+                talk.told(beat.host)
+            found = self._watch.of(peer_id).heard(talk.speaker, now, memory.network.limits)
+            if found is not None:
+                await self._misused(found)
         status = await self._status(peer_id)
         # An `applied` may get lost with its connection: every heartbeat says the revision too, 0 for none.
         revision = beat.revision or status.applied_revision
@@ -83,19 +126,37 @@ class AgentService:
             status = replace(status, hostname=beat.host.hostname, agent_version=beat.host.agent_version)
         self._put(status)
         if peer.is_jump:
-            await self._observe(memory, beat.peers)
+            await self._observe(memory, peer, beat.peers, now)
         for noted in self.on_beat:
             noted(memory, peer, beat)
         return self.fresh_nonce(peer_id)
 
-    async def _observe(self, memory: NetworkMemory, reports: Iterable[wire.PeerReport]) -> None:
-        """What a jump peer sees of the peers of its own network; keys of others change nothing."""
+    async def _misused(self, found: Finding) -> None:
+        """Who speaks beside another on one session is told at once; all else is for the database to hear later."""
+        if found.type is not Type.SESSION_CONFLICT:
+            self._incidents.report(found)
+            return
+        incident = await self._incidents.open(found)
+        if incident is not None:
+            raise AgentSessionConflict(str(incident.id))
+
+    async def _observe(
+        self, memory: NetworkMemory, observer: Peer, reports: Iterable[wire.PeerReport], now: datetime
+    ) -> None:
+        """What a jump peer sees of the peers of its own network; keys of nobody change nothing."""
         for report in reports:
             seen = memory.by_key.get(PublicKey(report.public_key))
             if seen is None:
                 continue
-            handshake = _time(report.latest_handshake) if report.latest_handshake else None
+            # A clock that runs ahead must not make a peer look alive for longer than it is.
+            seconds = min(report.latest_handshake, int(now.timestamp()))
+            handshake = _time(seconds) if seconds else None
             self._liveness.observe(memory.network, memory.peers[seen], handshake)
+            # Without a handshake, and for a jump peer, the endpoint is what the config says and nothing that was seen.
+            if report.endpoint is not None and handshake is not None and not memory.peers[seen].is_jump:
+                at = Observer(observer.id, observer.name)
+                for found in self._watch.of(seen).saw(at, report.endpoint, now, memory.network.limits):
+                    self._incidents.report(found)
             self._put(
                 replace(
                     await self._status(seen),
@@ -144,19 +205,29 @@ class AgentService:
         self._sessions.changed(commit)
         for peer_id in commit.ended:
             self._nonces.pop(peer_id, None)
+            self._watch.forget(peer_id)
+        for incident in commit.incidents:
+            if not incident.is_open:
+                self._watch.forget(incident.peer_id)
         for peer_id in commit.removed:
             self._statuses.pop(peer_id, None)
             self._dirty.discard(peer_id)
 
     async def around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
-        """The network of a peer, and the peer. Raises `Unauthenticated` when it is gone."""
+        """The network of a peer, and the peer. Raises `Unauthenticated` when it is gone, `AgentBlocked` while it is
+        blocked."""
         return await self._around(peer_id)
 
     async def _around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
         try:
-            return await self._mesh.around(peer_id)
+            memory, peer = await self._mesh.around(peer_id)
         except NotFound:
             raise Unauthenticated("the peer of this session was deleted") from None
+        if peer.blocked:
+            incident = await self._incidents.blocking(peer_id)
+            if incident is not None:
+                raise AgentBlocked(str(incident))
+        return memory, peer
 
     async def _status(self, peer_id: PeerId) -> PeerStatus:
         known = self._statuses.get(peer_id)

@@ -13,6 +13,7 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
 from isthmus.server.application.addressing import give_back_expired
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.incidents import close_all
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.patch import Unset
 from isthmus.server.application.peer_steps import Draft, Issued, Made, PeerSteps, Update, key_taken, name_taken
@@ -187,7 +188,7 @@ class Work:
                     keys |= {PublicKey(key) for key in _given(update.public_key)}
         found = await self.tx.peers.named(self.network.id, _possible(names))
         self.peers = {peer.name: peer for peer in found}
-        self.keys = await self.tx.peers.with_keys([PublicKey(key) for key in _possible(keys)])
+        self.keys = set(await self.tx.peers.with_keys([PublicKey(key) for key in _possible(keys)]))
 
     async def _one(self, index: int, operation: Operation) -> Row:
         match operation:
@@ -225,7 +226,9 @@ class Work:
         return Row(Result.UPDATED, changed.peer)
 
     async def _delete(self, peer: Peer, *, force: bool) -> Row:
-        self._go_on(await self.steps.delete(self.tx, self.network, peer, self.now, force=force))
+        closed = await close_all(self.tx, self.caller, peer, self.now)
+        commit = await self.steps.delete(self.tx, self.network, peer, self.now, force=force)
+        self._go_on(replace(commit, incidents=closed))
         self._is_gone(peer)
         self._did("peer.delete", peer, name=peer.name)
         return Row(Result.DELETED, peer)

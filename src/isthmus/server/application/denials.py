@@ -1,6 +1,7 @@
 """Denials go to the audit log too: those of known callers always, those of strangers up to a bound, with counts."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from isthmus.server.application.caller import Caller
 from isthmus.server.ports import Clock, Store
@@ -17,14 +18,19 @@ class DenialService:
         self._window_start: datetime | None = None
         self._strangers = 0
 
-    async def record(self, caller: Caller, action: str, subject: str, code: str) -> None:
-        """One row for one denial. Strangers above the bound are counted and summed up in one row a minute."""
+    async def record(self, caller: Caller, action: str, subject: str, code: str, left_out: int = 0) -> None:
+        """One row for one denial. Strangers above the bound are counted and summed up in one row a minute.
+
+        A row with `left_out` stands for so many denials of one conversation that had no row of their own.
+        """
         now = self._clock.now()
         entries = self._summary(now)
         if caller.actor == "anyone":
             self._strangers += 1
         if caller.actor != "anyone" or self._strangers <= STRANGERS_PER_WINDOW:
-            facts = {} if caller.source is None else {"source": caller.source}
+            facts: dict[str, Any] = {} if caller.source is None else {"source": caller.source}
+            if left_out:
+                facts["left_out"] = left_out
             entries.append(
                 AuditEntry(now, caller.actor, action, subject, Outcome.DENIED, caller.request_id, code, facts)
             )

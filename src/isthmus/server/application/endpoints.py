@@ -27,7 +27,7 @@ from isthmus.server.records import Commit
 SETTLE_SECONDS = 1.0
 HOLD_SECONDS = 5.0
 # A transaction holds its network, and SQLite's only writer, for as long as it lasts.
-MOST_AT_ONCE = 50
+MOST_AT_ONCE = 20
 # How many reports are looked at in one turn, which nothing else interrupts.
 MOST_LOOKED_AT = 200
 

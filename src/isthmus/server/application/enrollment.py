@@ -1,11 +1,13 @@
 """Enrollment: a one-time token and a public key become a session."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from isthmus.domain.errors import EnrollmentTokenInvalid, NotFound, RateLimited
-from isthmus.domain.ids import Digest, PeerId, SessionId
+from isthmus.domain.ids import Digest, PeerId, PublicKey, SessionId
 from isthmus.domain.mesh.enrollment import EnrollmentToken, Session
+from isthmus.domain.mesh.incident import EnrollmentReuse, Finding, Type
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
 from isthmus.server.application import secrets
@@ -31,11 +33,17 @@ class Enrolled:
 
 
 class EnrollmentService:
-    def __init__(self, store: Store, clock: Clock, ids: Ids, listeners: Listeners) -> None:
+    """`on_reuse` is told of spent tokens that came with another key; it does not wait, so that answers to bad tokens
+    take the same time."""
+
+    def __init__(
+        self, store: Store, clock: Clock, ids: Ids, listeners: Listeners, on_reuse: Callable[[Finding], None]
+    ) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._listeners = listeners
+        self._on_reuse = on_reuse
         self._failures = Throttle(FAILURES_PER_SOURCE, WINDOW)
 
     async def enroll(self, caller: Caller, token: str, public_key: str, hostname: str) -> Enrolled:
@@ -55,6 +63,8 @@ class EnrollmentService:
         key = parse_public_key(public_key)
         async with self._store.transaction() as tx:
             network, found = await _locked(tx, secrets.digest_of(token))
+            if found.used_by not in {None, key}:
+                self._on_reuse(_reuse(found, key, hostname, caller, now))
             claimed = found.claimed(key, now)
             before = await tx.peers.get(found.peer_id)
             if found.used_at is not None and key != before.public_key:
@@ -83,6 +93,11 @@ class EnrollmentService:
         await tx.sessions.end_of_peer(peer_id)
         await tx.sessions.add(Session(SessionId(self._ids.new()), peer_id, token.digest, now))
         return token
+
+
+def _reuse(token: EnrollmentToken, key: PublicKey, hostname: str, caller: Caller, now: datetime) -> Finding:
+    evidence = EnrollmentReuse(token.prefix, token.used_by or "", key, hostname, caller.source)
+    return Finding(token.peer_id, Type.ENROLLMENT_REUSE, evidence, blocks=False, at=now)
 
 
 async def _locked(tx: Transaction, digest: Digest) -> tuple[Network, EnrollmentToken]:

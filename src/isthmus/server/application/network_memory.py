@@ -275,7 +275,14 @@ class NetworkMemory:
 def _make_of(peer: Peer) -> Hashable:
     """Peers of one make have the same config but for what is their own; a peer with ranges behind it is alone."""
     alone = peer.id if peer.offers else None
-    flags = peer.is_jump, peer.isolated, peer.full_encapsulation, peer.is_listed, peer.has_direct_paths
+    flags = (
+        peer.is_jump,
+        peer.kind.has_agent,
+        peer.isolated,
+        peer.full_encapsulation,
+        peer.is_listed,
+        peer.has_direct_paths,
+    )
     return alone, flags
 
 

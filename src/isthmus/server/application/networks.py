@@ -1,6 +1,6 @@
 """Networks: create, change, renumber, delete; reservations and capacity."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from isthmus.domain.errors import InvalidValue, PreconditionFailed, TransitionNo
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh import ipam
 from isthmus.domain.mesh import network as rules
+from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.domain.mesh.template import POOL, Sources
@@ -37,6 +38,7 @@ class Draft:
     settings: rules.Settings = field(default_factory=rules.Settings)
     direct_paths: DirectPaths = DirectPaths.AUTO
     dns_upstreams: Sequence[str] = ()
+    limits: Limits = field(default_factory=Limits)
     sources: Sources = field(default_factory=Sources)
 
 
@@ -48,6 +50,7 @@ class Update:
     mtu: Maybe[int] = UNSET
     listen_port: Maybe[int] = UNSET
     keepalive: Maybe[int] = UNSET
+    limits: Maybe[Mapping[str, int]] = UNSET
     direct_paths: Maybe[DirectPaths] = UNSET
     primary_id: Maybe[PeerId | None] = UNSET
     key_max_age: Maybe[int] = UNSET
@@ -113,6 +116,7 @@ class NetworkService:
             mtu=draft.settings.mtu,
             listen_port=draft.settings.listen_port,
             keepalive=draft.settings.keepalive,
+            limits=draft.limits,
             direct_paths=draft.direct_paths,
             key_max_age=draft.settings.key_max_age,
             dns_upstreams=rules.parse_upstreams(draft.dns_upstreams),
@@ -179,6 +183,7 @@ class NetworkService:
             mtu=settings.mtu,
             listen_port=settings.listen_port,
             keepalive=settings.keepalive,
+            limits=replace(before.limits, **chosen(update.limits, {})),
             direct_paths=chosen(update.direct_paths, before.direct_paths),
             key_max_age=settings.key_max_age,
             dns_upstreams=upstreams,

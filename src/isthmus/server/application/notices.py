@@ -3,12 +3,13 @@
 from collections.abc import Iterator
 from datetime import datetime
 
+from isthmus.domain.mesh.incident import Incident
 from isthmus.protocol.notice import Notice
 from isthmus.server.records import Commit
 
 
 def notices_of(commit: Commit, at: datetime) -> Iterator[Notice]:
-    """What a commit makes known: its event, and each incident that blocks a peer with it.
+    """What a commit makes known: its event, and each incident that was opened or resolved with it.
 
     A network that is gone has revision 0. A commit that names no event tells of its network as a whole.
     """
@@ -17,8 +18,13 @@ def notices_of(commit: Commit, at: datetime) -> Iterator[Notice]:
     event = commit.event or "network.changed"
     subject = commit.network_id if commit.subject is None else commit.subject
     yield notice(network, revision, event, str(subject), at)
-    for incident in commit.blocked.values():
-        yield notice(network, revision, "incident.opened", str(incident), at)
+    for incident in commit.incidents:
+        if incident.id != subject:
+            yield notice(network, revision, told_of(incident), str(incident.id), at)
+
+
+def told_of(incident: Incident) -> str:
+    return "incident.opened" if incident.is_open else "incident.resolved"
 
 
 def notice(network: str, revision: int, event: str, subject: str, at: datetime) -> Notice:

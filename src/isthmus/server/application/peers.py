@@ -10,6 +10,7 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.server.application.addressing import give_back_expired
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.incidents import close_all
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.peer_steps import Draft, Issued, PeerSteps, Update, issue, unique
 from isthmus.server.application.revisions import Step, advance
@@ -95,9 +96,10 @@ class PeerService:
             network = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
             peer = await tx.peers.get(peer_id)
             check_version(peer.version, version)
+            closed = await close_all(tx, caller, peer, now)
             commit = await self._steps.delete(tx, network, peer, now, force=force)
             await tx.journal.audit([caller.did("peer.delete", peer_id, now, name=peer.name)])
-        self._listeners.changed(commit)
+        self._listeners.changed(replace(commit, incidents=closed))
 
     async def new_token(self, caller: Caller, peer_id: PeerId, lifetime: timedelta = LIFETIME) -> Issued:
         """A fresh enrollment token; the old one ends, a running agent goes on until another enrolls."""

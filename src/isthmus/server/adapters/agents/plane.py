@@ -11,11 +11,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from isthmus.domain.errors import Forbidden, InvalidValue, Refusal, Unauthenticated
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
+from isthmus.server.adapters.agents.stream_denials import Denials
 from isthmus.server.adapters.agents.streams import StreamHub, Visitor
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
 from isthmus.server.adapters.http.errors import deny_socket, of_refusal, request_id_of
+from isthmus.server.application.agents import Conversation
 from isthmus.server.application.caller import Caller
 
 MAX_REVISION_DIGITS = 18
@@ -73,7 +75,8 @@ class AgentPlane:
     async def heartbeat(self, request: Request) -> Response:
         agents = self._services.agents
         peer_id = await self._peer(request)
-        nonce = await agents.heartbeat(peer_id, await _decoded(self._heartbeat_body, request))
+        talk = Conversation.began(request.state.caller.source)
+        nonce = await agents.heartbeat(peer_id, await _decoded(self._heartbeat_body, request), talk)
         return _json(wire.Ack(nonce))
 
     async def applied(self, request: Request) -> Response:
@@ -93,6 +96,7 @@ class AgentPlane:
         for named in (request.query_params.get("peer"), request.headers.get(PEER_HEADER)):
             if named is not None and named != str(peer_id):
                 raise Forbidden("a session speaks for its own peer only")
+        await self._services.agents.admit(peer_id)
         return peer_id
 
     async def authenticate(self, authorization: str | None) -> PeerId:
@@ -110,13 +114,20 @@ class AgentPlane:
             has = _revision(request.query_params.get("revision"))
             await self._services.agents.desired(peer_id)
         except Refusal as refusal:
-            caller, path = request.state.caller, scope["path"]
-            await self._services.denials.record(caller, f"WS {path}", path, refusal.code)
+            await self._record(request, refusal.code)
             await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
-        visitor = Visitor(peer_id, request.state.caller, lambda: self._peer(request))
-        await self._hub.serve(visitor, has, receive, send)
+        denials = Denials(lambda code, left_out: self._record(request, code, left_out))
+        visitor = Visitor(peer_id, request.state.caller, lambda: self._peer(request), denials)
+        try:
+            await self._hub.serve(visitor, has, receive, send)
+        finally:
+            await denials.sum_up()
+
+    async def _record(self, request: Request, code: str, left_out: int = 0) -> None:
+        path = request.scope["path"]
+        await self._services.denials.record(request.state.caller, f"WS {path}", path, code, left_out)
 
 
 class _Stream:

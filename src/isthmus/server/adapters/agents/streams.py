@@ -9,14 +9,23 @@ from typing import Any
 import msgspec
 import structlog
 
-from isthmus.domain.errors import NotFound, Refusal, ReplayDetected, Unauthenticated
+from isthmus.domain.errors import (
+    AgentBlocked,
+    AgentSessionConflict,
+    InvalidValue,
+    NotFound,
+    Refusal,
+    ReplayDetected,
+    Unauthenticated,
+)
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Audience
 from isthmus.protocol import agent as wire
 from isthmus.server.adapters.agents.errands import Errands
 from isthmus.server.adapters.agents.gates import Gates
+from isthmus.server.adapters.agents.stream_denials import Denials
 from isthmus.server.adapters.http.edge import Receive, Send
-from isthmus.server.application.agents import AgentService
+from isthmus.server.application.agents import AgentService, Conversation
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import News
@@ -29,6 +38,7 @@ log = structlog.get_logger()
 SEND_SECONDS = 10.0  # how long a frame may wait for a reader
 CLOSE_SECONDS = 1.0
 HUNG_UP = 1000
+TOO_BIG = 1009
 TICK_SECONDS = 0.02  # changes that come closer together share one message
 AT_A_TIME = 250  # streams that are written to before others get a turn
 ASK_AGAIN_SECONDS = 5.0  # an agent that was asked for a new key has this long to send it
@@ -37,11 +47,12 @@ LOOKS = 5  # of so many looks for what is due, one looks for more than old keys
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Whose stream it is, and who asked for it; `check` raises `Refusal` when the session is over."""
+    """Whose stream it is, and who asked for it; `check` raises `Refusal` when the session is over or suspended."""
 
     peer_id: PeerId
     caller: Caller
     check: Check
+    denials: Denials
 
 
 class Stream:
@@ -55,6 +66,8 @@ class Stream:
         self.network_id = network_id
         self.holds = 0
         self._caller = visitor.caller
+        self._denials = visitor.denials
+        self._talk = Conversation.began(visitor.caller.source)
         self._hub = hub
         self._asking: asyncio.Task[None] | None = None
         self._asked_at: float | None = None
@@ -158,7 +171,7 @@ class Stream:
             case OSError():
                 self.close(HUNG_UP, "the agent hung up")
             case Refusal():
-                self.close(wire.CLOSE_SESSION_ENDED, str(failure))
+                self.close(*ending(failure))
             case StoreUnavailable():
                 log.error("store unavailable", peer=str(self.peer_id), error=str(failure))
                 self.close(wire.CLOSE_BROKEN, "the database does not answer")
@@ -206,10 +219,12 @@ class Stream:
                 message = await receive()
                 if message["type"] == "websocket.disconnect":
                     self.close(HUNG_UP, "the agent hung up")
+                    if message.get("code") == TOO_BIG:
+                        await self._denials.note("body_too_large")
                     return
                 await self._take(message.get("text") or message.get("bytes") or b"", agents)
-        except Unauthenticated as ended:
-            self.close(wire.CLOSE_SESSION_ENDED, str(ended))
+        except Refusal as ended:
+            self.close(*ending(ended))
         except TimeoutError:
             self.close(wire.CLOSE_TOO_SLOW, "answers are not read")
         except OSError:
@@ -220,9 +235,10 @@ class Stream:
             message = wire.decode_from_agent(text)
         except msgspec.MsgspecError as error:
             await self.say(wire.Refused("validation_failed", str(error)[:200]))
+            await self._denials.note("validation_failed")
             return
         if isinstance(message, wire.Heartbeat):
-            await self.say(await self._acknowledged(message, agents))
+            await self._answer(message, agents)
         elif isinstance(message, wire.Applied):
             await agents.applied(self.peer_id, message)
             self._hub.gates.applied(self.peer_id, message.revision)
@@ -236,16 +252,26 @@ class Stream:
         self._asked_at = None
         try:
             await self._hub.errands.keys.rekey(self._caller, self.peer_id, message.public_key)
-        except Unauthenticated:
+        except (Unauthenticated, AgentBlocked):
             raise
         except Refusal as refusal:
             await self.say(wire.Refused(refusal.code, str(refusal)))
+            await self._denials.note(refusal.code)
 
-    async def _acknowledged(self, beat: wire.Heartbeat, agents: AgentService) -> wire.FromServer:
+    async def _answer(self, beat: wire.Heartbeat, agents: AgentService) -> None:
+        refusal: Refusal
+        nonce: str | None = None
         try:
-            return wire.Ack(await agents.heartbeat(self.peer_id, beat))
+            await self.say(wire.Ack(await agents.heartbeat(self.peer_id, beat, self._talk)))
+            return
         except ReplayDetected as stale:
-            return wire.Refused(stale.code, str(stale), stale.nonce)
+            refusal, nonce = stale, stale.nonce
+        except InvalidValue as wrong:
+            refusal, nonce = wrong, agents.fresh_nonce(self.peer_id)
+        except AgentSessionConflict as conflict:
+            refusal = conflict
+        await self.say(wire.Refused(refusal.code, str(refusal), nonce))
+        await self._denials.note(refusal.code)
 
     def on_read_end(self, reader: asyncio.Task[None]) -> None:
         """Close when the reader broke: a stream that still speaks but hears nothing would look alive."""
@@ -257,6 +283,12 @@ class Stream:
 
 def _text(text: str) -> dict[str, str]:
     return {"type": "websocket.send", "text": text}
+
+
+def ending(refusal: Refusal) -> tuple[int, str]:
+    """How a stream is closed whose session is over, or suspended."""
+    is_blocked = isinstance(refusal, AgentBlocked)
+    return (wire.CLOSE_BLOCKED if is_blocked else wire.CLOSE_SESSION_ENDED), str(refusal)
 
 
 async def _close(send: Send, code: int, reason: str) -> None:
@@ -316,7 +348,7 @@ class StreamHub:
             stream.open(self._agents)
             return await stream.ended
         except Refusal as refusal:
-            return wire.CLOSE_SESSION_ENDED, str(refusal)
+            return ending(refusal)
         except StoreUnavailable as failure:
             log.error("store unavailable", peer=str(stream.peer_id), error=str(failure))
             return wire.CLOSE_BROKEN, "the database does not answer"
@@ -331,6 +363,9 @@ class StreamHub:
         for peer_id in commit.ended:
             if peer_id in streams:
                 streams[peer_id].close(wire.CLOSE_SESSION_ENDED, "the session is over")
+        for peer_id, incident in commit.blocked.items():
+            if peer_id in streams:
+                streams[peer_id].close(*ending(AgentBlocked(str(incident))))
         self._hold_back(commit, streams)
         for peer_id in self._concerned(commit, streams):
             stream = streams.get(peer_id)

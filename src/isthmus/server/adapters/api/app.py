@@ -7,7 +7,17 @@ from fastapi import FastAPI
 from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
-from isthmus.server.adapters.api.routes import accounts, bulk, history, networks, operations, paths, peers, templates
+from isthmus.server.adapters.api.routes import (
+    accounts,
+    bulk,
+    history,
+    incidents,
+    networks,
+    operations,
+    paths,
+    peers,
+    templates,
+)
 from isthmus.server.adapters.api.views import Problem
 from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.events.plane import EventPlane
@@ -36,7 +46,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    for module in (accounts, networks, peers, bulk, paths, history, templates, operations):
+    for module in (accounts, networks, peers, bulk, incidents, paths, history, templates, operations):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from isthmus.domain.mesh import ipam
+from isthmus.domain.mesh.limits import Limits, bounds_of
 from isthmus.domain.mesh.liveness import State
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Kind
@@ -154,6 +155,33 @@ class CapacitiesView(View):
         return cls(v4=CapacityView.of(capacity, 4), v6=CapacityView.of(capacity, 6))
 
 
+def limit_field(name: str) -> Any:
+    """What a limit may be; the rule itself is the domain's."""
+    lowest, highest = bounds_of(name)
+    return Field(default=getattr(Limits(), name), ge=lowest, le=highest)
+
+
+class LimitsBody(Body):
+    """How much change of a peer is ordinary; windows in seconds. What is left out stays as it is."""
+
+    address_changes: int = limit_field("address_changes")
+    address_window: int = limit_field("address_window")
+    port_changes: int = limit_field("port_changes")
+    port_window: int = limit_field("port_window")
+    return_window: int = limit_field("return_window")
+
+    def given(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class LimitsView(View):
+    address_changes: int
+    address_window: int
+    port_changes: int
+    port_window: int
+    return_window: int
+
+
 Upstreams = Annotated[
     list[Annotated[str, Field(max_length=45, examples=["9.9.9.9"])]],
     Field(description="asked for names that are not the network's; none = those that the jump peer's host asks"),
@@ -168,6 +196,7 @@ class NetworkBody(Body):
     mtu: Annotated[int, Field(ge=1280, le=9000)] = 1420
     listen_port: Annotated[int, Field(ge=1, le=65535)] = 51820
     keepalive: Annotated[int, Field(ge=0, le=65535, description="seconds, 0 = off")] = 25
+    limits: LimitsBody = Field(default_factory=LimitsBody)
     direct_paths: Annotated[
         DirectPaths, Field(strict=False, description="auto: in networks of up to 500 dynamic peers")
     ] = DirectPaths.AUTO
@@ -185,6 +214,7 @@ class NetworkPatch(Body):
     mtu: int = Field(default_factory=int, ge=1280, le=9000)
     listen_port: int = Field(default_factory=int, ge=1, le=65535)
     keepalive: int = Field(default_factory=int, ge=0, le=65535)
+    limits: LimitsBody = Field(default_factory=LimitsBody)
     direct_paths: DirectPaths = Field(default=DirectPaths.AUTO, strict=False)
     primary_id: UUID | None = Field(
         default=None, strict=False, description="the jump peer to carry the traffic, null = the first one"
@@ -208,6 +238,7 @@ class NetworkView(View):
     mtu: int
     listen_port: int
     keepalive: int
+    limits: LimitsView
     direct_paths: DirectPaths
     has_direct_paths: bool = Field(description="whether agents look for direct paths now")
     primary: PeerName | None = Field(description="the jump peer that carries the traffic now")
@@ -337,6 +368,7 @@ class PeerView(View):
     labels: dict[str, str]
     groups: list[str]
     version: int = Field(description="what the ETag of the peer says")
+    blocked: bool = Field(description="left out of every config by an open incident")
     created_at: datetime
     enrollment: EnrollmentView
     key: KeyView

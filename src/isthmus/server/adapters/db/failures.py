@@ -3,7 +3,15 @@
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from isthmus.server.adapters.db.tables import holdings, metadata
-from isthmus.server.ports import AddressTaken, Conflict, KeyTaken, NameTaken, StoreUnavailable, TemplateNameTaken
+from isthmus.server.ports import (
+    AddressTaken,
+    Conflict,
+    IncidentOpen,
+    KeyTaken,
+    NameTaken,
+    StoreUnavailable,
+    TemplateNameTaken,
+)
 
 FOREIGN_KEY = "foreign key"  # all that SQLite tells of one
 # The constraints that a use case answers in words of its own.
@@ -12,6 +20,7 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_peers_network_id_name": NameTaken,
     "uq_peers_public_key": KeyTaken,
     "uq_network_templates_name": TemplateNameTaken,
+    "uq_incidents_open": IncidentOpen,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")

@@ -55,7 +55,9 @@ IN_EVERY_CONFIG = PEERS.where(or_(JUMP, peers.c.id.in_(OFFERING)))
 COUNT = select(func.count()).select_from(peers).where(peers.c.network_id == bindparam("network_id"))
 COUNT_KIND = COUNT.where(peers.c.kind == bindparam("of_kind"))
 NAMED = PEERS.where(peers.c.network_id == bindparam("network_id"), peers.c.name.in_(bindparam("names", expanding=True)))
-KEYS = select(peers.c.public_key).where(peers.c.public_key.in_(bindparam("keys", expanding=True)))
+WITH_KEYS = select(peers.c.public_key, peers.c.network_id).where(
+    peers.c.public_key.in_(bindparam("keys", expanding=True))
+)
 ADD = insert(peers)
 SAVE = update(peers).where(peers.c.id == bindparam("peer_id"))
 DELETE = delete(peers).where(peers.c.id == bindparam("peer_id"))
@@ -127,10 +129,10 @@ class SqlPeers:
             rows += await self._statements.rows(NAMED, {"network_id": network_id, "names": part})
         return await self._completed(rows)
 
-    async def with_keys(self, keys: Sequence[PublicKey]) -> set[PublicKey]:
-        found: set[PublicKey] = set()
+    async def with_keys(self, keys: Sequence[PublicKey]) -> dict[PublicKey, NetworkId]:
+        found: dict[PublicKey, NetworkId] = {}
         for part in in_parts(keys):
-            found |= {row[0] for row in await self._statements.rows(KEYS, {"keys": part})}
+            found.update((key, network) for key, network in await self._statements.rows(WITH_KEYS, {"keys": part}))
         return found
 
     async def groups(

@@ -12,6 +12,7 @@ from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.holdings import SqlHoldings
+from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.peers import SqlPeers
@@ -43,6 +44,7 @@ class SqlTransaction:
         self.holdings = SqlHoldings(statements)
         self.enrollments = SqlEnrollments(statements)
         self.sessions = SqlSessions(statements)
+        self.incidents = SqlIncidents(statements)
         self.statuses = SqlStatuses(statements)
         self.accounts = SqlAccounts(statements)
         self.journal = SqlJournal(statements)

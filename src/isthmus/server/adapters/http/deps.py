@@ -17,6 +17,7 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.history import HistoryService
+from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
@@ -42,6 +43,7 @@ class Services:
     enrollment: EnrollmentService
     accounts: AccountService
     agents: AgentService
+    incidents: IncidentService
     keys: KeyService
     sessions: SessionService
     liveness: LivenessService

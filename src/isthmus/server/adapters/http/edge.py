@@ -82,7 +82,9 @@ class Edge:
         """Refuse bodies over the bound, announced or not, before anybody buffers them."""
         most = MAX_BULK_BODY if scope["path"].endswith(BULK_PATHS) else MAX_BODY
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if announced.isdigit() and int(announced[:12]) > most:
+        is_too_large = announced.isdigit() and int(announced[:12]) > most
+        # An agent is told who it is first: its refusals are on record under its name.
+        if is_too_large and not scope["path"].startswith(AGENT_PATHS):
             refuse = problem("body_too_large", BodyTooLarge(most).detail, request_id)
             await refuse(scope, receive, send)
             return
@@ -90,6 +92,8 @@ class Edge:
 
         async def counted() -> Message:
             nonlocal seen
+            if is_too_large:
+                raise BodyTooLarge(most)
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > most:

@@ -91,6 +91,8 @@ def of_refusal(refusal: Refusal, request_id: str) -> Response:
         members["hint"] = refusal.hint
     elif isinstance(refusal, errors.ReplayDetected):
         members["nonce"] = refusal.nonce
+    elif isinstance(refusal, errors.AgentBlocked | errors.AgentSessionConflict):
+        members["incident"] = refusal.incident
     elif isinstance(refusal, RateLimited):
         members["retry_after"] = refusal.retry_after
     return problem(refusal.code, str(refusal), request_id, **members)
@@ -147,6 +149,8 @@ async def on_http(request: Request, error: HTTPException) -> Response:
     code = OF_HTTP.get(error.status_code, "malformed_request" if error.status_code < 500 else "internal")
     response = problem(code, str(error.detail)[:MAX_TEXT], request_id_of(request.scope))
     response.headers.update(error.headers or {})
+    if code == "body_too_large":
+        await deny(request, code)
     return response
 
 

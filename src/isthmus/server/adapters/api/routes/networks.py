@@ -9,6 +9,7 @@ from fastapi import Query, Response
 from isthmus.domain.addresses import address_key, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
+from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import Peer, parse_text
 from isthmus.domain.mesh.template import Sources, Template
@@ -16,6 +17,7 @@ from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
     CapacitiesView,
+    LimitsView,
     Listing,
     NetworkBody,
     NetworkPatch,
@@ -58,6 +60,7 @@ async def create_network(body: NetworkBody, calls: Calls, by: By, response: Resp
         settings=settings,
         direct_paths=body.direct_paths,
         dns_upstreams=body.dns_upstreams,
+        limits=Limits.of(body.limits.given()),
         sources=sources,
     )
     sized = await calls.networks.create(by, draft)
@@ -75,7 +78,10 @@ async def update_network(
     network_id: UUID, body: NetworkPatch, calls: Calls, by: By, version: Version, response: Response
 ) -> NetworkUpdatedView:
     """Change a network. Another `cidr_v4` renumbers all peers in one step."""
-    update = Update(**{name: getattr(body, name) for name in body.model_fields_set})
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    if "limits" in given:
+        given["limits"] = body.limits.given()
+    update = Update(**given)
     updated = await calls.networks.update(by, NetworkId(network_id), update, version)
     response.headers.update(etag(updated.network.network.version))
     reissue = [PeerName(id=peer.id, name=peer.name) for peer in updated.reissue]
@@ -165,6 +171,7 @@ def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
         "mtu": network.mtu,
         "listen_port": network.listen_port,
         "keepalive": network.keepalive,
+        "limits": LimitsView.model_validate(network.limits),
         "direct_paths": network.direct_paths,
         "has_direct_paths": network.has_direct_paths,
         "primary": None if primary is None else PeerName(id=primary.id, name=primary.name),

@@ -59,11 +59,11 @@ async def list_peers(
     enrolled: bool | None = None,
     group: Label = None,
     label: Labels = (),
+    blocked: bool | None = None,
 ) -> Listing[PeerView]:
     """Peers of all networks or of one, in the order in which they were made."""
-    where = PeerFilter(
-        None if network is None else NetworkId(network), kind, name, search, enrolled, group, _labels(label)
-    )
+    of_network = None if network is None else NetworkId(network)
+    where = PeerFilter(of_network, kind, name, search, enrolled, group, _labels(label), blocked)
     items = await _views(calls, await calls.peers.page(page, where))
     return Listing(items=items, next=cursor(items, page))
 
@@ -270,6 +270,7 @@ def _view(peer: Peer, network: Network, enrollment: EnrollmentView, status: Stat
         labels=dict(peer.labels),
         groups=list(peer.groups),
         version=peer.version,
+        blocked=peer.blocked,
         created_at=peer.created_at,
         enrollment=enrollment,
         key=KeyView(changed_at=peer.key_changed_at, asked_at=peer.rekey_asked_at),
