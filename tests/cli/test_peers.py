@@ -66,7 +66,7 @@ def test_every_option_of_create_reaches_the_server(isthmus: Run, office: Script)
         *("--public-key", "pub", "--keep-private-key", "--address-v4", "10.20.0.9", "--address-v6", "fd00::9"),
         *("--isolated", "--full-encapsulation", "--additional-allowed-ips", "192.168.7.0/24"),
         *("--additional-allowed-ips", "192.168.8.0/24", "--owner", "ops", "--label", "a=1", "--label", "b=2=3"),
-        *("--token-lifetime", "2h"),
+        *("--token-lifetime", "2h", "--group", "staff", "--group", "berlin"),
     )
     assert office.bodies_of("POST") == [
         {
@@ -82,6 +82,7 @@ def test_every_option_of_create_reaches_the_server(isthmus: Run, office: Script)
             "additional_allowed_ips": ["192.168.7.0/24", "192.168.8.0/24"],
             "owner": "ops",
             "labels": {"a": "1", "b": "2=3"},
+            "groups": ["staff", "berlin"],
             "token_lifetime": 7200,
         }
     ]
@@ -208,6 +209,8 @@ def test_an_unknown_peer_is_refused_with_where_to_look(isthmus: Run, office: Scr
         (["--name", "desk"], {"name": "desk"}),
         (["--additional-allowed-ips", "10.9.0.0/24"], {"additional_allowed_ips": ["10.9.0.0/24"]}),
         (["--additional-allowed-ips", ""], {"additional_allowed_ips": []}),
+        (["--group", "a", "--group", "b"], {"groups": ["a", "b"]}),
+        (["--group", ""], {"groups": []}),
         (["--label", "site=", "--label", "new=1"], {"labels": {"kept": "yes", "new": "1"}}),
     ],
 )

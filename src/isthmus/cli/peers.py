@@ -64,7 +64,7 @@ def create(
         "additional_allowed_ips": additional_allowed_ips or [],
         "owner": owner,
         "labels": with_labels({}, label or []),
-        "groups": group or [],
+        "groups": group or None,
         "token_lifetime": token_lifetime,
     }
     path = f"/networks/{network_id(session.api, network)}/peers"
