@@ -83,7 +83,7 @@ def test_full_encapsulation_sends_all_traffic_out_under_the_jump_peers_address(o
 
     backend.change("phone", full_encapsulation=True)
     backend.settle()
-    assert primary(phone) == {"0.0.0.0/0", "::/0"}
+    assert primary(phone) == {"0.0.0.0/0", "::/0", f"{jump.ipv4}/32", f"{jump.ipv6}/128"}
     await_reach(phone.host, world.ipv4, world.ipv6, jump.ipv4)
     assert seen_from(world, phone.host, str(world.ipv4)) == str(exit_host.ipv4)
     assert seen_from(world, phone.host, str(world.ipv6)) == str(exit_host.ipv6)
@@ -154,7 +154,7 @@ def test_hosts_behind_a_peer_are_reached_while_it_offers_them(office: Office) ->
 
 def test_jump_peers_may_be_added_and_the_first_one_deleted(office: Office) -> None:
     backend = office.backend
-    backend.create_network("fleet", cidr_v4="10.30.0.0/24")
+    backend.create_network("fleet", cidr_v4="10.30.0.0/24", direct_paths="off")
     first = backend.join(office.lab.host("first"), "fleet", kind="jump")
     van, bus = (
         backend.join(office.lab.host(name, behind=office.lab.nat(f"{name}-nat")), "fleet") for name in ("van", "bus")
