@@ -34,7 +34,7 @@ class Office:
 
 @pytest.fixture
 def office(server: Server, admin: httpx2.Client) -> Office:
-    network = a_network(admin)
+    network = a_network(admin, direct_paths="off")
     gw = Agent.enrolled(server, a_peer(admin, network, kind="jump"))
     laptop, desk = [Agent.enrolled(server, a_peer(admin, network)) for _ in range(2)]
     return Office(gw, laptop, desk)

@@ -122,6 +122,7 @@ class Backend:
             self.endpoints,
             self.heard,
         ]
+        self.listeners = fanout
         self.networks = NetworkService(store, self.clock, self.ids, fanout)
         vault = FileVault(folder / "vault.key")
         self.peers = PeerService(store, self.clock, self.ids, fanout, vault)

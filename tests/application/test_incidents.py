@@ -22,6 +22,7 @@ from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import networks
 from isthmus.server.application.incidents import MOST_PENDING, PEER_DELETED
+from isthmus.server.application.notices import notices_of
 from isthmus.server.ports import StoreUnavailable
 from isthmus.server.records import IncidentFilter
 from tests.application.backend import ADA, ALL, ANYONE, BOTH_DATABASES, Backend, a_public_key
@@ -197,6 +198,8 @@ async def test_incident_block_audit_row_and_event_commit_together_and_the_others
     assert (event.event, event.subject, event.revision) == ("incident.opened", laptop.id, before.revision + 1)
     (told,) = backend.heard.commits
     assert (told.audience, told.blocked, told.incidents) == (Audience.EVERYONE, {laptop.id: incident.id}, (incident,))
+    said = {(notice.event, notice.subject) for notice in notices_of(told, backend.clock.now())}
+    assert said == {("peer.changed", str(laptop.id)), ("incident.opened", str(incident.id))}
     for peer in await backend.peers_of(network.id):
         if peer.id != laptop.id:
             assert str(laptop.public_key) not in await config_text(backend, peer)
@@ -238,7 +241,12 @@ async def test_findings_at_the_same_moment_are_folded_into_one_incident(backend:
 
 async def test_a_finding_that_blocks_confirms_an_incident_that_does_not(backend: Backend) -> None:
     _, _, laptop, _ = await an_office(backend)
+    backend.heard.commits.clear()
     mild = await backend.incidents.open(a_finding(laptop, blocks=False))
+    (told,) = backend.heard.commits
+    (said,) = notices_of(told, backend.clock.now())
+    assert mild is not None
+    assert (said.event, said.subject) == ("incident.opened", str(mild.id))
     assert not (await backend.peer_now(laptop.id)).blocked
     grave = await backend.incidents.open(a_finding(laptop))
     assert mild is not None

@@ -190,6 +190,8 @@ async def test_a_jump_peer_waits_a_while_for_members_that_were_there_a_moment_ag
     backend, connected, clock = office.backend, office.connected, office.backend.clock
     connected.peers.remove(office.desk.id)
     await backend.keys.ask(ADA, office.gw.id)
+    assert not await office.is_wanted(office.gw), "desk has just enrolled"
+    clock.turn(MOMENT)
     assert await office.is_wanted(office.gw), "desk was never there"
     await office.rekey(office.gw)
 

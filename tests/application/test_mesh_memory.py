@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
 from isthmus.agent.deltas import applied
-from isthmus.domain.addresses import host_network
-from isthmus.domain.errors import Refusal
+from isthmus.domain.addresses import Endpoint, host_network
+from isthmus.domain.errors import AgentBlocked, Refusal
 from isthmus.domain.ids import PeerId
+from isthmus.domain.mesh.incident import Finding, SessionConflict, SharedConfig, State, Type
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer, desired_revision
 from isthmus.domain.mesh.tunnel import tunnel_for
@@ -20,9 +22,10 @@ from isthmus.protocol import agent as wire
 from isthmus.server.application import networks, peers
 from isthmus.server.application import wire as to_wire
 from isthmus.server.application.mesh import MeshMemory
+from isthmus.server.application.revisions import Step, advance
 from isthmus.server.ports import Store, Transaction
-from isthmus.server.records import Commit
-from tests.application.backend import ADA, BOTH_DATABASES, Backend
+from isthmus.server.records import Commit, IncidentFilter
+from tests.application.backend import ADA, ALL, BOTH_DATABASES, Backend
 
 Configs = dict[PeerId, Any]
 # Two walks on each run make 2,000 operations and more.
@@ -53,8 +56,9 @@ def normal(config: Any) -> Any:
 
 
 async def remembered(backend: Backend, peer: Peer) -> tuple[int, Any]:
-    """The revision and config that the peer's agent is sent, as JSON says it."""
-    news = await backend.agents.news(peer.id, None)
+    """The revision and config that the peer's agent is sent, or would be if it were not blocked, as JSON says it."""
+    memory, known = await backend.mesh.around(peer.id)
+    news = memory.news(known, None)
     return news.revision, normal(as_json(news.config))
 
 
@@ -110,6 +114,7 @@ class Walk:
         does += [self._delete] * 3 if len(everyone) >= MOST_PEERS else [self._create] * 3
         if everyone:
             does += [self._change, self._change, self._change, self._delete, self._regenerate, self._change_network]
+            does += [self._block, self._resolve, self._move, self._elect]
         try:
             await self._random.choice(does)(everyone)
         except Refusal:
@@ -157,6 +162,39 @@ class Walk:
     async def _regenerate(self, everyone: list[Peer]) -> None:
         await self._backend.peers.regenerate(ADA, self._random.choice(everyone).id)
 
+    async def _block(self, everyone: list[Peer]) -> None:
+        peer = self._random.choice(everyone)
+        kind = self._random.choice([Type.SESSION_CONFLICT, Type.SHARED_CONFIG])
+        evidence = SharedConfig(()) if kind is Type.SHARED_CONFIG else SessionConflict(())
+        await self._backend.incidents.open(Finding(peer.id, kind, evidence, blocks=True, at=peer.created_at))
+
+    async def _resolve(self, everyone: list[Peer]) -> None:
+        where = IncidentFilter(network_id=self._network_id, state=State.OPEN)
+        found = [incident for incident, _ in await self._backend.incidents.page(ALL, where)]
+        if found:
+            await self._backend.incidents.resolve(ADA, self._random.choice(found).id, "seen to")
+
+    async def _move(self, everyone: list[Peer]) -> None:
+        """What the jump peer and the host itself say of where a peer is."""
+        self._made += 1
+        before = self._random.choice(everyone)
+        observed = self._random.choice([None, Endpoint(f"203.0.113.{self._made % 250}", 4_000 + self._made)])
+        candidates = (Endpoint(f"192.168.1.{self._made % 250}", 51_820),) if self._random.random() < 0.5 else ()
+        async with self._backend.store.transaction() as tx:
+            network = await tx.networks.lock(self._network_id)
+            after = replace(before, observed=observed, candidates=candidates)
+            if after == before:
+                return
+            step = Step("peer.endpoints", before.id, before, after)
+            commit = await advance(tx, network, step, self._backend.clock.now())
+            await tx.peers.save(commit.changed[0])
+        self._backend.listeners.changed(commit)
+
+    async def _elect(self, everyone: list[Peer]) -> None:
+        jumps = [peer.id for peer in everyone if peer.is_jump]
+        update = networks.Update(primary_id=self._random.choice([None, *jumps]))
+        await self._backend.networks.update(ADA, self._network_id, update, None)
+
     async def _change_network(self, everyone: list[Peer]) -> None:
         self._made += 1
         cidr = self._random.choice(["10.20.0.0/24", "10.30.0.0/24", None])
@@ -202,7 +240,10 @@ async def test_memory_equals_the_naive_recompute_and_everyone_whose_config_chang
                 assert revision > desired[peer.id], f"{peer.name} would take its old config for the present one"
             desired[peer.id] = revision
             follower = followers.setdefault(peer.id, Follower(peer.id))
-            if chance.random() < 0.3:
+            if peer.blocked:
+                with pytest.raises(AgentBlocked):
+                    await follower.catch_up(backend)
+            elif chance.random() < 0.3:
                 assert await follower.catch_up(backend) == after[peer.id], peer.name
         gone = followers.keys() - {peer.id for peer in everyone}
         deltas += sum(followers.pop(peer_id).deltas for peer_id in gone)

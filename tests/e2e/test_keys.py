@@ -37,7 +37,7 @@ def private_key_of(host: Host) -> str:
 
 def rotate_every(backend: Backend, seconds: int) -> None:
     """Give all networks a greatest age of keys that is far below the least that a person may choose."""
-    backend.server.stop()
+    backend.server.kill()
     # On the host itself: SQLite would follow /proc/PID/root to the machine's own files.
     backend.host.run([sys.executable, "-c", SET_AGE, f"{DATA}/isthmus.db", str(seconds)])
     backend.server.restart()

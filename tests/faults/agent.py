@@ -59,8 +59,9 @@ class SimulatedAgent:
         self._task: asyncio.Task[None] | None = None
 
     @property
-    def is_running(self) -> bool:
-        return self._task is not None
+    def standing(self) -> str:
+        """For people, when something is wrong."""
+        return "has ended" if self.has_ended else "is connected" if self.is_connected else "is not connected"
 
     def start(self) -> None:
         if self._task is None:
@@ -76,6 +77,7 @@ class SimulatedAgent:
 
     def cut(self) -> None:
         """Break the connection without a word, as a router that restarts does."""
+        self.is_connected = False
         if self._connection is not None:
             self._connection.transport.abort()
 

@@ -89,8 +89,9 @@ class World:
                     found.append(f"{peer_id} is deleted and its agent goes on")
                 continue
             wanted, said = peer["desired_revision"], peer["status"]["applied_revision"]
-            if agent.has_ended or not (wanted == said == agent.held.revision):
-                state = "has ended" if agent.has_ended else f"has {agent.held.revision}, said {said}"
+            # One that was cut off has yet to come back, perhaps with an old state.
+            if not agent.is_connected or not (wanted == said == agent.held.revision):
+                state = f"{agent.standing} with {agent.held.revision}, said {said}"
                 found.append(f"{peer['name']} {state}, should have {wanted}")
         return found
 

@@ -8,7 +8,7 @@ from itertools import islice, takewhile
 
 from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
 from isthmus.agent.naming import Naming, naming_of
-from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_network
+from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_label, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.keys import InvalidKey, PublicKey
@@ -37,8 +37,8 @@ _ROLES = frozenset(Role)
 class Neighbour:
     """One WireGuard peer; `keepalive` in seconds, 0 is off.
 
-    `own` are its addresses in the tunnel, as far as its role needs them. `takes` and `candidates` are those of a
-    direct one: see `isthmus.protocol.agent.Neighbour`.
+    `own` are its addresses in the tunnel, one of each family at most. `takes` and `candidates` are those of a direct
+    one: see `isthmus.protocol.agent.Neighbour`.
     """
 
     name: str
@@ -103,7 +103,7 @@ def read(config: wire.Config) -> Desired:
             routes=collapse([_network(text) for text in config.routes]),
             forwarding=_forwarding(config, others),
             jumps=_jumps(neighbours),
-            naming=naming_of(config, others),
+            naming=naming_of(config, neighbours),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None
@@ -121,13 +121,13 @@ def _neighbour(neighbour: wire.Neighbour) -> Neighbour:
     role = Role(neighbour.role) if neighbour.role in _ROLES else Role.MEMBER
     allowed_ips, takes = tuple(map(_network, neighbour.allowed_ips)), tuple(map(_network, neighbour.takes))
     return Neighbour(
-        name=neighbour.name,
+        name=parse_label(neighbour.name, "/neighbours/name"),
         public_key=PublicKey.parse(neighbour.public_key),
         allowed_ips=frozenset(allowed_ips),
         endpoint=None if neighbour.endpoint is None else Endpoint.parse(neighbour.endpoint),
         keepalive=keepalive,
         role=role,
-        own=() if role is Role.MEMBER else _own(takes if role is Role.DIRECT else allowed_ips),
+        own=_own(takes if role is Role.DIRECT else allowed_ips),
         takes=frozenset(takes),
         candidates=tuple(map(Endpoint.parse, neighbour.candidates)),
     )

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from isthmus.agent.observed import LinkNames, Lookups
 from isthmus.agent.steps import AskOnLink, ForgetLink, ListServers, LookupStep, UnlistServers
 from isthmus.domain.addresses import IPAddress, IPNetwork, parse_address, parse_domain, parse_label, parse_network
 from isthmus.domain.mesh.dns import Zone, reverse_name, reverse_zones
 from isthmus.protocol import agent as wire
+
+if TYPE_CHECKING:
+    from isthmus.agent.desired import Neighbour
 
 # A resolver looks at three servers: one place is left for those that the host had.
 LISTED_SERVERS = 2
@@ -41,7 +44,7 @@ class Naming:
         return tuple(address for address in self.servers if address.version == family)[:LISTED_SERVERS]
 
 
-def naming_of(config: wire.Config, neighbours: Iterable[wire.Neighbour]) -> Naming | None:
+def naming_of(config: wire.Config, neighbours: Iterable["Neighbour"]) -> Naming | None:
     """Raises `InvalidValue` for what is no name or address."""
     dns = config.dns
     own = tuple(parse_address(text, "/addresses") for text in config.addresses)
@@ -52,7 +55,8 @@ def naming_of(config: wire.Config, neighbours: Iterable[wire.Neighbour]) -> Nami
     upstreams = tuple(parse_address(text, "/dns/upstreams") for text in dns.upstreams)
     if dns.servers:
         return Naming(domain, cidrs, tuple(parse_address(text, "/dns/servers") for text in dns.servers))
-    names = {each.name: _own(each, len(own)) for each in neighbours} | {config.name: own}
+    families = len(own)
+    names = {each.name: each.own[:families] for each in neighbours} | {config.name: own}
     server = parse_label(config.name, "/name")
     return Naming(domain, cidrs, own, Zone(domain, server, names, cidrs), upstreams)
 
@@ -67,12 +71,3 @@ def lookup_steps(naming: Naming | None, host: Lookups, *, listing_changed: bool)
         yield ListServers(listed)
     if not listed and (host.listed or listing_changed):
         yield UnlistServers()
-
-
-# Most neighbours are the same from one config to the next.
-@lru_cache(maxsize=16_384)
-def _own(neighbour: wire.Neighbour, families: int) -> tuple[IPAddress, ...]:
-    """A member's own addresses: the first of what it is allowed, one for each family of the network."""
-    parse_label(neighbour.name, "/neighbours/name")
-    prefixes = (parse_network(text, "/neighbours/allowed_ips") for text in neighbour.allowed_ips[:families])
-    return tuple(prefix.network_address for prefix in prefixes)

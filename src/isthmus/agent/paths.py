@@ -120,7 +120,7 @@ class Paths:
     def addresses(self) -> frozenset[IPAddress]:
         """Those of all neighbours that may be probed."""
         neighbours = self._desired.neighbours.values() if self._desired else ()
-        return frozenset(address for neighbour in neighbours for address in neighbour.own)
+        return frozenset(address for each in neighbours if each.role is not Role.MEMBER for address in each.own)
 
     def name(self, key: PublicKey) -> str:
         return self._desired.neighbours[key].name if self._desired and key in self._desired.neighbours else str(key)

@@ -67,11 +67,7 @@ class Zone:
     names: Mapping[str, tuple[IPAddress, ...]]
     cidrs: tuple[IPNetwork, ...] = ()
     serial: int = 1
-    _by_address: dict[IPAddress, str] = field(init=False, compare=False, repr=False)
-
-    def __post_init__(self) -> None:
-        by_address = {address: name for name, addresses in self.names.items() for address in addresses}
-        object.__setattr__(self, "_by_address", by_address)
+    _by_address: dict[IPAddress, str] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def apex(self) -> Labels:
@@ -105,10 +101,16 @@ class Zone:
         if asked.prefixlen < asked.max_prefixlen:
             # Names of ranges exist wherever names of addresses may follow below them (RFC 8020).
             return Answer(apex, records)
-        name = self._by_address.get(asked.network_address)
+        name = self._name_of(asked.network_address)
         if name is not None and kind in (Kind.PTR, Kind.ANY):
             records += (Record(Kind.PTR, (name, *self.apex)),)
         return Answer(apex, records, exists=name is not None or asked == zone)
+
+    def _name_of(self, address: IPAddress) -> str | None:
+        if not self._by_address:
+            # Made by the first question: zones change more often than anybody asks for a name.
+            self._by_address.update((each, name) for name, addresses in self.names.items() for each in addresses)
+        return self._by_address.get(address)
 
     def _of_apex(self, kind: str) -> tuple[Record, ...]:
         return tuple(Record(each, self.server_name) for each in (Kind.SOA, Kind.NS) if kind in (each, Kind.ANY))

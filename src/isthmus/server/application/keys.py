@@ -109,11 +109,11 @@ class KeyService:
         now = self._clock.now()
         if now - self._wanted_since.setdefault(peer.id, now) >= PATIENCE:
             return None
-        away = [other.id for other in _keepers(memory, peer) if not presence.is_connected(other.id)]
-        for status in (await self._agents.statuses(away)).values():
-            if status.last_seen is not None and now - status.last_seen < MOMENT:
-                return "others"
-        return None
+        away = [other for other in _keepers(memory, peer) if not presence.is_connected(other.id)]
+        statuses = await self._agents.statuses([other.id for other in away])
+        # What was reported last may have been lost with the server: to enroll was a sign of life too.
+        signs = (sign for other in away for sign in (statuses[other.id].last_seen, other.key_changed_at))
+        return "others" if any(sign is not None and now - sign < MOMENT for sign in signs) else None
 
     def changed(self, commit: Commit) -> None:
         """Forget the peers that are gone."""
@@ -135,7 +135,8 @@ def _is_wanted(network: Network, peer: Peer, static: int, now: datetime) -> bool
 
 def _keepers(memory: NetworkMemory, peer: Peer) -> list[Peer]:
     """The peers with an agent whose interface holds the key of `peer`, and whose traffic goes by it."""
-    others = [other for other in memory.peers.values() if other.kind.has_agent and other.is_listed]
+    agents = (other for other in memory.peers.values() if other.kind.has_agent and other.is_listed)
+    others = [other for other in agents if other.id != peer.id]
     if peer.is_jump:
         return others
     is_direct = memory.network.has_direct_paths and peer.has_direct_paths

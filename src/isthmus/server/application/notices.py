@@ -4,23 +4,33 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from isthmus.domain.mesh.incident import Incident
+from isthmus.domain.mesh.peer import Audience
 from isthmus.protocol.notice import Notice
 from isthmus.server.records import Commit
+
+# A step of a peer that is named for what caused it: the incident has a notice of its own.
+OF_THE_PEER = {"incident.opened": "peer.blocked", "incident.resolved": "peer.unblocked"}
 
 
 def notices_of(commit: Commit, at: datetime) -> Iterator[Notice]:
     """What a commit makes known: its event, and each incident that was opened or resolved with it.
 
-    A network that is gone has revision 0. A commit that names no event tells of its network as a whole.
+    A network that is gone has revision 0. A commit that changes something and names no event tells of its network as
+    a whole.
     """
     network = str(commit.network_id)
     revision = 0 if commit.network is None else commit.network.revision
-    event = commit.event or "network.changed"
-    subject = commit.network_id if commit.subject is None else commit.subject
-    yield notice(network, revision, event, str(subject), at)
+    if commit.event and not any(incident.id == commit.subject for incident in commit.incidents):
+        subject = commit.network_id if commit.subject is None else commit.subject
+        yield notice(network, revision, OF_THE_PEER.get(commit.event, commit.event), str(subject), at)
+    elif not commit.event and _changes_something(commit):
+        yield notice(network, revision, "network.changed", network, at)
     for incident in commit.incidents:
-        if incident.id != subject:
-            yield notice(network, revision, told_of(incident), str(incident.id), at)
+        yield notice(network, revision, told_of(incident), str(incident.id), at)
+
+
+def _changes_something(commit: Commit) -> bool:
+    return bool(commit.changed or commit.removed or commit.reload or commit.audience is not Audience.NOBODY)
 
 
 def told_of(incident: Incident) -> str:

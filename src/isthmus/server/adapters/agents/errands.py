@@ -10,8 +10,9 @@ from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.ports import Presence
 
-AT_ONCE = 20
-"""Agents of one network that are asked for a new key in one look: each key is a change that others hear of."""
+ASKED_SHARE = 1000
+"""One in so many connected agents of a network, or one, is asked for a new key in one look: two that change their keys
+at the same moment have to find each other anew, and each key is a change that others hear of."""
 
 
 class Errands:
@@ -32,12 +33,15 @@ class Errands:
         return tuple(asked)
 
     def aged(self, network_id: NetworkId, connected: Iterable[PeerId]) -> list[PeerId]:
-        """A few of the connected peers of a network whose keys are too old, drawn by lot."""
+        """Few of the connected peers of a network whose keys are too old, drawn by lot; a jump peer alone."""
         memory = self._mesh.known(network_id)
         if memory is None or not memory.network.key_max_age:
             return []
-        due = sorted(set(self.keys.too_old(memory)).intersection(connected))
-        return random.SystemRandom().sample(due, min(AT_ONCE, len(due)))
+        present = set(connected)
+        due = sorted(present.intersection(self.keys.too_old(memory)))
+        drawn = random.SystemRandom().sample(due, min(max(1, len(present) // ASKED_SHARE), len(due)))
+        jumps = [peer_id for peer_id in drawn if memory.peers[peer_id].is_jump]
+        return jumps[:1] or drawn
 
     def pending(self, network_id: NetworkId, connected: Iterable[PeerId]) -> Iterator[PeerId]:
         """The connected peers with a wish of an operator that is not fulfilled, or with a token that is due."""
