@@ -128,15 +128,27 @@ def test_peers_are_found_by_group_and_label(admin: httpx2.Client) -> None:
 
 
 def test_a_network_takes_from_its_template_what_it_is_not_given(admin: httpx2.Client) -> None:
-    settings = {"mtu": 1380, "keepalive": 0, "cidr_prefix": 24, "cidr_pool": "10.250.0.0/16", "domain_suffix": "x.test"}
+    limits = {"address_changes": 20, "port_changes": 9}
+    settings = {"limits": limits, "dns_upstreams": ["9.9.9.9"], "key_max_age": 86400, "direct_paths": "off"}
+    settings |= {
+        "mtu": 1380,
+        "keepalive": 0,
+        "cidr_prefix": 24,
+        "cidr_pool": "10.250.0.0/16",
+        "domain_suffix": "x.test",
+    }
     name, office = a_name("template"), a_name("net")
     made = admin.post("/network-templates", json={"name": name} | settings).raise_for_status()
     assert made.json()["settings"] == settings
     network = (
-        admin.post("/networks", json={"name": office, "template": name, "keepalive": 30}).raise_for_status().json()
+        admin.post("/networks", json={"name": office, "template": name, "keepalive": 30, "limits": {"port_changes": 7}})
+        .raise_for_status()
+        .json()
     )
     assert (network["mtu"], network["keepalive"], network["domain"]) == (1380, 30, f"{office}.x.test")
     assert network["cidr_v4"].startswith("10.250.")
+    assert (network["limits"]["address_changes"], network["limits"]["port_changes"]) == (20, 7)
+    assert (network["dns_upstreams"], network["key_max_age"]) == (["9.9.9.9"], 86400)
     path = f"/network-templates/{made.json()['id']}"
     stale = admin.patch(path, json={"mtu": 1400}, headers={"If-Match": '"9"'})
     assert stale.status_code == 412

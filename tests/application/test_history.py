@@ -139,7 +139,7 @@ async def block(tx: Any, peer: Peer, is_blocked: bool) -> None:
     await run(delete(incidents).where(incidents.c.peer_id == peer.id))
     if is_blocked:
         row = {"id": peer.id, "network_id": peer.network_id, "peer_id": peer.id, "peer_name": peer.name}
-        row |= {"type": "shared_config", "state": "open", "blocks": True, "evidence": {}, "detected_at": NOON}
+        row |= {"type": "shared_config", "state": "resolved", "blocks": True, "evidence": {}, "detected_at": NOON}
         await run(insert(incidents), row)
         await run(insert(blocked_peers), {"peer_id": peer.id, "incident_id": peer.id})
 

@@ -10,7 +10,7 @@ from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
 from isthmus.cli.lookup import template_path
 from isthmus.cli.networks import upstreams
-from isthmus.cli.options import without_none
+from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
 from isthmus.cli.text import Column, fields, minute, table
 from isthmus.domain.mesh.network import DirectPaths
@@ -33,6 +33,7 @@ def create(
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
     key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
     dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
+    limit: Annotated[list[str] | None, options.LIMIT] = None,
     domain_suffix: Suffix = None,
     cidr_prefix: Prefix = None,
     cidr_pool: Pool = None,
@@ -40,7 +41,7 @@ def create(
     """Create a template. What is not given is left to the defaults."""
     given: dict[str, Any] = {"name": name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
     given |= {"direct_paths": direct_paths and str(direct_paths), "domain_suffix": domain_suffix}
-    given |= {"key_max_age": key_max_age, "dns_upstreams": upstreams(dns_upstream)}
+    given |= {"key_max_age": key_max_age, "dns_upstreams": upstreams(dns_upstream), "limits": limits_of(limit)}
     given |= {"cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
     session.show(session.api.post("/network-templates", without_none(given)), details)
 
@@ -69,6 +70,7 @@ def update(
     direct_paths: Annotated[DirectPaths | None, options.DIRECT_PATHS] = None,
     key_max_age: Annotated[int | None, options.KEY_MAX_AGE] = None,
     dns_upstream: Annotated[list[str] | None, options.DNS_UPSTREAM] = None,
+    limit: Annotated[list[str] | None, options.LIMIT] = None,
     domain_suffix: Suffix = None,
     cidr_prefix: Prefix = None,
     cidr_pool: Pool = None,
@@ -79,7 +81,7 @@ def update(
     """Change a template. Networks that were made with it stay as they are."""
     given: dict[str, Any] = {"name": new_name, "mtu": mtu, "listen_port": listen_port, "keepalive": keepalive}
     given |= {"direct_paths": direct_paths and str(direct_paths), "domain_suffix": domain_suffix}
-    given |= {"key_max_age": key_max_age, "dns_upstreams": upstreams(dns_upstream)}
+    given |= {"key_max_age": key_max_age, "dns_upstreams": upstreams(dns_upstream), "limits": limits_of(limit)}
     given |= {"cidr_prefix": cidr_prefix, "cidr_pool": cidr_pool}
     change = without_none(given) | {setting.replace("-", "_"): None for setting in unset or ()}
     if not change:

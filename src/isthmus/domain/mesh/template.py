@@ -9,6 +9,7 @@ from typing import Any
 from isthmus.domain.addresses import parse_domain, parse_label, parse_network
 from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import TemplateId
+from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import V4_NARROWEST, V4_WIDEST, Settings, check_between, parse_upstreams
 
 POOL = IPv4Network("10.0.0.0/8")
@@ -69,6 +70,7 @@ def parse_settings(settings: Mapping[str, Any]) -> Mapping[str, Any]:
     given = {name: value for name, value in settings.items() if value is not None}
     Settings(**{name: value for name, value in given.items() if name in SETTINGS})
     parse_upstreams(given.get("dns_upstreams", ()))
+    Limits.of(given.get("limits", {}))
     sources = Sources.of(given)
     if sources.suffix is not None:
         # The longest name of a network has to fit in front of it.

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.template import Template
-from isthmus.server.adapters.api.views import Body, Cidr, Name, Seconds, Upstreams, View
+from isthmus.server.adapters.api.views import Body, Cidr, LimitsBody, Name, Seconds, Upstreams, View
 
 Mtu = Annotated[int | None, Field(ge=1280, le=9000)]
 Port = Annotated[int | None, Field(ge=1, le=65535)]
@@ -26,6 +26,7 @@ class TemplateSettings(Body):
     direct_paths: Annotated[DirectPaths | None, Field(strict=False)] = None
     key_max_age: Annotated[Seconds | None, Field(description="seconds from an hour on; 0 = keys stay")] = None
     dns_upstreams: Annotated[Upstreams | None, Field(max_length=8)] = None
+    limits: LimitsBody | None = None
     domain_suffix: Annotated[Suffix, Field(description="the network's domain is <name>.<suffix>")] = None
     cidr_prefix: Prefix = None
     cidr_pool: Annotated[Cidr | None, Field(description="where the CIDR comes from; default 10.0.0.0/8")] = None

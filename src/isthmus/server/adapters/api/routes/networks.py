@@ -148,7 +148,10 @@ async def unreserve(network_id: UUID, address: str, calls: Calls, by: By) -> Non
 
 def _filled(body: NetworkBody, template: Template) -> NetworkBody:
     """`body` with what it left out as the template has it."""
-    return NetworkBody.model_validate(template.of_network | body.model_dump(mode="json", exclude_unset=True))
+    given, kept = body.model_dump(mode="json", exclude_unset=True), template.of_network
+    if "limits" in given and "limits" in kept:
+        given["limits"] = kept["limits"] | given["limits"]
+    return NetworkBody.model_validate(kept | given)
 
 
 async def _shown(calls: Services, sized: Sized, response: Response) -> NetworkView:
