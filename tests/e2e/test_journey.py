@@ -112,7 +112,7 @@ def test_a_deleted_peer_is_cut_off_and_forgotten_by_all_within_a_second(office: 
     guest.agent.wait_for("taking the tunnel down", within=1)
     wait_until(lambda: not guest.agent.running, within=5, what="the guest's agent to end")
     assert guest.agent.returncode not in {0, None}
-    assert "isthmus agent leave" in guest.agent.output
+    assert "isthmus agent enroll" in guest.agent.output
     assert guest.host.run(["ip", "link", "show", guest.interface], check=False).returncode != 0
     del backend.members["guest"]
 

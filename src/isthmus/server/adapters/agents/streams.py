@@ -2,6 +2,7 @@
 read in time is dropped, so nobody waits for the slow."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -292,8 +293,10 @@ def ending(refusal: Refusal) -> tuple[int, str]:
 
 
 async def _close(send: Send, code: int, reason: str) -> None:
-    async with asyncio.timeout(CLOSE_SECONDS):
-        await send({"type": "websocket.close", "code": code, "reason": reason})
+    # The server under us may just have closed by itself, for its ping was not answered: then it takes no second close.
+    with contextlib.suppress(RuntimeError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
 class StreamHub:
