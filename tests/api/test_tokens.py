@@ -185,7 +185,7 @@ async def test_bad_tokens_all_look_the_same_and_guessing_ends_at_a_limit(office:
             refused = await office.use(token)
             seconds[name].append(time.perf_counter() - began)
             answers.add(without_request(refused))
-    (status, _, body), = answers
+    ((status, _, body),) = answers
     assert status == 401
     assert "enrollment_token_invalid" in body
     typical = {name: median(taken) for name, taken in seconds.items()}
