@@ -50,11 +50,14 @@ class AgentPlane:
         body = await _decoded(self._enroll_body, request)
         caller = cast("Caller", request.state.caller)
         done = await self._services.enrollment.enroll(caller, body.token, body.public_key, body.hostname)
+        revision, config = await self._services.agents.first(done.peer.id)
         answer = wire.EnrollAnswer(
             peer=wire.EnrolledPeer(str(done.peer.id), done.peer.name, done.peer.kind.value),
             network=wire.EnrolledNetwork(str(done.network.id), done.network.name),
             session_token=done.session_token,
             server_time=int(done.at.timestamp()),
+            revision=revision,
+            config=config,
         )
         return _json(answer, 201)
 
