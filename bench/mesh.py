@@ -59,8 +59,9 @@ class Mesh:
             body["endpoint"] = f"198.51.100.7:{10_000 + self.made}"
         return body
 
-    async def create(self, draft: dict[str, Any]) -> dict[str, Any]:
-        created: dict[str, Any] = await self.client.call("POST", f"/api/v1/networks/{self.network_id}/peers", draft)
+    async def create(self, draft: dict[str, Any], client: Client | None = None) -> dict[str, Any]:
+        path = f"/api/v1/networks/{self.network_id}/peers"
+        created: dict[str, Any] = await (client or self.client).call("POST", path, draft)
         return created
 
     async def fill(self, count: int, kind: str = "static", **more: Any) -> list[dict[str, Any]]:
