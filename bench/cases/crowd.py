@@ -1,5 +1,6 @@
 """Ten thousand agents on one server: what they take of its memory, how a change reaches all, how they come back."""
 
+import resource
 from collections.abc import AsyncIterator
 
 from bench.cases import connect
@@ -12,10 +13,15 @@ MOVED_MS = 500.0
 CONNECTED_MS = 8_000.0
 CPU_EACH_US = 20.0
 EACH_KB = 60.0
+OTHER_FILES = 200
 
 
 async def measured(size: Size) -> AsyncIterator[Row]:
     count, rounds, returns = size.pick(40, 10_000), size.pick(3, 20), size.pick(1, 3)
+    wanted, (limit, _) = count + OTHER_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit < wanted:
+        yield Row(f"{count:,} agents", "", skipped=f"a process may open {limit} files: ulimit -Hn {wanted}, as root")
+        return
     async with running() as server:
         mesh = await Mesh.made_on(server)
         agents = [*await mesh.agents(1, "jump"), *await mesh.agents(count - 1)]
