@@ -88,7 +88,8 @@ def ran_with_modules(
     """The command in a process of its own, which writes the modules that it loaded as its last words."""
     code = (
         "import atexit, json, sys\n"
-        "atexit.register(lambda: print(json.dumps([name for name, module in sys.modules.items() if module]), file=sys.stderr))\n"
+        "def loaded(): return [name for name, module in sys.modules.items() if module]\n"
+        "atexit.register(lambda: print(json.dumps(loaded()), file=sys.stderr))\n"
         f"sys.argv = {['isthmus', *arguments]!r}\n"
         f"sys.modules[{without!r}] = None\n"
         "from isthmus.cli.main import run\nrun()"
