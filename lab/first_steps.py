@@ -9,6 +9,8 @@ from lab.waiting import wait_until
 from lab.wireguard import quick_down, quick_up
 
 JUMP_ADDRESS = "198.51.100.7"
+# The server waits 5 s for connections that were cut, as gw's was, before it gives them up.
+STOP_SECONDS = 10.0
 NATS = {"home": NatKind.PORT_RESTRICTED, "cafe": NatKind.RESTRICTED}
 
 
@@ -99,5 +101,5 @@ def leave(journey: Journey) -> None:
         gone = member.host.run(["ip", "link", "show", member.interface], check=False).returncode != 0
         if not gone:
             raise AssertionError(f"{member.interface} is still there on {name}")
-    journey.backend.server.stop()
+    journey.backend.server.stop(within=STOP_SECONDS)
     journey.say.fact("no interface is left, and the server has stopped")

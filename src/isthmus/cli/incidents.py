@@ -101,10 +101,10 @@ def details(incident: dict[str, Any], width: int | None) -> str:
         ("type", incident["type"]),
         ("state", incident["state"]),
         ("blocks the peer", incident["blocks"]),
-        ("detected", second(incident["detected_at"])),
+        ("detected", f"{second(incident['detected_at'])} UTC"),
     ]
     if incident["state"] == State.RESOLVED:
-        pairs += [("resolved", second(incident["resolved_at"])), ("resolved by", incident["resolved_by"])]
+        pairs += [("resolved", f"{second(incident['resolved_at'])} UTC"), ("resolved by", incident["resolved_by"])]
         pairs.append(("reason", incident["reason"]))
     elif incident["blocks"]:
         pairs.append(("to end it", f"isthmus incident resolve {incident['id']} --reason TEXT"))
