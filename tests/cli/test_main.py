@@ -37,6 +37,13 @@ def test_help_lists_every_noun_with_what_it_is_for(isthmus: Run) -> None:
         assert summary in shown.out
 
 
+@pytest.mark.parametrize("name", [name for name in COMMANDS if hasattr(load(name), "commands")])
+def test_no_line_in_a_list_of_verbs_is_cut_off(isthmus: Run, name: str) -> None:
+    lines = isthmus(name, "--help").out.partition("Commands:")[2].splitlines()
+    assert lines
+    assert not [line for line in lines if line.endswith("...")]
+
+
 @pytest.mark.parametrize(("path", "command"), ALL, ids=IDS)
 def test_every_command_says_what_it_does_and_shows_an_example_that_works(path: list[str], command: Any) -> None:
     assert command.help
