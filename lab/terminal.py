@@ -1,12 +1,13 @@
 """What the demo prints: titles, commands with the beginning of their output, and facts that were observed."""
 
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 
 from lab.host import Host
 
-SHOWN_LINES = 18
+SHOWN_LINES = 20
 BOLD, DIM, GREEN, RED, CYAN = "1", "2", "32", "31", "36"
 
 
@@ -30,13 +31,13 @@ class Terminal:
 
     def command(self, host: Host, command: Sequence[str], output: str) -> None:
         """A command as it was typed on a host; of its output as much as tells what it did."""
-        self._print(f"  {self._in(CYAN, f'{host.name} #')} {' '.join(command)}")
+        self._print(f"  {self._in(CYAN, f'{host.name} #')} {shlex.join(command)}")
         lines = output.strip("\n").splitlines()
         hidden = len(lines) - SHOWN_LINES
         for line in lines[:SHOWN_LINES]:
             self._print(f"      {self._in(DIM, line)}")
         if hidden > 0:
-            self._print(f"      {self._in(DIM, f'… and {hidden} lines more')}")
+            self._print(f"      {self._in(DIM, f'… and {hidden} more')}")
 
     def note(self, text: str) -> None:
         self._print(f"  {text}")

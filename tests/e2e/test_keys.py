@@ -9,9 +9,10 @@ import pytest
 from isthmus.agent.settings import Settings
 from lab import Host, wait_until
 from lab.backend import DATA, Backend
+from lab.echoes import Echoes
 from lab.wireguard import quick_up
 from tests.e2e.conftest import Office
-from tests.e2e.observing import Echoes, await_reach, reaches, sessions
+from tests.e2e.observing import await_reach, reaches, sessions
 
 pytestmark = [pytest.mark.xdist_group("e2e-keys"), pytest.mark.timeout(120)]
 

@@ -76,7 +76,8 @@ def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind]
         is_up=link is not None and link.is_up,
         addresses=sorted(map(str, link.addresses)) if link else [],
         applied_revision=applier.revision,
-        desired_revision=(note.desired_revision or None) if note else None,
+        # The note is as old as the last contact; what came since then and was applied was desired as well.
+        desired_revision=max(note.desired_revision, applier.revision) or None if note else None,
         running=note is not None,
         reachable=note is not None and note.reachable,
         connected_by=note.by if note else None,

@@ -33,7 +33,7 @@ def enroll(
     ] = None,
     config: Annotated[Path | None, CONFIG] = None,
 ) -> None:
-    """Make this host a peer, with the one-time token that `isthmus peer create` showed."""
+    """Make this host a peer. It takes the one-time token that `isthmus peer create` showed."""
     url = server or os.environ.get("ISTHMUS_SERVER")
     if not url:
         raise Misuse("name the server: isthmus agent enroll --server URL")
@@ -49,13 +49,13 @@ def enroll(
 
 @command(app, "run", "isthmus agent run", options={})
 def run(session: Session, config: Annotated[Path | None, CONFIG] = None) -> None:
-    """Keep the tunnel as the server wants it, until Ctrl-C, which leaves it up."""
+    """Keep the tunnel as the server wants it, until Ctrl-C. The tunnel itself stays up."""
     run_agent(config)
 
 
 @command(app, "status", "isthmus agent status", options=SHARED)
 def status(session: Session, config: Annotated[Path | None, CONFIG] = None) -> None:
-    """Show this host's tunnel, its neighbours, and whether the server is reached."""
+    """Show this host's tunnel, its neighbours and its server."""
     settings = load_settings(config)
     from isthmus.agent import main
 
@@ -69,7 +69,7 @@ def plan(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, as a plan never does.")] = True,
     config: Annotated[Path | None, CONFIG] = None,
 ) -> None:
-    """Show what the agent would change on this host for the last config that it got."""
+    """Show what the agent would change on this host now. The config is the last that it got."""
     settings = load_settings(config)
     from isthmus.agent import main
 
@@ -82,7 +82,7 @@ def leave(
     config: Annotated[Path | None, CONFIG] = None,
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """Take the tunnel down and remove all that enrolling and running left on this host."""
+    """Take the tunnel down and forget the enrollment. Nothing of the agent stays on this host."""
     settings = load_settings(config)
     from isthmus.agent import main
 

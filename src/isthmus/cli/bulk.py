@@ -43,7 +43,9 @@ def import_file(
     force: Annotated[bool, options.REPLACE] = False,
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """Create, update and delete peers as a file says: all rows or, if one is wrong, none.
+    """Create, update and delete peers as a file says.
+
+    All rows are done or, if one is wrong, none.
 
     Columns: action (create, update, delete), name, new_name, kind, endpoint, public_key, keep_private_key, address_v4,
     address_v6, isolated, full_encapsulation, additional_allowed_ips, owner, labels, groups, token_lifetime, version,
@@ -54,7 +56,10 @@ def import_file(
     if gone := sum(body.get("action") == "delete" for body in asked.bodies):
         confirm(f"Delete {gone} peers?", yes=yes or dry_run)
     with handout(output, force=force, qr=False) as where:
-        show_done(session, send(session, path, asked, dry_run=dry_run), where)
+        answer = send(session, path, asked, dry_run=dry_run)
+        show_done(session, answer, where)
+    if output and (count := sum(bool(row["enrollment"] or row["config"]) for row in answer["rows"])):
+        session.note(f"The tokens and configs of {count} new peers are in {output}.")
 
 
 def _format_of(file: Path) -> Format:
@@ -108,7 +113,8 @@ def show_done(session: Session, answer: dict[str, Any], where: Handout) -> None:
 
 
 def done_text(answer: dict[str, Any], width: int | None) -> str:
-    columns = [Column("RESULT"), Column("NAME"), Column("KIND"), Column("ADDRESS")]
+    # In a dry run the words tell what did not happen.
+    columns = [Column("WOULD BE" if answer["dry_run"] else "RESULT"), Column("NAME"), Column("KIND"), Column("ADDRESS")]
     rows = [
         (row["result"], row["peer"]["name"], row["peer"]["kind"], next(iter(row["peer"]["addresses"]), None))
         for row in answer["rows"]

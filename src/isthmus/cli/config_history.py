@@ -9,7 +9,7 @@ from isthmus.cli.command import command, lone
 from isthmus.cli.errors import Misuse
 from isthmus.cli.lookup import peer_path
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, parse_time, table
+from isthmus.cli.text import Column, second, table
 
 PAGE = 500
 
@@ -26,7 +26,7 @@ def config_history(
     network: Annotated[str | None, options.OF_NETWORK] = None,
     limit: Annotated[int, typer.Option(min=1, help="How many revisions.")] = 20,
 ) -> None:
-    """List the revisions that changed what a peer is told, newest first."""
+    """List the revisions that changed what a peer is told."""
     path = f"{peer_path(session.api, name, network)}/config-revisions"
     items: list[dict[str, Any]] = []
     before = None
@@ -40,15 +40,10 @@ def config_history(
 
 
 def overview(page: dict[str, Any], width: int | None) -> str:
-    columns = [Column("REVISION"), Column("TIME"), Column("EVENT"), Column("OF", may_shrink=True)]
-    rows = [(each["revision"], _second(each["at"]), each["event"], each["subject"]) for each in page["items"]]
+    columns = [Column("REVISION"), Column("TIME (UTC)"), Column("EVENT"), Column("OF", may_shrink=True)]
+    rows = [(each["revision"], second(each["at"]), each["event"], each["subject"]) for each in page["items"]]
     begins = "" if page["next"] else f"\n\nThe history of its network begins at revision {page['begins']}."
     return table(columns, rows, width) + begins
-
-
-def _second(value: Any) -> str:
-    moment = parse_time(value)
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 @command(app, "config-at", "isthmus peer config-at laptop 17")
@@ -58,7 +53,10 @@ def config_at(
     revision: Revision,
     network: Annotated[str | None, options.OF_NETWORK] = None,
 ) -> None:
-    """Show what a peer was told at a revision, in wg-quick's syntax; private keys are never part of it."""
+    """Show what a peer was told at a revision.
+
+    It is shown in wg-quick's syntax; private keys are never part of it.
+    """
     answer = session.api.get(f"{peer_path(session.api, name, network)}/config-revisions/{revision}")
     session.show(answer, lambda each: str(each["text"]).rstrip("\n"))
 
@@ -71,7 +69,7 @@ def config_diff(
     to: Annotated[int | None, typer.Argument(min=1, metavar="TO", help="Default: the present revision.")] = None,
     network: Annotated[str | None, options.OF_NETWORK] = None,
 ) -> None:
-    """Show what differs between what a peer was told at two revisions."""
+    """Show how what a peer was told at two revisions differs."""
     if to is not None and to < start:
         raise Misuse("the second revision is older than the first", f"isthmus peer config-diff {name} {to} {start}")
     path = f"{peer_path(session.api, name, network)}/config-revisions/{start}/diff"

@@ -9,7 +9,7 @@ from isthmus.cli.lookup import network_id
 from isthmus.cli.session import Session
 from isthmus.cli.text import Column, table
 
-app = noun("Groups of peers.")
+app = noun("Groups: names that peers share. Peers are put into them with isthmus peer create|update --group.")
 
 
 @command(app, "list", "isthmus group list --network office", options=LIST)

@@ -24,6 +24,7 @@ def token_text(enrollment: dict[str, Any], server: str | None) -> str:
         "On the host, as root (the first command asks for the token):\n\n"
         f"  isthmus agent enroll --server {server or 'URL'}\n"
         "  isthmus agent run"
+        + ("" if server else "\n\nURL is where hosts reach this server, for example https://isthmus.example.com.")
     )
 
 

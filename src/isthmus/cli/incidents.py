@@ -1,5 +1,6 @@
 """`isthmus incident`: what was detected of misused identities, and its resolution."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,10 +10,14 @@ from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
 from isthmus.cli.lookup import id_of, network_id, peer_path
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, age, fields, minute, table
+from isthmus.cli.text import Column, age, fields, second, table
 from isthmus.domain.mesh.incident import State, Type
 
 app = noun("Incidents: copied agents, shared configs, tokens used twice.")
+
+# Enough to tell two hosts apart; --json has all of it.
+BEGINNING = 8
+MACHINES = "MACHINE is the beginning of /etc/machine-id, BOOT of /proc/sys/kernel/random/boot_id."
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Id of the incident.")]
 
@@ -42,13 +47,13 @@ def list_all(
     }
     found = session.api.items("/incidents", query)
     shown = {"items": found, "next": None}
-    session.show(shown, lambda page: overview(page["items"], session))
+    session.show(shown, lambda page: overview(page["items"], session, state))
 
 
 @command(app, "show", "isthmus incident show 0190c6e2-5d0e-7c34-9d0f-0b6f3a1f2a11")
 def show(session: Session, incident: Id) -> None:
     """Show an incident with its evidence."""
-    session.show(session.api.get(path_of(incident)), details)
+    session.show(session.api.get(path_of(incident)), lambda each: details(each, session.width))
 
 
 @command(
@@ -71,9 +76,9 @@ def path_of(incident: str) -> str:
     return f"/incidents/{found}"
 
 
-def overview(incidents: list[dict[str, Any]], session: Session) -> str:
+def overview(incidents: list[dict[str, Any]], session: Session, asked: Which) -> str:
     if not incidents:
-        return "no incidents"
+        return "no open incidents; --state all lists past ones too" if asked is Which.OPEN else "no incidents"
     columns = [Column("ID"), Column("PEER"), Column("TYPE"), Column("STATE"), Column("DETECTED")]
     rows = [
         (each["id"], each["peer"]["name"], each["type"], standing(each), age(each["detected_at"], session.now))
@@ -89,34 +94,42 @@ def standing(incident: dict[str, Any]) -> str:
     return str(incident["state"])
 
 
-def details(incident: dict[str, Any]) -> str:
+def details(incident: dict[str, Any], width: int | None) -> str:
     pairs: list[tuple[str, object]] = [
         ("id", incident["id"]),
         ("peer", f"{incident['peer']['name']} of network {incident['network']['name']}"),
         ("type", incident["type"]),
         ("state", incident["state"]),
         ("blocks the peer", incident["blocks"]),
-        ("detected", minute(incident["detected_at"])),
+        ("detected", f"{second(incident['detected_at'])} UTC"),
     ]
     if incident["state"] == State.RESOLVED:
-        pairs += [("resolved", minute(incident["resolved_at"])), ("resolved by", incident["resolved_by"])]
+        pairs += [("resolved", f"{second(incident['resolved_at'])} UTC"), ("resolved by", incident["resolved_by"])]
         pairs.append(("reason", incident["reason"]))
-    return f"{fields(pairs)}\n\n{evidence_text(incident['evidence'])}"
+    elif incident["blocks"]:
+        pairs.append(("to end it", f"isthmus incident resolve {incident['id']} --reason TEXT"))
+    return f"{fields(pairs)}\n\n{evidence_text(incident['evidence'], width)}"
 
 
-def evidence_text(evidence: dict[str, Any]) -> str:
+def evidence_text(evidence: dict[str, Any], width: int | None) -> str:
     """Who was seen where and when, in the order of time for each observer."""
     if "enrolled_key" in evidence:
         token = ("token", f"{evidence['token']}…")
         shown = ("enrolled_key", "presented_key", "hostname", "source")
         return fields([token, *((name.replace("_", " "), evidence[name]) for name in shown)])
-    rows = [_voice(each) for each in evidence.get("voices", ())]
-    for observation in evidence.get("observations", ()):
-        rows += [(each["at"], each["place"], observation["name"], None) for each in observation["sightings"]]
-    return table([Column("TIME"), Column("SEEN AT"), Column("BY"), Column("PROCESS", may_shrink=True)], rows)
+    if voices := evidence.get("voices"):
+        columns = [Column(title) for title in ("TIME (UTC)", "HEARD FROM", "MACHINE", "BOOT", "STARTED (UTC)")]
+        return f"{table(columns, map(_voice, voices), width)}\n\n{MACHINES}"
+    sightings = [
+        (second(each["at"]), each["place"], observation["name"])
+        for observation in evidence.get("observations", ())
+        for each in observation["sightings"]
+    ]
+    return table([Column("TIME (UTC)"), Column("SEEN AT"), Column("BY")], sightings, width)
 
 
 def _voice(voice: dict[str, Any]) -> tuple[object, ...]:
-    process = voice["process"]
-    said = process and f"machine {process['machine_id']} boot {process['boot_id']} started {process['started_at']}"
-    return voice["at"], voice["source"], "the server", said
+    process = voice["process"] or {}
+    started = process and second(datetime.fromtimestamp(process["started_at"], UTC).isoformat())
+    machine, boot = (process.get(name, "")[:BEGINNING] for name in ("machine_id", "boot_id"))
+    return second(voice["at"]), voice["source"], machine, boot, started

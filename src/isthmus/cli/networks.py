@@ -9,6 +9,7 @@ import typer
 from isthmus.cli import options
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
+from isthmus.cli.errors import Misuse
 from isthmus.cli.lookup import network_path, peer_path
 from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
@@ -85,8 +86,10 @@ def update(
     given |= {"listen_port": listen_port, "keepalive": keepalive, "key_max_age": key_max_age}
     given |= {"dns_upstreams": upstreams(dns_upstream)}
     given |= {"force": True if force else None, "limits": limits_of(limit)}
-    path = network_path(session.api, name)
     change = without_none(given | {"direct_paths": direct_paths and str(direct_paths)})
+    if not change.keys() - {"force"} and primary is None:
+        raise Misuse("nothing to change was given", "isthmus network update --help lists what can be")
+    path = network_path(session.api, name)
     if primary is not None:
         change["primary_id"] = None if primary == "auto" else peer_path(session.api, primary, name).rpartition("/")[2]
     etag = session.api.read(path).etag
@@ -109,7 +112,7 @@ def delete(
 
 @command(app, "capacity", "isthmus network capacity office")
 def capacity(session: Session, name: Name) -> None:
-    """Show how many addresses a network has, by what became of them."""
+    """Show how many addresses a network has, used and free."""
     session.show(session.api.get(f"{network_path(session.api, name)}/capacity"), capacities)
 
 

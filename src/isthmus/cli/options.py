@@ -1,11 +1,13 @@
 """Options that several commands share, and how their text is read."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 
 import typer
 
 from isthmus.cli.errors import Misuse
 from isthmus.cli.text import parse_duration
+from isthmus.domain.mesh.limits import Limits
 
 
 def read_duration(text: str) -> int:
@@ -36,10 +38,8 @@ CIDR = typer.Option("--cidr", metavar="CIDR", help="IPv4 range of the network.")
 DOMAIN = typer.Option(help="DNS domain of its peers.")
 MTU = typer.Option(help="MTU of the tunnels, in bytes.")
 LISTEN_PORT = typer.Option(help="UDP port of the jump peers.")
-LIMIT = typer.Option(
-    metavar="NAME=NUMBER",
-    help="How much change is no incident: address_changes, address_window, port_changes, port_window, return_window.",
-)
+LIMITS = tuple(limit.name for limit in fields(Limits))
+LIMIT = typer.Option(metavar="NAME=NUMBER", help=f"How much change is no incident: {', '.join(LIMITS)}.")
 DIRECT_PATHS = typer.Option(help="Do agents look for ways past the jump peers? auto: if they are 500 or fewer.")
 KEY_MAX_AGE = typer.Option(
     parser=read_duration, metavar="DURATION", help="Have agents change their keys this often, from 1h on; 0 for never."
@@ -58,12 +58,14 @@ def without_none(body: Mapping[str, object]) -> dict[str, object]:
 
 
 def limits_of(texts: list[str] | None) -> dict[str, int] | None:
-    """Texts of the form `name=number`; the server knows the names."""
+    """Texts of the form `name=number`; the server knows which numbers are too low or too high."""
     limits = {}
     for text in texts or ():
         name, _, number = text.partition("=")
         if not name or not (number.isascii() and number.isdecimal()) or len(number) > 9:
             raise Misuse(f"{text!r} is not a limit", "write NAME=NUMBER, for example address_changes=20")
+        if name not in LIMITS:
+            raise Misuse(f"there is no limit {name}", f"use one of: {', '.join(LIMITS)}")
         limits[name] = int(number)
     return limits or None
 

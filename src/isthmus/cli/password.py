@@ -31,6 +31,6 @@ def reset(
     session: Session,
     username: Annotated[str, typer.Argument(metavar="USER", help="Whose password it is.")],
 ) -> None:
-    """Give a user a new password, shown once; works on the server's own machine only."""
+    """Give a user a new password, shown once. It works on the server's own machine only."""
     answer = session.api.post("/auth/password/reset", {"username": username})
     session.show(answer, lambda made: f"the new password of {username}, shown only now:\n\n{made['password']}")

@@ -31,7 +31,9 @@ def overview(peers: list[Peer], now: datetime, width: int | None) -> str:
 
 
 def _row(peer: Peer, now: datetime) -> tuple[object, ...]:
-    handshake = age(_status(peer).get("latest_handshake"), now)
+    seen = _status(peer).get("latest_handshake")
+    # Handshakes are what jump peers report of others.
+    handshake = NOTHING if seen is None and peer["kind"] == "jump" else age(seen, now)
     return (
         peer["name"],
         peer["kind"],
@@ -144,7 +146,7 @@ def _status_pairs(peer: Peer, status: dict[str, Any], now: datetime) -> list[tup
         ("last seen", age(status["last_seen"], now) if status.get("last_seen") else None),
         ("seen at", status.get("endpoint")),
         ("last handshake", age(status.get("latest_handshake"), now)),
-        ("revision", revision_of(peer)),
+        ("revision", revision_of(peer) if peer["kind"] != "static" else None),
         ("error", status.get("applied_error")),
         ("received", size(status["rx"]) if status.get("rx") else None),
         ("sent", size(status["tx"]) if status.get("tx") else None),

@@ -98,7 +98,10 @@ def list_all(
     group: Annotated[str | None, options.IN_GROUP] = None,
     label: Annotated[list[str] | None, options.WITH_LABEL] = None,
 ) -> None:
-    """List peers: address, endpoint, last handshake, and the revision applied of the one desired."""
+    """List peers and their states.
+
+    REV is the revision that was applied, and the one desired. ENDPOINT is as declared, else as a jump peer sees it.
+    """
     query = {
         "network": network and network_id(session.api, network),
         "kind": kind and str(kind),
@@ -145,7 +148,7 @@ def update(
         list[str] | None, typer.Option(metavar="NAME", help="All its groups, one option each; '' for none.")
     ] = None,
 ) -> None:
-    """Change a peer; its host and all others follow by themselves. What is not given stays as it is."""
+    """Change a peer. Its host and all others follow by themselves; what is not given stays as it is."""
     path = peer_path(session.api, name, network)
     present = session.api.read(path)
     given = {
@@ -173,7 +176,10 @@ def update(
 def paths(
     session: Session, name: Annotated[str, options.PEER], network: Annotated[str | None, options.OF_NETWORK] = None
 ) -> None:
-    """Show how a peer reaches each other one: directly or through which jump peer, since when, how fast."""
+    """Show how a peer reaches each other one.
+
+    Directly or through which jump peer, since when, and how long an answer takes. RECEIVED and SENT are the peer's own.
+    """
     found = session.api.items(f"{peer_path(session.api, name, network)}/paths")
     page = {"items": found, "next": None}
     session.show(page, lambda each: path_text.overview(each["items"], session.now, session.width))
@@ -187,7 +193,7 @@ def delete(
     force: Annotated[bool, typer.Option("--force", help="Even if it is the last jump peer others need.")] = False,
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """Delete a peer: its session ends and every other peer forgets its key."""
+    """Delete a peer. Its session ends and every other peer forgets its key."""
     path = peer_path(session.api, name, network)
     confirm(f"Delete peer {name}?", yes=yes)
     session.api.delete(path, {"force": "true" if force else None})
@@ -201,7 +207,7 @@ def token(
     network: Annotated[str | None, options.OF_NETWORK] = None,
     lifetime: Annotated[int | None, options.LIFETIME] = None,
 ) -> None:
-    """Make a new enrollment token for a peer; the one before ends."""
+    """Make a new enrollment token for a peer. The one before ends."""
     path = peer_path(session.api, name, network)
     answer = session.api.post(f"{path}/enrollment-token", {} if lifetime is None else {"lifetime": lifetime})
     session.show(answer, lambda each: token_text(each, session.public_url))
@@ -216,7 +222,7 @@ def config(
     force: Annotated[bool, options.REPLACE] = False,
     qr: Annotated[bool, options.QR] = False,
 ) -> None:
-    """Show the config of a static peer again, if its key was kept or is its owner's."""
+    """Show the config of a static peer again. Its key must have been kept, or be its owner's."""
     path = peer_path(session.api, name, network)
     with handout(output, force=force, qr=qr) as where:
         show_config(session, session.api.get(f"{path}/config"), where)
@@ -232,7 +238,7 @@ def regenerate(
     qr: Annotated[bool, options.QR] = False,
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """Make a new key and config for a static peer; the present one stops working."""
+    """Make a new key and config for a static peer. The present one stops working."""
     path = peer_path(session.api, name, network)
     confirm(f"Replace the key of {name}? Its present config stops working.", yes=yes)
     with handout(output, force=force, qr=qr) as where:
@@ -249,7 +255,7 @@ def rotate_key(
         bool, typer.Option("--force", help="Also a jump peer's, though static peers then need a new config.")
     ] = False,
 ) -> None:
-    """Have a peer's agent change its key; traffic goes on. An agent that is away does it when it connects."""
+    """Have a peer's agent change its key. Traffic goes on; an agent that is away does it when it connects."""
     path = peer_path(session.api, name, network)
     answer = session.api.post(f"{path}/rotate-key", query={"force": "true" if force else None})
     if wait and answer["waits_for"] in {None, "others"}:
@@ -276,9 +282,10 @@ def revoke_session(
     network: Annotated[str | None, options.OF_NETWORK] = None,
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """End the session of a peer's agent at once: its host takes the tunnel down, and needs a new token to return.
+    """End the session of a peer's agent at once.
 
-    The peer stays in the configs of others. To lock out a host that is not under your control, delete the peer.
+    Its host takes the tunnel down, and needs a new token to return. The peer stays in the configs of others: to lock
+    out a host that is not under your control, delete the peer.
     """
     path = peer_path(session.api, name, network)
     confirm(f"End the session of {name}? Its tunnel goes down until it enrolls again.", yes=yes)

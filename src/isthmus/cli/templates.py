@@ -1,5 +1,6 @@
 """`isthmus template`: settings that new networks start with, under a name."""
 
+from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +13,10 @@ from isthmus.cli.lookup import template_path
 from isthmus.cli.networks import upstreams
 from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, fields, minute, table
+from isthmus.cli.text import Column, cell, fields, minute, span, table
 from isthmus.domain.mesh.network import DirectPaths
 
-app = noun("Settings for new networks, under a name.")
+app = noun("Templates: settings for new networks, under a name.")
 
 Name = Annotated[str, typer.Argument(metavar="TEMPLATE", help="Name or id of the template.")]
 Suffix = Annotated[str | None, typer.Option(help="The domain of its networks is NAME.SUFFIX.")]
@@ -101,11 +102,24 @@ def delete(session: Session, name: Name, yes: Annotated[bool, options.YES] = Fal
 
 def details(template: dict[str, Any]) -> str:
     pairs: list[tuple[str, object]] = [("id", template["id"]), ("name", template["name"])]
-    return fields([*pairs, *template["settings"].items(), ("created", minute(template["created_at"]))])
+    return fields([*pairs, *readable(template["settings"]).items(), ("created", minute(template["created_at"]))])
+
+
+def readable(settings: dict[str, Any]) -> dict[str, Any]:
+    """Settings as they are given on the command line: ages in their units, lists and limits in one text."""
+    age = settings.get("key_max_age")
+    return settings | ({"key_max_age": span(timedelta(seconds=age))} if age else {})
 
 
 def overview(templates: list[dict[str, Any]], width: int | None) -> str:
     if not templates:
         return "no templates yet: isthmus template create office --mtu 1380"
     columns = [Column("NAME"), Column("SETTINGS", may_shrink=True)]
-    return table(columns, [(each["name"], each["settings"]) for each in templates], width)
+    return table(columns, [(each["name"], in_one_line(each["settings"])) for each in templates], width)
+
+
+def in_one_line(settings: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} ({cell(value)})" if isinstance(value, dict) else f"{name}={cell(value)}"
+        for name, value in readable(settings).items()
+    )

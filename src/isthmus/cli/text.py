@@ -110,6 +110,12 @@ def minute(value: Any) -> str:
     return NOTHING if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
+def second(value: Any) -> str:
+    """An API time to the second, in UTC, for columns that say so."""
+    moment = parse_time(value)
+    return NOTHING if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
 def size(count: int) -> str:
     """Bytes in the largest binary unit that leaves a number above one."""
     amount = float(count)

@@ -35,7 +35,7 @@ def create(
 
 @command(app, "list", "isthmus token list", options=LIST)
 def list_all(session: Session) -> None:
-    """List your API tokens, by prefix: the tokens themselves are not stored."""
+    """List your API tokens by their prefixes. The tokens themselves are not stored."""
     tokens = session.api.items("/tokens")
 
     def text(page: dict[str, Any]) -> str:

@@ -31,9 +31,15 @@ def command_line(settings: Settings) -> str:
     """How to call the command line so that it finds this server: as this process was called, with its folder."""
     command = Path(sys.argv[0])
     on_path = str(command.parent) in os.environ.get("PATH", "").split(os.pathsep)
-    name = command.name if on_path else os.path.relpath(command)
+    name = command.name if on_path else shortest(command)
     if settings.socket is not None:
         return f"ISTHMUS_SOCKET={settings.socket} {name}"
     if settings.data_dir != default_data_dir(os.environ):
         return f"ISTHMUS_DATA_DIR={settings.data_dir} {name}"
     return name
+
+
+def shortest(command: Path) -> str:
+    """Seen from here if it lies below, as in a checkout; else in full, so that it works from everywhere."""
+    relative = os.path.relpath(command)
+    return str(command.absolute()) if relative.startswith(os.pardir) else relative

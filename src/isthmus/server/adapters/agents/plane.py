@@ -11,8 +11,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from isthmus.domain.errors import Forbidden, InvalidValue, Refusal, Unauthenticated
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
+from isthmus.server.adapters.agents.stream import Visitor
 from isthmus.server.adapters.agents.stream_denials import Denials
-from isthmus.server.adapters.agents.streams import StreamHub, Visitor
+from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
