@@ -175,6 +175,9 @@ def test_each_kind_gets_its_kind_of_config(server: Server, admin: httpx2.Client)
         assert (other.public_key, other.role, other.keepalive) == (standby.public_key, "standby", 25)
         assert set(primary.allowed_ips) == ranges | own_addresses(gw.peer_id)
         assert set(other.allowed_ips) == own_addresses(standby.peer_id)
+        direct = [neighbour for neighbour in config_of(agent).neighbours if neighbour.role == "direct"]
+        assert {neighbour.public_key for neighbour in direct} >= {each.public_key for each in dynamic if each != agent}
+        assert not any(neighbour.allowed_ips for neighbour in direct)
 
     conf = parse(phone["config"]["text"])
     assert conf.interface.private_key is not None

@@ -104,3 +104,16 @@ def test_a_program_that_does_not_exist_is_reported(host: Host) -> None:
     process = host.start(["no-such-program"])
     with pytest.raises(CommandFailed, match="ended with status 127"):
         process.wait_for("ready")
+
+
+def test_a_frozen_process_does_nothing_until_it_goes_on_and_ends_as_ever(host: Host) -> None:
+    ticks = "import time\nfor n in range(10_000): print(n, flush=True); time.sleep(0.01)"
+    process = host.start(["python3", "-c", ticks], name="ticks")
+    process.wait_for("1")
+    with process.frozen():
+        said = process.output
+        time.sleep(0.2)
+        assert process.output == said
+    wait_until(lambda: process.output != said, within=5, what="more ticks")
+    process.kill()
+    assert not process.running
