@@ -18,10 +18,11 @@ class Size:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A figure to stay below, or to reach when `at_least`."""
+    """A figure for the median, or for the 99th percentile: to stay below, or to reach when `at_least`."""
 
     limit: float
     at_least: bool = False
+    of_p99: bool = False
 
     def is_met(self, value: float) -> bool:
         return value >= self.limit if self.at_least else value <= self.limit
@@ -50,11 +51,16 @@ class Row:
         return cls(what, unit, statistics.median(values), percentile(values, 99), **more)
 
     @property
+    def judged(self) -> float | None:
+        """The figure that the goal is for."""
+        return self.p99 if self.goal is not None and self.goal.of_p99 else self.median
+
+    @property
     def ratio(self) -> float | None:
         """Measured ÷ goal."""
-        if self.goal is None or self.median is None or self.goal.limit == 0:
+        if self.goal is None or self.judged is None or self.goal.limit == 0:
             return None
-        return self.median / self.goal.limit
+        return self.judged / self.goal.limit
 
     @property
     def cpu_each(self) -> float | None:
@@ -63,8 +69,8 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the median meets the goal; None without a goal or a figure."""
-        return None if self.goal is None or self.median is None else self.goal.is_met(self.median)
+        """Whether the figure meets the goal; None without a goal or a figure."""
+        return None if self.goal is None or self.judged is None else self.goal.is_met(self.judged)
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -14,6 +14,7 @@ from bench.stream import Stream, expect_all
 
 CIDR = "10.64.0.0/10"
 CLIENTS = 8
+CREATED_AT_ONCE = 500  # peers in one call, which the server takes some hundred milliseconds for
 DIALS = 100  # connections that are being opened at a time, so that the kernel's queue is not what is measured
 
 
@@ -41,9 +42,11 @@ class Mesh:
     made: int = 0
 
     @classmethod
-    async def made_on(cls, server: Server, name: str = "bench", cidr: str = CIDR) -> "Mesh":
+    async def made_on(cls, server: Server, name: str = "bench", **more: Any) -> "Mesh":
+        """`more` goes into the body. Direct paths are off unless it says otherwise, however few agents there are."""
         client = await server.client()
-        network = await client.call("POST", "/api/v1/networks", {"name": name, "cidr_v4": cidr})
+        body = {"name": name, "cidr_v4": CIDR, "direct_paths": "off", **more}
+        network = await client.call("POST", "/api/v1/networks", body)
         return cls(server, client, network["id"])
 
     def draft(self, kind: str, **more: Any) -> dict[str, Any]:
@@ -62,32 +65,39 @@ class Mesh:
         return created
 
     async def fill(self, count: int, kind: str = "static", **more: Any) -> list[dict[str, Any]]:
-        """Create `count` peers over several connections."""
-
-        async def one(client: Client, number: int) -> dict[str, Any]:
-            return await self.create(self.draft(kind, **more), client)
-
-        async with self.server.clients(min(CLIENTS, count)) as clients:
-            return await spread(clients, range(count), one)
+        """Create `count` peers, many with each call."""
+        path = f"/api/v1/networks/{self.network_id}/peers/bulk"
+        drafts = [{"action": "create", **self.draft(kind, **more)} for _ in range(count)]
+        made: list[dict[str, Any]] = []
+        for start in range(0, count, CREATED_AT_ONCE):
+            answer = await self.client.call("POST", path, {"operations": drafts[start : start + CREATED_AT_ONCE]})
+            made += answer["rows"]
+        return made
 
     async def agents(self, count: int, kind: str = "dynamic") -> list[Agent]:
-        """Create and enroll `count` peers."""
-
-        async def enroll(client: Client, created: dict[str, Any]) -> Agent:
-            peer = created["peer"]
-            body = {
-                "token": created["enrollment"]["token"],
-                "public_key": random_key(),
-                "hostname": peer["name"],
-                "machine_id": peer["id"].replace("-", ""),
-                "agent_version": "0.1.0",
-            }
-            answer = await client.call("POST", "/api/v1/agent/enroll", body)
-            return Agent(peer["id"], peer["name"], answer["session_token"])
-
+        """Create `count` peers and enroll them over several connections."""
         created = await self.fill(count, kind)
         async with self.server.clients(min(CLIENTS, count)) as clients:
-            return await spread(clients, created, enroll)
+            return await spread(clients, created, self.enroll)
+
+    async def enroll(self, client: Client, created: dict[str, Any]) -> Agent:
+        """Make a peer that was created an agent's."""
+        peer = created["peer"]
+        body = {
+            "token": created["enrollment"]["token"],
+            "public_key": random_key(),
+            "hostname": peer["name"],
+            "machine_id": peer["id"].replace("-", ""),
+            "agent_version": "0.1.0",
+        }
+        answer = await client.call("POST", "/api/v1/agent/enroll", body)
+        return Agent(peer["id"], peer["name"], answer["session_token"])
+
+    async def load(self, jump: Agent) -> None:
+        """Have the server keep the network in memory, as it does wherever an agent is connected."""
+        async with self.server.clients(1) as (client,):
+            client.speak_for(jump.session)
+            await client.call("GET", "/api/v1/agent/config")
 
     async def revision(self) -> int:
         """The network's revision: every change counts it up by one."""
@@ -95,6 +105,10 @@ class Mesh:
 
     async def patch(self, peer_id: str, **fields: Any) -> None:
         await self.client.call("PATCH", f"/api/v1/peers/{peer_id}", fields)
+
+    async def move(self, jump_id: str, number: int) -> None:
+        """Give a jump peer another endpoint, which concerns everyone."""
+        await self.patch(jump_id, endpoint=f"198.51.100.8:{20_000 + number}")
 
 
 async def dial(server: Server, streams: Sequence[Stream]) -> None:

@@ -94,6 +94,7 @@ def _entry(row: Row) -> dict[str, Any]:
         "p99": _rounded(row.p99),
         "goal": None if row.goal is None else row.goal.limit,
         "goal_is_at_least": None if row.goal is None else row.goal.at_least,
+        "goal_is_for_p99": True if row.goal is not None and row.goal.of_p99 else None,
         "ratio_to_goal": _rounded(row.ratio),
         "met": row.is_met,
         "server_cpu_seconds": _rounded(row.cpu),
@@ -115,7 +116,8 @@ def _line(cells: Sequence[str]) -> str:
 def _goal(row: Row) -> str:
     if row.goal is None:
         return "–"
-    return f"{'≥' if row.goal.at_least else '≤'} {row.goal.limit:,g}"
+    goal = row.goal
+    return f"{'p99 ' if goal.of_p99 else ''}{'≥' if goal.at_least else '≤'} {goal.limit:,g}"
 
 
 def _figure(value: float | None, unit: str) -> str:

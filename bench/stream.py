@@ -47,7 +47,10 @@ class Gate:
 
 
 class Stream(asyncio.Protocol):
-    """One agent's connection. `received` counts bytes of frames; `deltas` came after the snapshot in `config`."""
+    """One agent's connection. `received` counts bytes of frames; `deltas` came after the snapshot in `config`.
+
+    `closed` tells when it ended, on the clock of `time.perf_counter`; `close_code` is what the server gave for it.
+    """
 
     def __init__(self, token: str, has: int | None = None) -> None:
         path = "/api/v1/agent/stream" + ("" if has is None else f"?revision={has}")
@@ -56,7 +59,8 @@ class Stream(asyncio.Protocol):
         self._buffer = bytearray()
         self._is_open = False
         self._wanted: tuple[int, Gate] | None = None
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.close_code: int | None = None
         self.revision = -1
         self.nonce = ""
         self.config = b""
@@ -102,7 +106,7 @@ class Stream(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.closed.done():
-            self.closed.set_result(None)
+            self.closed.set_result(time.perf_counter())
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -115,6 +119,7 @@ class Stream(asyncio.Protocol):
             elif opcode == PING:
                 self._send(PONG, payload)
             elif opcode == CLOSE and self._transport is not None:
+                self.close_code = int.from_bytes(payload[:2], "big")
                 self._transport.close()
 
     def _opened(self) -> bool:

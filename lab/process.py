@@ -1,9 +1,10 @@
 """A long-running process on a lab host, its output in a file."""
 
+import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lab.errors import CommandFailed
@@ -81,6 +82,17 @@ class Process:
         """Send a signal to this process alone; what it started is not told. Nothing happens once it has ended."""
         if self.pid is not None and self.running:
             os.kill(self.pid, number)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """While the block runs the process does nothing at all; what is sent to it waits."""
+        self.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
+            # nsenter stops with its child, and would never tell of its end.
+            os.kill(self._outer.pid, signal.SIGCONT)
 
     def stop(self, *, within: float = END_SECONDS) -> int:
         """Ask it to end and return its exit status. One that does not listen is killed, and reported."""

@@ -2,7 +2,19 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from bench.cases import connect, creation, heartbeats, host, jump_config, memory, propagation, scaling, stalled
+from bench.cases import (
+    connect,
+    creation,
+    crowd,
+    endings,
+    heartbeats,
+    host,
+    jump_config,
+    memory,
+    propagation,
+    scaling,
+    stalled,
+)
 from bench.measure import Row, Size
 
 Benchmark = Callable[[Size], AsyncIterator[Row]]
@@ -13,9 +25,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "jump-config": jump_config.measured,
     "connect": connect.measured,
     "propagation": propagation.measured,
+    "endings": endings.measured,
     "heartbeats": heartbeats.measured,
     "memory": memory.measured,
     "scaling": scaling.measured,
+    "crowd": crowd.measured,
     "stalled": stalled.measured,
     "host": host.measured,
 }

@@ -1,4 +1,4 @@
-"""Creating peers over HTTP, committed to disk: static ones with a key of their own and dynamic ones in turn."""
+"""Creating peers in a group over HTTP, committed to disk: static ones with their own key and dynamic ones in turn."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -9,7 +9,7 @@ from bench.mesh import Mesh
 from bench.server import Server, running
 
 KINDS = ("static", "dynamic")
-LABELS = {"site": "north", "team": "network", "owner": "ops"}
+MORE = {"groups": ["servers"], "labels": {"site": "north", "team": "network", "owner": "ops"}}
 
 
 async def on_sqlite(size: Size) -> AsyncIterator[Row]:
@@ -32,20 +32,12 @@ async def on_postgres(size: Size) -> AsyncIterator[Row]:
 async def _rows(server: Server, counts: Sequence[int], rounds: int, goal: Goal) -> AsyncIterator[Row]:
     store = "SQLite" if server.database_url is None else "PostgreSQL"
     for count in counts:
-        mesh = await Mesh.made_on(server, f"of-{count}", cidr=f"10.{64 + counts.index(count)}.0.0/16")
-        await _load(mesh)
+        mesh = await Mesh.made_on(server, f"of-{count}", cidr_v4=f"10.{64 + counts.index(count)}.0.0/16")
+        await mesh.load((await mesh.agents(1, "jump"))[0])
         await mesh.fill(count - 1)
         for kind, times, cpu in await _timed(mesh, rounds):
-            what = f"{store}: create a {kind} peer with labels at {count:,} existing"
+            what = f"{store}: create a {kind} peer in a group, with labels, at {count:,} existing"
             yield Row.of(what, "ms", times, goal=goal, cpu=cpu, operations=rounds)
-
-
-async def _load(mesh: Mesh) -> None:
-    """Have the server keep the network in memory, as it does wherever an agent is connected."""
-    (jump,) = await mesh.agents(1, "jump")
-    async with mesh.server.clients(1) as (client,):
-        client.speak_for(jump.session)
-        await client.call("GET", "/api/v1/agent/config")
 
 
 async def _timed(mesh: Mesh, rounds: int) -> list[tuple[str, list[float], float]]:
@@ -57,7 +49,7 @@ async def _timed(mesh: Mesh, rounds: int) -> list[tuple[str, list[float], float]
         for kind in KINDS:
             with mesh.server.spending() as spent:
                 for _ in range(rounds // 5):
-                    draft = mesh.draft(kind, labels=LABELS)
+                    draft = mesh.draft(kind, **MORE)
                     started = time.perf_counter()
                     await mesh.create(draft)
                     times[kind].append((time.perf_counter() - started) * 1e3)

@@ -33,8 +33,8 @@ async def _rows(lab: Lab, size: Size) -> AsyncIterator[Row]:
     client = await _server(lab.host("core"))
     network = await client.call("POST", "/api/v1/networks", {"name": "bench", "cidr_v4": CIDR})
     peers = f"/api/v1/networks/{network['id']}/peers"
-    for number in range(count):
-        await client.call("POST", peers, {"name": f"peer-{number}", "kind": "static", "public_key": random_key()})
+    drafts = [{"name": f"peer-{number}", "kind": "static", "public_key": random_key()} for number in range(count)]
+    await client.call("POST", f"{peers}/bulk", {"operations": [{"action": "create", **draft} for draft in drafts]})
     agent = await _agent(lab, client, peers)
     revision = int((await client.call("GET", f"/api/v1/networks/{network['id']}"))["revision"])
     first = await _applied(agent, revision)

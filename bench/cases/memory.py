@@ -6,7 +6,8 @@ from bench.measure import Goal, Row, Size
 from bench.mesh import Mesh, connected
 from bench.server import running
 
-WARM_UP = 200  # peers that come first, so that what is loaded once is not counted for each
+WARM_UP = 200  # agents that come first, so that what is loaded once is not counted for each
+WARM_UP_PEERS = 1_000  # and peers, for the room that many take while they are created with one call
 
 
 async def measured(size: Size) -> AsyncIterator[Row]:
@@ -16,6 +17,7 @@ async def measured(size: Size) -> AsyncIterator[Row]:
         mesh = await Mesh.made_on(server)
         (jump,) = await mesh.agents(1, "jump")
         warm = await mesh.agents(warm_up)
+        await mesh.fill(size.pick(10, WARM_UP_PEERS))
         async with connected(server, [jump, *warm]):
             await server.settle()
             before = server.memory()

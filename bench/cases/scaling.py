@@ -33,9 +33,7 @@ async def measured(size: Size) -> AsyncIterator[Row]:
 
 async def _quiet(mesh: Mesh, peer_id: str, jump: Agent, rounds: int) -> float:
     """CPU µs of the server for each change, with the network in its memory."""
-    async with mesh.server.clients(1) as (client,):
-        client.speak_for(jump.session)
-        await client.call("GET", "/api/v1/agent/config")
+    await mesh.load(jump)
     await mesh.server.settle()
     with mesh.server.spending() as spent:
         for number in range(rounds):

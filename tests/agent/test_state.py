@@ -23,14 +23,18 @@ def state(tmp_path: Path) -> StateDir:
 
 def test_what_was_saved_is_read_back(state: StateDir) -> None:
     assert (state.identity(), state.applied(), state.undo(), state.private_key()) == (None, None, Undo(), None)
-    applied = Applied(4, a_config(a_gateway()))
+    first, applied = Applied(2, a_config()), Applied(4, a_config(a_gateway()))
     undo = Undo("ist-office", {"ipv4/ip_forward": "0"}, {"ipv4/conf/all/src_valid_mark": "0"})
     key = state.make_private_key()
     state.save_identity(IDENTITY)
     state.save_applied(applied)
+    state.save_first(first)
     state.save_undo(undo)
     again = StateDir(state.path)
-    assert (again.enrolled(), again.applied(), again.undo()) == ((IDENTITY, key), applied, undo)
+    assert (again.enrolled(), again.undo()) == ((IDENTITY, key), undo)
+    assert (again.first(), again.applied()) == (first, applied)
+    state.forget_applied()
+    assert (again.first(), again.applied()) == (None, None)
 
 
 def test_nobody_else_may_read_it(state: StateDir) -> None:

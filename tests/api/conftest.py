@@ -7,9 +7,9 @@ import httpx2
 import pytest
 
 from tests.server import Server, running
-from tests.stores import POSTGRES, PostgresServer, postgres
+from tests.stores import POSTGRES, PostgresServer, backend_name, database_url, postgres, sqlite_template
 
-__all__ = ["postgres"]
+__all__ = ["backend_name", "database_url", "postgres", "sqlite_template"]
 
 
 @pytest.fixture(scope="session")

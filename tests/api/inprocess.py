@@ -30,8 +30,11 @@ class Inside:
     events: EventHub
     password: str
 
-    def client(self, token: str | None = None) -> httpx2.AsyncClient:
-        return httpx2.AsyncClient(base_url=f"http://{self.address}{API}", headers=bearer(token), timeout=20)
+    def client(self, token: str | None = None, source: str = "127.0.0.1") -> httpx2.AsyncClient:
+        """Calls from an address of the loopback interface."""
+        transport = httpx2.AsyncHTTPTransport(local_address=source)
+        url = f"http://{self.address}{API}"
+        return httpx2.AsyncClient(base_url=url, headers=bearer(token), timeout=20, transport=transport)
 
     async def admin(self) -> httpx2.AsyncClient:
         """Signed in as the administrator; the caller closes it."""
@@ -42,9 +45,9 @@ class Inside:
 
 
 @contextlib.asynccontextmanager
-async def inside(folder: Path) -> AsyncIterator[Inside]:
+async def inside(folder: Path, database_url: str | None = None) -> AsyncIterator[Inside]:
     """What `isthmus.server.main` does, without its signals and its greeting."""
-    settings = Settings(data_dir=folder, listen=f"127.0.0.1:{free_port()}")
+    settings = Settings(data_dir=folder, listen=f"127.0.0.1:{free_port()}", database_url=database_url)
     store = await open_store(settings.database)
     assembled = assemble(settings, store)
     services = assembled.services

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from isthmus.domain.addresses import Endpoint
+from isthmus.domain.errors import InvalidValue
 from isthmus.domain.mesh import network as rules
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
@@ -108,7 +109,8 @@ async def test_a_report_by_a_jump_peer_of_another_network_changes_nothing(office
     other = await backend.network("lab", "10.99.0.0/24")
     stranger = await backend.enrolled(other, "stranger", Kind.JUMP)
     before = await office.revision()
-    await office.sees(stranger, office.laptop, "203.0.113.66:1")
+    with pytest.raises(InvalidValue, match="is the key of no peer of this network"):
+        await office.sees(stranger, office.laptop, "203.0.113.66:1")
     await let_pass(backend, 10)
     assert await office.revision() == before
     assert await office.observed(office.laptop) is None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from isthmus.domain.errors import InvalidValue
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.protocol import agent as wire
@@ -141,7 +142,9 @@ async def test_reports_of_strangers_are_not_kept(office: Office) -> None:
     other = await backend.network("lab", "10.99.0.0/24")
     stranger = await backend.enrolled(other, "stranger")
     nobody = wire.PathReport(a_public_key(), SINCE)
-    await office.beats(office.laptop, peers=(on(stranger, "203.0.113.9:1"),), paths=(to(stranger), nobody))
+    with pytest.raises(InvalidValue, match="is the key of no peer of this network"):
+        await office.beats(office.laptop, peers=(on(stranger, "203.0.113.9:1"),), paths=(to(stranger), nobody))
+    await office.beats(office.laptop, paths=(to(stranger), nobody))
     told = backend.memory.agents(office.network.id)[office.laptop.id]
     assert (told.seen, told.ways) == ({}, {})
 

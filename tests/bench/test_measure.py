@@ -36,6 +36,16 @@ def test_the_median_decides_whether_a_goal_is_met(goal: Goal, value: float, met:
     assert Row.of("something", "ms", [value, value, value * 10], goal=goal).is_met is met
 
 
+def test_a_goal_may_be_for_the_99th_percentile() -> None:
+    met = Row.of("something", "ms", [1.0, 2.0, 4.0], goal=Goal(4.0, of_p99=True))
+    missed = Row.of("something", "ms", [1.0, 2.0, 8.0], goal=Goal(4.0, of_p99=True))
+
+    assert met.is_met
+    assert not missed.is_met
+    assert "p99 ≤ 4" in report.line(missed, judged=True)
+    assert "missed (2.00×)" in report.line(missed, judged=True)
+
+
 def test_a_row_without_a_figure_is_neither_met_nor_missed() -> None:
     row = Row("something", "ms", goal=Goal(4.0), skipped="there is no database")
 

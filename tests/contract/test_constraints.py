@@ -14,6 +14,9 @@ from isthmus.server.records import Change, Held, Holding, KeptKey, PeerStatus
 from tests.builders import NOON, OFFICE_V6, a_jump, a_key, a_network, a_peer, a_session, a_static, a_token
 from tests.contract.filling import ADA, a_token_of, add_peer, put_network, put_peers
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 OTHER_V6 = IPv6Network("fd12:3456:789a:2::/64")
 ATTIC = a_network(id=NetworkId(UUID(int=8)), name="attic", cidr_v4=None, cidr_v6=OTHER_V6)
 OFFER = (IPv4Network("192.168.1.0/24"),)

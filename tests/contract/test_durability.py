@@ -7,6 +7,9 @@ import pytest
 from isthmus.server.adapters.db import open_store
 from tests.contract.committing import a_committing_process
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 RANDOM = Random(11)
 
 

@@ -14,6 +14,9 @@ from isthmus.server.records import Change, Group
 from tests.builders import NOON, OFFICE_ID, a_key, a_network, a_peer
 from tests.contract.filling import put_network, put_peers
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 ONE, TWO = UUID(int=11), UUID(int=12)
 # Revisions 1 to 8 of a network, by event and subject.
 LOG = [

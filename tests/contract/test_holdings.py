@@ -13,6 +13,9 @@ from isthmus.server.records import Held, Holding
 from tests.builders import NOON, a_network, a_peer
 from tests.contract.filling import put_network
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 OFFICE: NetworkId = a_network().id
 
 

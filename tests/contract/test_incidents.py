@@ -26,6 +26,9 @@ from isthmus.server.records import IncidentFilter, Page, PeerFilter
 from tests.builders import NOON, a_key, a_network, a_peer
 from tests.contract.filling import put_network, put_peers
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 ODD = NOON.replace(microsecond=999_999)
 OBSERVATION = Observation(
     PeerId(UUID(int=9)), "gw", (Sighting(ODD, "198.51.100.9:1"), Sighting(NOON, "[2001:db8::1]:2"))

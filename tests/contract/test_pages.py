@@ -14,6 +14,9 @@ from isthmus.server.records import AuditEntry, Outcome, Page, PeerFilter
 from tests.builders import NOON, a_jump, a_network, a_peer, a_static
 from tests.contract.filling import ADA, a_token_of, put_network, put_peers
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 OTHER = a_network(id=NetworkId(UUID(int=8)), name="attic", cidr_v4=None, cidr_v6=IPv6Network("fd12:3456:789a:2::/64"))
 
 

@@ -17,6 +17,9 @@ from isthmus.server.records import AuditEntry, Change, Held, Holding, Outcome, P
 from tests.builders import NOON, ULA, a_key, a_network, a_peer, a_token
 from tests.contract.filling import put_network, put_peers
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 
 def an_entry(subject: str) -> AuditEntry:
     return AuditEntry(NOON, "local", "test", subject, Outcome.DONE, "request")

@@ -19,6 +19,9 @@ from isthmus.server.records import AuditEntry, Change, KeptKey, Outcome, Page, P
 from tests.builders import NOON, ULA, a_digest, a_jump, a_key, a_network, a_peer, a_session, a_static, a_token
 from tests.contract.filling import ADA, a_token_of, add_peer, put_network, put_peers
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 ODD_MOMENT = datetime(2031, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
 NOBODY = PeerId(UUID(int=404))
 

@@ -12,6 +12,9 @@ from isthmus.server.ports import Store, TemplateNameTaken
 from isthmus.server.records import Page
 from tests.builders import NOON
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 OFFICE = Template(TemplateId(UUID(int=1)), "office", {"mtu": 1380, "cidr_pool": "10.0.0.0/8"}, NOON)
 LAB = Template(TemplateId(UUID(int=2)), "lab", {}, NOON, version=7)
 

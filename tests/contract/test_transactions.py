@@ -9,6 +9,9 @@ from isthmus.server.ports import Conflict, Store, Transaction
 from tests.builders import a_network, a_peer, a_static
 from tests.contract.filling import ADA, add_peer, put_network, put_peers
 
+# The store suite: the same on both databases.
+pytestmark = pytest.mark.case("SEED-099")
+
 ANSWER_WITHIN = 20.0
 
 

@@ -48,8 +48,9 @@ def seconds_until(members: Sequence[Member], key: str, *, listed: bool) -> float
 
 @pytest.fixture(scope="module")
 def five(office: Office) -> Office:
-    """Five agents: the jump peer, the laptop that is robbed, and three others."""
+    """Five agents, each of which lists all others: the jump peer, the laptop that is robbed, and three more."""
     lab, backend = office.lab, office.backend
+    backend.change_network("office", direct_paths="on")
     for name in ("kiosk", "shelf"):
         backend.join(lab.host(name), "office")
     backend.settle()

@@ -13,7 +13,7 @@ from isthmus.domain.addresses import Endpoint
 from isthmus.wireguard.dump import InvalidDump, parse_dump
 from isthmus.wireguard.keys import PresharedKey, PrivateKey
 from isthmus.wireguard.state import InterfaceState, PeerState
-from isthmus.wireguard.uapi import InvalidAnswer, UapiError, check_set, parse_get
+from isthmus.wireguard.uapi import InvalidAnswer, Reader, UapiError, check_set, parse_get
 
 PRIVATE = PrivateKey(bytes(range(1, 33)))
 PRESHARED = PresharedKey(bytes(range(2, 34)))
@@ -67,6 +67,29 @@ def test_a_fresh_interface_has_no_key_and_no_peers() -> None:
     assert parse_get(b"errno=0\n\n") == fresh
 
 
+def test_a_reader_sees_every_change_and_keeps_the_peers_that_are_as_they_were() -> None:
+    reader = Reader()
+    first = reader.read(ANSWER.encode())
+
+    changed = ANSWER.replace("rx_bytes=0", "rx_bytes=148").replace("listen_port=51820", "listen_port=51821")
+    second = reader.read(changed.encode())
+    assert second == parse_get(changed.encode())
+    assert second.peers[BUSY] is first.peers[BUSY]
+    assert (second.peers[QUIET].rx, second.listen_port) == (148, 51821)
+
+    # Gone and back: what is remembered is the last answer, and no more.
+    without = ANSWER[: ANSWER.index("public_key=" + BUSY.hex())] + "errno=0\n\n"
+    assert set(reader.read(without.encode()).peers) == {QUIET}
+    assert reader.read(ANSWER.encode()) == first
+
+
+def test_a_reader_that_met_a_broken_answer_reads_the_next_one() -> None:
+    reader = Reader()
+    with pytest.raises(InvalidAnswer):
+        reader.read(ANSWER.replace("10.0.0.1/32", "10.0.0.1/33").encode())
+    assert reader.read(ANSWER.encode()) == STATE
+
+
 def test_the_state_holds_no_secret() -> None:
     for state in (parse_dump(DUMP), parse_get(ANSWER.encode())):
         shown = repr(state)
@@ -108,6 +131,7 @@ def test_a_broken_dump_is_refused_with_its_line_but_without_its_content(line: in
         ANSWER.removesuffix("errno=0\n\n") + "\n\n",
         ANSWER[: len(ANSWER) // 2],
         ANSWER.replace("listen_port=51820", "listen_port"),
+        ANSWER.replace("protocol_version=1", "protocol_version", 1),
         ANSWER.replace("listen_port=51820", "listen_port=-1"),
         ANSWER.replace("fwmark=31", "fwmark=3é"),
         ANSWER.replace("10.0.0.1/32", "10.0.0.1/33"),

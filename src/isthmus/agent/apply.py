@@ -64,6 +64,7 @@ class Applier:
     def __init__(self, interface: str, key: PrivateKey, state: StateDir, host: Surroundings) -> None:
         self.interface = interface
         self.applied = state.applied()
+        self.first = None if self.applied else state.first()
         self.keys = Keys(state, key)
         self.guide: Guide = Found()
         self.moved = asyncio.Event()
@@ -117,7 +118,7 @@ class Applier:
             await self._host.names.serve(self.interface, None)
             missed = await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
-            self.applied = self._last = None
+            self.applied = self.first = self._last = None
             return replace(work, remarks=missed)
 
     async def settle(self) -> None:

@@ -22,7 +22,7 @@ from isthmus.agent.plan import Plan
 from isthmus.agent.roads import Roads
 from isthmus.agent.routing import slot_of
 from isthmus.agent.settings import Settings
-from isthmus.agent.state import Identity, StateDir
+from isthmus.agent.state import Applied, Identity, StateDir
 from isthmus.agent.status import Status, status_of
 from isthmus.agent.wiring import applier_for
 from isthmus.agent.worker import Worker
@@ -61,6 +61,7 @@ async def enroll(settings: Settings, server: str, token: str) -> EnrollAnswer:
             agent_version=facts.AGENT_VERSION,
         )
         answer = await ask_to_enroll(url, context, request)
+        state.save_first(Applied(answer.revision, answer.config))
         state.save_identity(
             Identity(
                 server=url,
@@ -104,11 +105,13 @@ async def run(settings: Settings) -> None:
 
 
 async def plan(settings: Settings) -> Plan:
-    """What `run` would do to this host now for the last config that was applied here."""
+    """What `run` would do to this host now, before it hears of the server: for the last config that was applied here,
+    or the one that came with the enrollment."""
     state = StateDir(Path(settings.state_dir))
     state.enrolled()
     applier = applier_for(settings, state)
-    return Plan(()) if applier.applied is None else await applier.plan(applier.applied)
+    wanted = applier.applied or applier.first
+    return Plan(()) if wanted is None else await applier.plan(wanted)
 
 
 async def status(settings: Settings) -> Status:

@@ -137,8 +137,16 @@ class StateDir:
     def save_applied(self, applied: Applied) -> None:
         self._write("applied.json", msgspec.json.encode(applied))
 
+    def first(self) -> Applied | None:
+        """The config that came with the enrollment; it matters until one is applied."""
+        return self._read("first.json", Applied)
+
+    def save_first(self, first: Applied) -> None:
+        self._write("first.json", msgspec.json.encode(first))
+
     def forget_applied(self) -> None:
-        (self.path / "applied.json").unlink(missing_ok=True)
+        for name in ("first.json", "applied.json"):
+            (self.path / name).unlink(missing_ok=True)
 
     def undo(self) -> Undo:
         return self._read("undo.json", Undo) or Undo()
@@ -154,7 +162,7 @@ class StateDir:
 
     def empty(self) -> None:
         """Remove every file of ours, the key last."""
-        for name in ("applied.json", "undo.json", "identity.json", "next.key", "private.key"):
+        for name in ("first.json", "applied.json", "undo.json", "identity.json", "next.key", "private.key"):
             (self.path / name).unlink(missing_ok=True)
             (self.path / f".{name}.new").unlink(missing_ok=True)
 

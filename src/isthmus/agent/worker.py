@@ -32,7 +32,7 @@ class Worker:
         self.applier = applier
         self._pace = pace
         self._handshakes = Handshakes(applier, pace)
-        self._wanted = applier.applied
+        self._wanted = applier.applied or applier.first
         self._changed = asyncio.Event()
         self._outcome: wire.Applied | None = None
         self._told = asyncio.Event()

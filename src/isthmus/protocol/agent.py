@@ -53,10 +53,14 @@ class EnrolledNetwork(Struct, frozen=True):
 
 
 class EnrollAnswer(Struct, frozen=True):
+    """Who the host is now, and its first config, so that its tunnel can stand before it asks for anything more."""
+
     peer: EnrolledPeer
     network: EnrolledNetwork
     session_token: str
     server_time: int
+    revision: int
+    config: "Config"
 
 
 class Neighbour(Struct, frozen=True, omit_defaults=True):

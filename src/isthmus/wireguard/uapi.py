@@ -2,7 +2,8 @@
 
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
+from hashlib import blake2b
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.wireguard.change import InterfaceChange, PeerChange
@@ -24,6 +25,7 @@ GET = b"get=1\n\n"
 END = b"\n\n"
 
 _NO_KEY = "0" * 64
+_PEER = b"\npublic_key="  # begins a peer's part of an answer
 _MAX_ERRNO = 4095
 
 
@@ -80,37 +82,58 @@ def _numeric(endpoint: Endpoint) -> str:
 
 def check_set(answer: bytes) -> None:
     """Raise `UapiError` unless the answer to a set request tells success."""
-    for _ in _settings(answer):
+    if _before_errno(answer):
         raise InvalidAnswer("a set request is answered by errno alone")
 
 
+class Reader:
+    """Reads what one interface answers to `GET`, again and again: a peer that is as it was is not parsed anew, and of a
+    large interface nearly all are. What it compares are digests, for the text holds secrets."""
+
+    def __init__(self) -> None:
+        self._peers: dict[bytes, PeerState] = {}
+
+    def read(self, answer: bytes) -> InterfaceState:
+        """Raises `UapiError` or `InvalidAnswer`. The secrets in the answer are left behind."""
+        interface, *sections = (b"\n" + _before_errno(answer)).split(_PEER)
+        peers: dict[bytes, PeerState] = {}
+        try:
+            for section in sections:
+                digest = blake2b(section, digest_size=16).digest()
+                peers[digest] = self._peers.get(digest) or _peer(_settings(_PEER[1:] + section))
+            found = _interface(_settings(interface[1:]), peers.values())
+        except ValueError:
+            raise InvalidAnswer("WireGuard's answer has a value that the protocol does not allow") from None
+        self._peers = peers
+        return found
+
+
 def parse_get(answer: bytes) -> InterfaceState:
-    """Read the answer to `GET`; raises `UapiError` or `InvalidAnswer`. The secrets in it are left behind."""
-    sections: list[dict[str, list[str]]] = [{}]
-    for key, value in _settings(answer):
-        if key == "public_key":
-            sections.append({})
-        sections[-1].setdefault(key, []).append(value)
-    try:
-        peers = [_peer(section) for section in sections[1:]]
-        return _interface(sections[0], peers)
-    except ValueError:
-        raise InvalidAnswer("WireGuard's answer has a value that the protocol does not allow") from None
+    """Read a single answer to `GET`, as a `Reader` does."""
+    return Reader().read(answer)
 
 
-def _settings(answer: bytes) -> Iterator[tuple[str, str]]:
-    """Each key and value before the closing errno, which has to be 0."""
+def _before_errno(answer: bytes) -> bytes:
+    """The lines before the closing errno, which has to be 0."""
     if not answer.endswith(END):
         raise InvalidAnswer("WireGuard's answer ends in the middle")
-    try:
-        lines = answer.decode("ascii").rstrip("\n").split("\n")
-    except UnicodeDecodeError:
-        raise InvalidAnswer("WireGuard's answer is not ASCII text") from None
-    pairs = [line.partition("=") for line in lines]
-    if pairs[-1][0] != "errno" or not all(equals for _, equals, _ in pairs):
-        raise InvalidAnswer("WireGuard's answer is not key=value up to errno")
-    _check_errno(pairs[-1][2])
-    return ((key, value) for key, _, value in pairs[:-1])
+    lines, _, last = answer.rstrip(b"\n").rpartition(b"\n")
+    key, _, code = last.partition(b"=")
+    if key != b"errno":
+        raise InvalidAnswer("WireGuard's answer does not end with an errno")
+    _check_errno(code.decode("ascii", "replace"))
+    return lines
+
+
+def _settings(lines: bytes) -> dict[str, list[str]]:
+    """The values of each key, in their order."""
+    settings: dict[str, list[str]] = {}
+    for line in lines.decode("ascii").split("\n") if lines else ():
+        key, equals, value = line.partition("=")
+        if not equals:
+            raise ValueError("is not key=value")
+        settings.setdefault(key, []).append(value)
+    return settings
 
 
 def _check_errno(text: str) -> None:
@@ -123,7 +146,7 @@ def _check_errno(text: str) -> None:
         raise UapiError(code, f"WireGuard refused the request: {os.strerror(code)}")
 
 
-def _interface(section: dict[str, list[str]], peers: list[PeerState]) -> InterfaceState:
+def _interface(section: dict[str, list[str]], peers: Iterable[PeerState]) -> InterfaceState:
     private_key = section.get("private_key", [_NO_KEY])[-1]
     return InterfaceState(
         public_key=None if private_key == _NO_KEY else PrivateKey.from_hex(private_key).public(),

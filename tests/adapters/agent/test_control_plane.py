@@ -17,6 +17,7 @@ from websockets.http11 import Request, Response
 from isthmus.agent.adapters.control_plane import ServerConnection, check_server, enroll, tls_context
 from isthmus.agent.errors import Blocked, EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
 from isthmus.protocol import agent as wire
+from tests.agent.builders import a_config, a_gateway
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -138,7 +139,8 @@ async def test_an_answer_without_end_is_not_read_to_its_end(monkeypatch: pytest.
 
 
 async def test_an_enrollment_is_answered_refused_or_to_be_repeated() -> None:
-    answer = wire.EnrollAnswer(wire.EnrolledPeer("p", "me", "dynamic"), wire.EnrolledNetwork("n", "office"), "s", 5)
+    peer, network = wire.EnrolledPeer("p", "me", "dynamic"), wire.EnrolledNetwork("n", "office")
+    answer = wire.EnrollAnswer(peer, network, "s", 5, 7, a_config(a_gateway()))
     async with answering(201, wire.encode(answer)) as url:
         assert await enroll(url, None, REQUEST) == answer
     async with answering(401, b'{"code": "enrollment_token_invalid", "detail": "not valid"}') as url:

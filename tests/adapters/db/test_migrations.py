@@ -7,30 +7,13 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, create_engine, make_url, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Connection, MetaData, text
 
 from isthmus.server.adapters.db import migrate, open_store
 from isthmus.server.adapters.db.migrate import upgrade
 from isthmus.server.adapters.db.tables import metadata
 from isthmus.server.ports import Store, StoreUnavailable
-
-
-async def on_connection(url: str, work: Any) -> Any:
-    """Run `work(connection)` in a transaction on the database at `url`."""
-    if url.startswith("sqlite"):
-        engine = create_engine(url)
-        try:
-            with engine.begin() as connection:
-                return work(connection)
-        finally:
-            engine.dispose()
-    postgres = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
-    try:
-        async with postgres.begin() as connection:
-            return await connection.run_sync(work)
-    finally:
-        await postgres.dispose()
+from tests.tables import on_connection
 
 
 def differences(connection: Connection) -> list[Any]:

@@ -1,6 +1,7 @@
 """WireGuard by wireguard-go, spoken to over its Unix socket from within this process."""
 
 import asyncio
+from collections import defaultdict
 from pathlib import Path
 
 from isthmus.agent.adapters import tools, whereabouts
@@ -8,7 +9,7 @@ from isthmus.agent.errors import ToolFailed
 from isthmus.agent.ports import Kind
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.state import InterfaceState
-from isthmus.wireguard.uapi import END, GET, InvalidAnswer, UapiError, as_uapi, check_set, parse_get
+from isthmus.wireguard.uapi import END, GET, InvalidAnswer, Reader, UapiError, as_uapi, check_set
 
 SOCKETS = Path("/var/run/wireguard")
 TIMEOUT_SECONDS = 10.0
@@ -24,6 +25,7 @@ class UserspaceWireGuard:
 
     def __init__(self) -> None:
         self._sources: dict[str, whereabouts.Sources] = {}
+        self._readers: defaultdict[str, Reader] = defaultdict(Reader)
 
     async def create(self, interface: str) -> None:
         """wireguard-go leaves its starter as soon as device and socket are there."""
@@ -50,7 +52,7 @@ class UserspaceWireGuard:
 
     async def state(self, interface: str) -> InterfaceState:
         try:
-            state = parse_get(await self._ask(interface, GET))
+            state = self._readers[interface].read(await self._ask(interface, GET))
         except (InvalidAnswer, UapiError) as error:
             raise ToolFailed(f"wireguard-go on {interface}: {error}") from None
         await self._follow(interface, state)

@@ -92,6 +92,12 @@ class AgentService:
         memory, peer = await self._around(peer_id)
         return memory.news(peer, has)
 
+    async def first(self, peer_id: PeerId) -> tuple[int, wire.Config]:
+        """The whole config for a peer that has just enrolled, and its revision; nobody's neighbour while it is blocked.
+        Raises `Unauthenticated` when the peer is gone again."""
+        memory, peer = await self._home(peer_id)
+        return memory.desired(peer), memory.config(peer)
+
     def news_at_hand(self, peer_id: PeerId, has: int | None) -> News | None:
         """The same, where it needs no reading; None where it does."""
         known = self._mesh.at_hand(peer_id)
@@ -219,15 +225,18 @@ class AgentService:
         return await self._around(peer_id)
 
     async def _around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
-        try:
-            memory, peer = await self._mesh.around(peer_id)
-        except NotFound:
-            raise Unauthenticated("the peer of this session was deleted") from None
+        memory, peer = await self._home(peer_id)
         if peer.blocked:
             incident = await self._incidents.blocking(peer_id)
             if incident is not None:
                 raise AgentBlocked(str(incident))
         return memory, peer
+
+    async def _home(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
+        try:
+            return await self._mesh.around(peer_id)
+        except NotFound:
+            raise Unauthenticated("the peer of this session was deleted") from None
 
     async def _status(self, peer_id: PeerId) -> PeerStatus:
         known = self._statuses.get(peer_id)

@@ -11,8 +11,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from isthmus.domain.errors import Forbidden, InvalidValue, Refusal, Unauthenticated
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
+from isthmus.server.adapters.agents.stream import Visitor
 from isthmus.server.adapters.agents.stream_denials import Denials
-from isthmus.server.adapters.agents.streams import StreamHub, Visitor
+from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
@@ -49,11 +50,14 @@ class AgentPlane:
         body = await _decoded(self._enroll_body, request)
         caller = cast("Caller", request.state.caller)
         done = await self._services.enrollment.enroll(caller, body.token, body.public_key, body.hostname)
+        revision, config = await self._services.agents.first(done.peer.id)
         answer = wire.EnrollAnswer(
             peer=wire.EnrolledPeer(str(done.peer.id), done.peer.name, done.peer.kind.value),
             network=wire.EnrolledNetwork(str(done.network.id), done.network.name),
             session_token=done.session_token,
             server_time=int(done.at.timestamp()),
+            revision=revision,
+            config=config,
         )
         return _json(answer, 201)
 
