@@ -58,6 +58,11 @@ def test_a_limit_that_does_not_exist_is_told_before_the_server_is_asked(isthmus:
     assert (shown.code, "use one of: address_changes, " in shown.err) == (2, True)
 
 
+def test_an_update_of_a_network_without_a_change_is_no_update(isthmus: Run) -> None:
+    shown = isthmus("network", "update", "office")
+    assert (shown.code, "nothing to change" in shown.err) == (2, True)
+
+
 def test_show_tells_who_was_heard_where_and_when(isthmus: Run, server: Script) -> None:
     server.on(f"GET {ONE}", an_incident())
     shown = isthmus("incident", "show", INCIDENT_ID).out
