@@ -69,15 +69,12 @@ def told(agent: Agent) -> wire.Config:
 
 
 @pytest.mark.case("SEED-087")
-@pytest.mark.parametrize(
-    ("families", "endpoint"),
-    [({}, "[2001:db8::7]:51820"), ({"cidr_v4": "10.87.0.0/24"}, "198.51.100.7:51820")],
-    ids=["IPv6", "both"],
-)
+@pytest.mark.parametrize("families", [{}, {"cidr_v4": "10.87.0.0/24"}], ids=["IPv6", "both"])
 def test_wg_reads_what_the_own_agent_is_told_and_another_one_is_refused(
-    server: Server, admin: httpx2.Client, space: Space, tmp_path: Path, families: Any, endpoint: str
+    server: Server, admin: httpx2.Client, space: Space, tmp_path: Path, families: Any
 ) -> None:
     network = a_network(admin, **families)
+    endpoint = "198.51.100.7:51820" if families else "[2001:db8::7]:51820"
     jump = Agent.enrolled(server, a_peer(admin, network, kind="jump", endpoint=endpoint))
     offering = a_peer(admin, network, additional_allowed_ips=["192.168.87.0/24", "fdaa:87::/48"])
     agents = [jump, Agent.enrolled(server, offering), Agent.enrolled(server, a_peer(admin, network, isolated=True))]
