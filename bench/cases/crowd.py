@@ -17,7 +17,7 @@ OTHER_FILES = 200
 
 
 async def measured(size: Size) -> AsyncIterator[Row]:
-    count, rounds, returns = size.pick(40, 10_000), size.pick(3, 20), size.pick(1, 3)
+    count, rounds, returns = size.pick(40, 10_000), size.pick(3, 10), size.pick(1, 2)
     wanted, (limit, _) = count + OTHER_FILES, resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit < wanted:
         yield Row(f"{count:,} agents", "", skipped=f"a process may open {limit} files: ulimit -Hn {wanted}, as root")

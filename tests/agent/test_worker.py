@@ -482,4 +482,4 @@ def test_pauses_double_up_to_a_minute_and_are_drawn_from_nothing_to_all() -> Non
 def test_a_slow_interface_is_looked_at_more_rarely() -> None:
     pace = Pace(lambda low, high: high)
     assert pace.until_look(0.0001) == 1
-    assert pace.until_look(0.006) == pytest.approx(3)
+    assert pace.until_look(0.006) == pytest.approx(6)

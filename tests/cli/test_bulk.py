@@ -131,11 +131,13 @@ def test_import_sends_one_bulk_and_prints_what_is_shown_once(isthmus: Run, serve
     target = tmp_path / "secrets.json"
     ran = isthmus("peer", "import", str(file), "--network", "office", "--output", str(target))
     assert "isthmus-enroll-x" not in ran.out + ran.err
+    assert f"of 1 new peers are in {target}" in ran.err
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert json.loads(target.read_text(encoding="utf-8"))[0]["enrollment"]["token"] == "isthmus-enroll-x"
     server.on(BULK, answer(done(), dry_run=True))
     dry = isthmus("peer", "import", str(file), "--network", "office", "--dry-run")
     assert "This would happen: 1 created. Nothing was changed." in dry.out
+    assert dry.out.startswith("WOULD BE  NAME")
     assert server.bodies_of("POST")[-1]["dry_run"] is True
 
 
@@ -213,6 +215,16 @@ def test_many_without_a_filter_takes_all(isthmus: Run, server: Script) -> None:
     server.on(BULK, answer(done("deleted")))
     assert isthmus("peer", "delete-many", "--network", "office", "--all").code == 0
     assert [each["name"] for each in server.bodies_of("POST")[0]["operations"]] == ["laptop", "gw"]
+
+
+def test_settings_of_templates_read_as_they_are_given(isthmus: Run, server: Script) -> None:
+    settings = {"key_max_age": 2_592_000, "dns_upstreams": ["9.9.9.9"], "limits": {"address_changes": 20}}
+    server.on(
+        "GET /api/v1/network-templates?limit=500",
+        page({"id": NETWORK_ID, "name": "branch", "settings": settings, "created_at": "2026-11-23T20:00:00Z"}),
+    )
+    line = "branch  key_max_age=30d, dns_upstreams=9.9.9.9, limits (address_changes=20)"
+    assert isthmus("template", "list").out.splitlines()[1] == line
 
 
 def test_groups_templates_and_the_history_are_shown(isthmus: Run, server: Script) -> None:

@@ -48,17 +48,29 @@ def test_list_filters_by_names(isthmus: Run, server: Script) -> None:
     assert isthmus("incident", "list", *arguments).out == "no incidents\n"
 
 
+def test_an_empty_list_of_open_ones_says_that_there_may_be_others(isthmus: Run, server: Script) -> None:
+    server.on("GET /api/v1/incidents?state=open&limit=500", page())
+    assert isthmus("incident", "list").out == "no open incidents; --state all lists past ones too\n"
+
+
+def test_a_limit_that_does_not_exist_is_told_before_the_server_is_asked(isthmus: Run) -> None:
+    shown = isthmus("network", "update", "office", "--limit", "adress_changes=3")
+    assert (shown.code, "use one of: address_changes, " in shown.err) == (2, True)
+
+
+def test_an_update_of_a_network_without_a_change_is_no_update(isthmus: Run) -> None:
+    shown = isthmus("network", "update", "office")
+    assert (shown.code, "nothing to change" in shown.err) == (2, True)
+
+
 def test_show_tells_who_was_heard_where_and_when(isthmus: Run, server: Script) -> None:
     server.on(f"GET {ONE}", an_incident())
     shown = isthmus("incident", "show", INCIDENT_ID).out
-    for part in (
-        "laptop of network office",
-        "session_conflict",
-        "203.0.113.9",
-        "192.0.2.7",
-        "copy      b     1970-01-01 00:00:01",
-    ):
+    for part in ("laptop of network office", "session_conflict", "203.0.113.9", "192.0.2.7"):
         assert part in shown
+    line = next(line for line in shown.splitlines() if "192.0.2.7" in line)
+    assert line.split("  ", 2)[:2] == ["2026-11-23 20:00:05", "192.0.2.7"]
+    assert line.split()[3:] == ["copy", "b", "1970-01-01", "00:00:01"]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from isthmus.cli.text import Column, age, cell, fields, minute, parse_duration, printable, size, table
+from isthmus.cli.text import Column, age, cell, duration, fields, minute, parse_duration, printable, size, table
 
 NOW = datetime(2026, 11, 23, 20, 10, tzinfo=UTC)
 
@@ -14,6 +14,14 @@ NOW = datetime(2026, 11, 23, 20, 10, tzinfo=UTC)
     [("90", 90), ("45s", 45), ("30m", 1800), ("12h", 43_200), ("7d", 604_800), ("2w", 1_209_600), (" 5m ", 300)],
 )
 def test_a_duration_is_a_number_and_a_unit(text: str, seconds: int) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0s"), (90, "90s"), (1800, "30m"), (129_600, "36h"), (2_592_000, "30d")]
+)
+def test_a_duration_is_written_as_it_may_be_given(seconds: int, text: str) -> None:
+    assert duration(seconds) == text
     assert parse_duration(text) == seconds
 
 

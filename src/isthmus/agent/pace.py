@@ -8,7 +8,7 @@ from typing import Any
 from isthmus.protocol.agent import HEARTBEAT_JITTER
 
 # Reading an interface takes longer the more neighbours it has: it is done this share of the time at most.
-WATCH_SHARE = 0.002
+WATCH_SHARE = 0.001
 CALM_SHARE = 0.0015
 QUICK_SHARE = 0.02
 

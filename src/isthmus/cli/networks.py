@@ -1,6 +1,5 @@
 """`isthmus network`: create, list, show, update and delete networks, and their addresses."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -13,7 +12,7 @@ from isthmus.cli.errors import Misuse
 from isthmus.cli.lookup import network_path, peer_path
 from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, fields, minute, span, table
+from isthmus.cli.text import Column, duration, fields, minute, table
 from isthmus.domain.mesh.network import DirectPaths
 
 app = noun("Networks: their CIDRs, settings and addresses.")
@@ -183,7 +182,7 @@ def direct_paths_of(network: dict[str, Any]) -> str:
 
 
 def key_age(seconds: int | None) -> str:
-    return f"changed by their agents after {span(timedelta(seconds=seconds))}" if seconds else "not changed by age"
+    return f"changed by their agents after {duration(seconds)}" if seconds else "not changed by age"
 
 
 def capacities(capacity: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """`isthmus template`: settings that new networks start with, under a name."""
 
-from datetime import timedelta
 from typing import Annotated, Any
 
 import typer
@@ -13,7 +12,7 @@ from isthmus.cli.lookup import template_path
 from isthmus.cli.networks import upstreams
 from isthmus.cli.options import limits_of, without_none
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, cell, fields, minute, span, table
+from isthmus.cli.text import Column, cell, duration, fields, minute, table
 from isthmus.domain.mesh.network import DirectPaths
 
 app = noun("Templates: settings for new networks, under a name.")
@@ -108,7 +107,7 @@ def details(template: dict[str, Any]) -> str:
 def readable(settings: dict[str, Any]) -> dict[str, Any]:
     """Settings as they are given on the command line: ages in their units, lists and limits in one text."""
     age = settings.get("key_max_age")
-    return settings | ({"key_max_age": span(timedelta(seconds=age))} if age else {})
+    return settings | ({"key_max_age": duration(age)} if age else {})
 
 
 def overview(templates: list[dict[str, Any]], width: int | None) -> str:

@@ -104,6 +104,12 @@ def span(duration: timedelta) -> str:
     return f"{seconds}s"
 
 
+def duration(seconds: int) -> str:
+    """A duration as it is given on a command line: 36h, not 1d, for `parse_duration` reads it again."""
+    unit = next((each for each in ("d", "h", "m") if seconds and seconds % UNITS[each] == 0), "s")
+    return f"{seconds // UNITS[unit]}{unit}"
+
+
 def minute(value: Any) -> str:
     """An API time to the minute, in UTC."""
     moment = parse_time(value)
