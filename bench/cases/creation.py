@@ -36,7 +36,7 @@ async def _rows(server: Server, counts: Sequence[int], rounds: int, goal: Goal) 
         await mesh.load((await mesh.agents(1, "jump"))[0])
         await mesh.fill(count - 1)
         for kind, times, cpu in await _timed(mesh, rounds):
-            what = f"{store}: create a {kind} peer in a group, with labels, at {count:,} existing"
+            what = f"{store}: create a {kind} peer in a group at {count:,} existing"
             yield Row.of(what, "ms", times, goal=goal, cpu=cpu, operations=rounds)
 
 
