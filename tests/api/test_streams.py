@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import httpx2
 import msgspec
 import pytest
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from isthmus.protocol import agent as wire
 from lab.waiting import wait_until
@@ -193,3 +193,13 @@ def test_a_reader_that_stalls_is_dropped_and_delays_nobody(
             deaf.sendall(noise * 100)
     assert httpx2.get(f"{server.url}{API}/health/live", timeout=1).status_code == 200
     wait_until(lambda: not connected(), within=20, what="the end of a stream that is not read")
+
+
+async def test_a_refused_stream_is_no_error_in_the_log(server: Server, agent: Agent) -> None:
+    with pytest.raises(InvalidStatus) as refused:
+        async with Stream(server.address, "isthmus-session-of-nobody"):
+            pass
+    assert refused.value.response.status_code == 401
+    # The log is written in order: what the refusal brings is there once a later call was answered.
+    agent.config()
+    assert "handshake" not in server.log

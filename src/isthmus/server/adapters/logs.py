@@ -21,3 +21,10 @@ def configure_logs(level: str) -> None:
     )
     # Libraries that use the standard library's logging speak up only when something is wrong.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").addFilter(is_no_refused_handshake)
+
+
+def is_no_refused_handshake(record: logging.LogRecord) -> bool:
+    """uvicorn takes a WebSocket that was answered with a problem document for one that was left without an answer; the
+    refusal is in the audit log already."""
+    return record.getMessage() != "ASGI callable returned without completing handshake."
