@@ -2,6 +2,8 @@
 
 import asyncio
 
+from structlog.testing import capture_logs
+
 from isthmus.server.background import Chore, repeating
 from isthmus.server.ports import StoreUnavailable
 
@@ -21,9 +23,11 @@ async def test_a_chore_that_breaks_goes_on_and_delays_no_other() -> None:
         nonlocal others
         others += 1
 
-    async with repeating(Chore("breaking", 0.001, breaks), Chore("working", 0.001, works)):
-        async with asyncio.timeout(10):
-            await enough.wait()
+    with capture_logs() as said:
+        async with repeating(Chore("breaking", 0.001, breaks), Chore("working", 0.001, works)):
+            async with asyncio.timeout(10):
+                await enough.wait()
+    assert {"the database did not answer; tried again", "a chore broke"} == {entry["event"] for entry in said}
     seen = turns, others
     await asyncio.sleep(0.02)
     assert (turns, others) == seen
