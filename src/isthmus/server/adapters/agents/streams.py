@@ -140,16 +140,19 @@ class StreamHub:
 
     async def _tick(self) -> None:
         """Write to all who are behind; who falls behind meanwhile is written to one tick later."""
-        while self._behind:
-            behind, self._behind = self._behind, {}
-            for number, stream in enumerate(behind, 1):
-                stream.write(self._agents)
-                if number % AT_A_TIME == 0:
-                    await asyncio.sleep(0)
-            await asyncio.sleep(TICK_SECONDS)
+        try:
+            while self._behind:
+                behind, self._behind = self._behind, {}
+                for number, stream in enumerate(behind, 1):
+                    stream.write(self._agents)
+                    if number % AT_A_TIME == 0:
+                        await asyncio.sleep(0)
+                await asyncio.sleep(TICK_SECONDS)
+        finally:
+            # At once, not when the loop gets to the task's end: whoever fell behind in between would wait for ever.
+            self._ticking = None
 
     def _ticked(self, task: asyncio.Task[None]) -> None:
-        self._ticking = None
         failure = None if task.cancelled() else task.exception()
         if failure is not None:
             log.error("telling the agents broke", exc_info=failure)
