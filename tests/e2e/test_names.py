@@ -242,6 +242,7 @@ def test_a_host_may_keep_its_lookups_to_itself_and_a_plan_says_what_it_would_cha
 
 def test_a_file_that_another_program_writes_is_its_own_until_something_else_changes(town: Town) -> None:
     host = town.laptop.host
+    town.backend.settle()
     host.path(RESOLV_CONF).write_bytes(b"nameserver 203.0.113.53\n")
     time.sleep(1.5)
     assert host.path(RESOLV_CONF).read_bytes() == b"nameserver 203.0.113.53\n"
