@@ -1,0 +1,1 @@
+"""The rules between organisations: names, remotes, certificates, discovery, admission."""

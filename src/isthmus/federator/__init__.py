@@ -1,0 +1,1 @@
+"""The Federator: the only way to a remote, and the only way in behind the ingress."""

@@ -1,0 +1,1 @@
+"""The ingress: nginx or Traefik configuration, rendered from typed facts, linted, and applied."""

@@ -1,0 +1,72 @@
+"""The signed context: what the Federator has proven of a caller, for one component, for one request, for ten seconds.
+
+A compact JWS (RFC 7515) in the header `Isthmus-Context`. On one host it is an HMAC (HS256) under a key that the
+Federator shares with the one component; a component takes each `jti` once.
+"""
+
+from typing import Literal
+
+import msgspec
+from joserfc import jws
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+from msgspec import Struct
+
+HEADER = "Isthmus-Context"
+LIFE = 10.0
+ALGORITHM = "HS256"
+TYPE = "isthmus-context+jwt"
+
+
+class Context(Struct, frozen=True):
+    """`aud` is the component, `body` the SHA-256 of the body in hex, `leaf` that of the leaf in DER. `remote` is empty
+    for the holder of an invitation, whose id then stands in `invitation`. Times are Unix seconds."""
+
+    aud: str
+    method: str
+    path: str
+    body: str
+    remote: str
+    generation: int
+    origin: str
+    infra_domain: str
+    instance: str
+    leaf: str
+    network: str
+    source: str
+    assurance: Literal["tcp", "cryptokey"]
+    listener: str
+    request_id: str
+    api_version: int
+    bundle_sequence: int
+    snapshot: int
+    iat: float
+    exp: float
+    jti: str
+    invitation: str = ""
+    state: str = ""
+    key_id: str = ""
+    trusted_headers: str = ""
+
+
+class ContextInvalid(Exception):
+    """The text is no context, or its signature is not that of the Federator."""
+
+
+def seal(context: Context, key: bytes) -> str:
+    protected = {"alg": ALGORITHM, "typ": TYPE, "kid": context.aud}
+    return jws.serialize_compact(protected, msgspec.json.encode(context), OctKey.import_key(key))
+
+
+def unseal(text: str, key: bytes, audience: str) -> Context:
+    """The context that `text` carries for `audience`. Its times, and whether it was used before, are the caller's to
+    check. Raises `ContextInvalid`."""
+    try:
+        found = jws.deserialize_compact(text, OctKey.import_key(key), algorithms=[ALGORITHM])
+        context = msgspec.json.decode(found.payload, type=Context)
+    except (JoseError, ValueError, msgspec.MsgspecError) as error:
+        raise ContextInvalid(str(error)) from None
+    header = found.headers()
+    if header.get("kid") != audience or header.get("typ") != TYPE or context.aud != audience:
+        raise ContextInvalid("it is for another component")
+    return context

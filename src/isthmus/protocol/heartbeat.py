@@ -1,0 +1,48 @@
+"""Calls of the component `heartbeat`: that a remote is there, what it speaks, and that it can reach us."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Text = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
+
+
+class Beat(Struct, frozen=True, forbid_unknown_fields=True):
+    """`bundle_sequence` is that of the caller's own bundle, `known_sequence` what it knows of ours; `state` is what the
+    caller makes of us. The digests let each side find what a queue has lost: lane → last number sent."""
+
+    bundle_sequence: int
+    known_sequence: int
+    state: Annotated[str, Meta(max_length=16)]
+    sent: Annotated[dict[str, int], Meta(max_length=8)]
+    audit_head: Annotated[str, Meta(max_length=128)] = ""
+
+
+class BeatAnswer(Struct, frozen=True):
+    bundle_sequence: int
+    known_sequence: int
+    state: str
+    received: dict[str, int]
+    time: float
+    audit_head: str = ""
+
+
+class GetVersions(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class Versions(Struct, frozen=True):
+    versions: Annotated[list[int], Meta(max_length=64)]
+    software: Text = ""
+
+
+class CallBack(Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask to be called: the answer tells how far such a call came."""
+
+
+class CalledBack(Struct, frozen=True):
+    """`code` is empty when the call came through, else that of the problem that it met."""
+
+    ok: bool
+    code: Text = ""
+    detail: Text = ""
