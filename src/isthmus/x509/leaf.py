@@ -27,10 +27,14 @@ def read_one_pem(text: str) -> bytes:
     found = ONE_PEM.fullmatch(text) if len(text) <= LONGEST_PEM else None
     if found is None:
         raise ValueError("not exactly one certificate in PEM")
+    text = "".join(found[1].split())
     try:
-        der = binascii.a2b_base64("".join(found[1].split()), strict_mode=True)
+        der = binascii.a2b_base64(text)
     except binascii.Error:
         raise ValueError("a certificate that is not base64") from None
+    # The decoder forgives more than one certificate's text may hold.
+    if binascii.b2a_base64(der, newline=False).decode() != text:
+        raise ValueError("a certificate that is not base64")
     load(der)
     return der
 
