@@ -210,20 +210,22 @@ def read_script(path: Path) -> dict[str, list[Reply]]:
 
 
 async def follow(server: NamesServer, path: Path, log: Path) -> None:
-    """Serve until cancelled; look at the script ten times a second, and log the questions as they come."""
-    seen = path.stat().st_mtime_ns
+    """Serve until cancelled; look at the script thirty times a second, and log the questions as they come. `script TIME` in
+    the log says that from there on the script of that time of change is spoken."""
+    seen = 0
     told = 0
     while True:
-        await asyncio.sleep(0.1)
         changed = path.stat().st_mtime_ns
-        if changed != seen:
-            seen = changed
-            server.script = {question.lower(): replies for question, replies in read_script(path).items()}
-            server._turns.clear()
         with log.open("a", encoding="utf-8") as lines:
             for question in server.questions[told:]:
                 lines.write(f"{question.transport} {question.kind} {question.name}"[:LONGEST_LINE] + "\n")
-        told = len(server.questions)
+            told = len(server.questions)
+            if changed != seen:
+                seen = changed
+                server.script = {question.lower(): replies for question, replies in read_script(path).items()}
+                server._turns.clear()
+                lines.write(f"script {changed}\n")
+        await asyncio.sleep(0.03)
 
 
 async def main(listen: str, script: str, log: str) -> None:

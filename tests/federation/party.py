@@ -1,0 +1,195 @@
+"""One backend of the federation under test: its organisation in the lab, the boxes on its sockets, and its secrets."""
+
+import hashlib
+import itertools
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from isthmus.protocol.federation import API_VERSION, COMPONENTS, ORIGIN
+from lab.organisation import DATA, PORT, Organisation
+from tests.federation.recording import Recorder
+from tests.federation.wire import Answer, Connection, Credential, client_context, request
+from tests.x509.forge import Forged, a_leaf
+
+# What may change while nothing happens, or by the refusal itself: the log, and what was noticed of callers.
+NO_STATE = frozenset({"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "alembic_version"})
+JSON = "application/json"
+OF_OURS = object()
+
+Row = dict[str, Any]
+
+
+@dataclass
+class Party:
+    """`recorders` are by the socket's name: `inward`, `outward`, `component-directory`, …"""
+
+    site: Organisation
+    recorders: dict[str, Recorder] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.site.domain
+
+    @property
+    def domain(self) -> str:
+        return self.site.domain
+
+    @property
+    def infra(self) -> str:
+        return self.site.infra
+
+    @property
+    def api(self) -> Any:
+        return self.site.api
+
+    def record(self) -> None:
+        """Put a box in the way of every socket of this backend, before anybody has used it."""
+        run = self.site.places.run
+        names = ["inward", "outward", *(f"component-{name}" for name in sorted(COMPONENTS))]
+        for name in names:
+            self.recorders[name] = Recorder(f"{name} of {self.domain}", run / f"{name}.sock")
+            self.recorders[name].place()
+
+    @property
+    def inward(self) -> Recorder:
+        """Between the ingress and the Federator."""
+        return self.recorders["inward"]
+
+    @property
+    def outward(self) -> Recorder:
+        """Between the server and its Federator."""
+        return self.recorders["outward"]
+
+    def component(self, name: str = "directory") -> Recorder:
+        """Between the Federator and a component of the server."""
+        return self.recorders[f"component-{name}"]
+
+    def component_calls(self) -> int:
+        """How many calls of any component have been seen so far."""
+        return sum(each.count() for name, each in self.recorders.items() if name.startswith("component-"))
+
+    # ---- what it proves itself with
+
+    @property
+    def credential(self) -> Credential:
+        """The leaf that its Federator presents at this moment."""
+        pair = self.site.places.federator_pair
+        return Credential((pair / "chain.pem").read_bytes(), (pair / "key.pem").read_bytes())
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        return x509.load_pem_x509_certificate(self.credential.chain)
+
+    @property
+    def authority(self) -> Forged:
+        """Its real CA, key and all."""
+        folder = self.site.places.authority
+        key = load_pem_private_key((folder / "ca.key").read_bytes(), None)
+        return Forged(x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes()), key)  # type: ignore[arg-type]
+
+    def forged(self, issuer: Forged | None = None, **fields: Any) -> Forged:
+        """A leaf as this backend would have it, issued by its own CA or by `issuer`; `fields` are those of
+        `tests.x509.forge.Sheet`, and say only what is wrong with it."""
+        now = datetime.now(UTC)
+        usual: dict[str, Any] = {
+            "names": (self.infra,),
+            "uris": (self.instance_uri(),),
+            "starts": now - timedelta(minutes=5),
+            "ends": now + timedelta(hours=23),
+        }
+        return a_leaf(issuer or self.authority, **(usual | fields))
+
+    def instance_uri(self, instance: UUID | None = None) -> str:
+        return f"spiffe://{self.domain}/instance/{instance or uuid4()}"
+
+    # ---- how it calls
+
+    def connect(
+        self,
+        other: "Party",
+        credential: Credential | Forged | object | None = OF_OURS,
+        *,
+        sni: str | None = "",
+        versions: Any = None,
+        alpn: Sequence[str] = (),
+    ) -> Connection:
+        """A TLS connection from this host to the ingress of `other`, by default with our own leaf and the right SNI.
+        A credential of None presents nothing."""
+        shown = self.credential if credential is OF_OURS else credential
+        if isinstance(shown, Forged):
+            shown = Credential(shown.pem, shown.key_pem)
+        assert shown is None or isinstance(shown, Credential)
+        context = client_context(shown, versions=versions)
+        if alpn:
+            context.set_alpn_protocols(list(alpn))
+        raw = self.site.host.connect(other.site.host.ipv4, PORT)
+        return Connection(raw, context, other.infra if sni == "" else sni)
+
+    def headers(self, other: "Party", changed: Mapping[str, str | None] | None = None) -> list[tuple[str, str]]:
+        """Those of a clean request; `changed` replaces, adds, and with None takes away."""
+        usual = {"Host": f"{other.infra}:{PORT}", ORIGIN: self.domain, API_VERSION: "0", "Content-Type": JSON}
+        return [(name, value) for name, value in {**usual, **(changed or {})}.items() if value is not None]
+
+    def request(
+        self,
+        other: "Party",
+        path: str = "/federation/directory/get-user-by-handle",
+        *,
+        method: str = "POST",
+        body: bytes = b'{"handle":"alice"}',
+        more: Sequence[tuple[str, str]] = (),
+        changed: Mapping[str, str | None] | None = None,
+    ) -> bytes:
+        """The bytes of a clean request, or of one that differs in what is given; `more` headers come last."""
+        return request(method, path, headers=[*self.headers(other, changed), *more], body=body)
+
+    def asks(self, other: "Party", data: bytes | None = None, credential: Any = OF_OURS, **how: Any) -> Answer:
+        """One request over a connection of its own: a clean one, or `data`."""
+        with self.connect(other, credential, **how) as connection:
+            return connection.ask(self.request(other) if data is None else data)
+
+    # ---- what it remembers
+
+    def audit(self, after: int = 0) -> list[Row]:
+        """The rows with a greater number, oldest first."""
+        rows: list[Row] = []
+        before: int | None = None
+        while True:
+            query = {"limit": 200} | ({} if before is None else {"before": before})
+            items: list[Row] = self.api.get("/audit", params=query).raise_for_status().json()["items"]
+            new = list(itertools.takewhile(lambda row: row["number"] > after, items))
+            rows += new
+            if len(new) < len(items) or len(items) < 200:
+                return rows[::-1]
+            before = items[-1]["number"]
+
+    def last_row(self) -> int:
+        """The number of the newest audit row."""
+        items = self.api.get("/audit", params={"limit": 1}).raise_for_status().json()["items"]
+        return items[0]["number"] if items else 0
+
+    def state(self) -> dict[str, str]:
+        """A checksum of each table that holds what this backend knows and has promised, the outbox included."""
+        with closing(self._database()) as database:
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: _checksum(database, name) for name in sorted(tables) if name not in NO_STATE}
+
+    def rows(self, query: str) -> list[Any]:
+        """What a query finds in its database."""
+        with closing(self._database()) as database:
+            return database.execute(query).fetchall()
+
+    def _database(self) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{self.site.host.path(f'{DATA}/isthmus.db')}?mode=ro", uri=True, timeout=10)
+
+
+def _checksum(database: sqlite3.Connection, table: str) -> str:
+    rows: Iterator[Any] = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608  # a name out of the schema
+    return hashlib.sha256("\n".join(sorted(map(repr, rows))).encode()).hexdigest()
