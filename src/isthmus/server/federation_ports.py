@@ -150,13 +150,16 @@ class OwnTrust:
     revoked: tuple[bytes, ...] = ()
 
 
-class OwnCertificates(Protocol):
+class KnowsTrust(Protocol):
+    async def trust(self) -> OwnTrust: ...
+
+
+class OwnCertificates(KnowsTrust, Protocol):
     """The backend's own CA, leaves, keys and bundle."""
 
     async def prepare(self, domain: BackendDomain, infra_domains: Sequence[InfraDomain]) -> None:
         """Make what is not there yet, and leaves for these names."""
 
-    async def trust(self) -> OwnTrust: ...
     async def bundle(self) -> str:
         """Our bundle as a compact JWS."""
 

@@ -13,14 +13,14 @@ from isthmus.domain.federation.remote import Remote, Revocation, State
 from isthmus.protocol.federation import API_VERSIONS
 from isthmus.protocol.federator import Credential, Entry, Limits, Snapshot
 from isthmus.protocol.ingress import IngressFacts
-from isthmus.server.federation_ports import OwnCertificates, OwnTrust
+from isthmus.server.federation_ports import KnowsTrust, OwnTrust
 from isthmus.server.federation_records import Acceptance, Federation, RemoteInstance
 from isthmus.server.ports import Store, Transaction, Vault
+from isthmus.x509.authority import pem_of
 
 LOOK_SECONDS = 1.0
 """How long a waiter sleeps at most between looks: another server on the same database tells this one nothing."""
 MOST_WAITING = 64
-PEM_COLUMNS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class TooManyWait(Exception):
 class SnapshotService:
     """Keeps the newest generation. Before federation is set up there is none, and those who wait go on waiting."""
 
-    def __init__(self, store: Store, certificates: OwnCertificates, vault: Vault) -> None:
+    def __init__(self, store: Store, certificates: KnowsTrust, vault: Vault) -> None:
         self._store = store
         self._certificates = certificates
         self._vault = vault
@@ -177,7 +177,7 @@ def ingress_of(facts: Federation, trust: OwnTrust, anchors: Iterable[bytes]) -> 
         generation=facts.generation,
         infra_domains=list(facts.infra_domains),
         listeners=list(facts.listeners),
-        anchors=[pem_of(der) for der in distinct],
+        anchors=pem_of(list(distinct)),
     )
 
 
@@ -213,9 +213,3 @@ def entry_of(
 
 def _texts(values: Iterable[bytes | None]) -> list[str]:
     return [base64.b64encode(each).decode() for each in values if each is not None]
-
-
-def pem_of(der: bytes) -> str:
-    text = base64.b64encode(der).decode()
-    lines = [text[start : start + PEM_COLUMNS] for start in range(0, len(text), PEM_COLUMNS)]
-    return "\n".join(("-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""))
