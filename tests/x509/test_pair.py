@@ -31,7 +31,8 @@ def write(folder: Path, leaf: Forged) -> Path:
 def why_unusable(folder: Path, **asked: Any) -> PairUnusable | None:
     try:
         pair = load_pair(folder / CHAIN, folder / KEY)
-        check_pair(pair, folder / CHAIN, **{"infra_domains": INFRA, "now": NOON} | asked)
+        given: dict[str, Any] = {"infra_domains": INFRA, "now": NOON} | asked
+        check_pair(pair, folder / CHAIN, **given)
     except PairUnusable as unusable:
         return unusable
     return None

@@ -61,9 +61,7 @@ def load_folder(folder: Path) -> Pair:
         # Followed once: both halves come out of one folder.
         real = folder.resolve(strict=True)
     except (OSError, RuntimeError):
-        raise PairUnusable(
-            folder, "certificate_missing", "there is no certificate, for the folder is missing"
-        ) from None
+        raise PairUnusable(folder, "certificate_missing", "there is no certificate: the folder is missing") from None
     return load_pair(real / CHAIN, real / KEY)
 
 
