@@ -1,4 +1,4 @@
-"""An organisation in a lab: one host with a whole backend, `isthmus up`, that others find by DNS; and two that federate."""
+"""An organisation in a lab: a host with a whole backend, `isthmus up`, that others find by DNS; and two that federate."""
 
 import json
 import os

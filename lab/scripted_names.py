@@ -57,11 +57,10 @@ class ScriptedNames:
 
     def publish(self, domain: str, infra: str, addresses: Sequence[IPv4Address | IPv6Address], port: int) -> None:
         self.script[f"{self.srv(domain)} SRV"] = [Reply([f"{self.ttl} SRV 0 0 {port} {infra}."])]
-        by_kind = {"A": [each for each in addresses if each.version == 4]}
-        by_kind["AAAA"] = [each for each in addresses if each.version == 6]
-        for kind, found in by_kind.items():
-            if found:
-                self.script[f"{infra} {kind}"] = [Reply([f"{self.ttl} {kind} {each}" for each in found])]
+        for kind, version in (("A", 4), ("AAAA", 6)):
+            records = [f"{self.ttl} {kind} {each}" for each in addresses if each.version == version]
+            if records:
+                self.script[f"{infra} {kind}"] = [Reply(records)]
         self._apply()
 
     def say(self, question: str, *replies: Reply) -> None:

@@ -20,7 +20,9 @@ from tests.federation.wire import Answer, Connection, Credential, client_context
 from tests.x509.forge import Forged, a_leaf
 
 # What may change while nothing happens, or by the refusal itself: the log, and what was noticed of callers.
-NO_STATE = frozenset({"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "alembic_version"})
+NO_STATE = frozenset(
+    {"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "alembic_version"}
+)
 JSON = "application/json"
 OF_OURS = object()
 

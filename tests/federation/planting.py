@@ -50,7 +50,7 @@ def restart_federator(party: Party) -> None:
 
 @contextlib.contextmanager
 def weak_ingress(party: Party, *names: str) -> Iterator[None]:
-    """While the block runs nginx has these weaknesses, by a reload of a configuration that was edited behind its back."""
+    """While the block runs nginx has these weaknesses, by a reload of an edited configuration."""
     config = party.site.places.ingress_config / "current" / "nginx.conf"
     right = config.read_text()
     wrong = right

@@ -68,7 +68,7 @@ def in_memory(data: bytes) -> Iterator[str]:
     """A path that holds `data`, and no file: OpenSSL reads keys from paths alone."""
     held = os.memfd_create("credential")
     try:
-        with open(held, "wb", closefd=False) as file:  # noqa: PTH123  # there is no path
+        with open(held, "wb", closefd=False) as file:  # there is no path
             file.write(data)
         yield f"/proc/self/fd/{held}"
     finally:

@@ -56,9 +56,7 @@ class AddressPolicy:
         reason = self._fault(address, bridged)
         if reason:
             detail = f"the remote's name leads to {address}, which is not dialled: {reason.replace('_', ' ')}"
-            raise Denied(
-                "target_address_forbidden", f"address.{reason}", detail, facts={"address": _text(address)}
-            )
+            raise Denied("target_address_forbidden", f"address.{reason}", detail, facts={"address": _text(address)})
 
     def _fault(self, address: IPAddress, bridged: Sequence[IPNetwork]) -> str:
         seen = {address, unwrapped(address)}
