@@ -129,10 +129,18 @@ class Organisation:
 
     def init(self) -> None:
         """Make it ready to federate, publish its records, and wait until its ingress listens."""
-        listen = f"{self.host.ipv4}:{PORT}"
-        self.cli("federation", "init", "--domain", self.domain, "--infra", self.infra, "--listen", listen)
-        self.names.publish(self.domain, self.infra, [self.host.ipv4], PORT)
+        self.initialise()
+        self.publish()
         self.await_ingress()
+
+    def initialise(self) -> str:
+        """`isthmus federation init`; returns what it printed."""
+        listen = f"{self.host.ipv4}:{PORT}"
+        return self.cli("federation", "init", "--domain", self.domain, "--infra", self.infra, "--listen", listen)
+
+    def publish(self) -> None:
+        """Put its records into the DNS."""
+        self.names.publish(self.domain, self.infra, [self.host.ipv4], PORT)
 
     def await_ingress(self, *, within: float = FOLLOW_SECONDS) -> None:
         wait_until(self.is_listening, within=within, what=f"the ingress of {self.name}")
