@@ -1,6 +1,7 @@
 """Whether the Federator lives, and whether each of its parts does its work."""
 
 from collections.abc import Awaitable, Callable
+
 from msgspec import Struct
 
 from isthmus.federator.ports import Clock, Pairs, Snapshots
@@ -62,5 +63,3 @@ class Readiness:
         if not set(view.infra_domains) & set(leaf.dns_names):
             return f"the certificate names none of the infra domains {', '.join(view.infra_domains)}"
         return ""
-
-

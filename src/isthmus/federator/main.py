@@ -1,4 +1,4 @@
-"""Starting and stopping the Federator: settings, certificate, sockets, in this order, and each failure in one sentence."""
+"""Starting and stopping the Federator: settings, certificate, sockets, and each failure in one sentence."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,17 @@ from typing import Any
 import structlog
 import uvloop
 
+from isthmus.domain.federation.denial import Denied
+from isthmus.domain.federation.names import BackendDomain
 from isthmus.federator.adapters.inward_socket import InwardSocket
-from isthmus.federator.adapters.listening import CannotListen, SocketServer, bind, prepare_folder, unlinked
+from isthmus.federator.adapters.listening import (
+    CannotListen,
+    SocketServer,
+    bind,
+    inode_of,
+    prepare_folder,
+    unlinked,
+)
 from isthmus.federator.adapters.local import Control, follow
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Check, Readiness
@@ -25,7 +34,7 @@ from isthmus.federator.logs import configure_logs
 from isthmus.federator.pair_reading import PairUnusable, read_pair
 from isthmus.federator.pairs import NewestPair
 from isthmus.federator.parts import Parts, Side
-from isthmus.federator.ports import Discovery
+from isthmus.federator.ports import Discovered, Discovery
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
@@ -72,35 +81,47 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> Non
         async with Control(settings.places.control) as control:
             rows = QueuedRows(control.report, clock)
             readiness = Readiness(snapshots, pairs, clock)
-            parts = Parts(settings, clock, snapshots, pairs, rows, control, readiness)
+            parts = Parts(clock, snapshots, pairs, rows, control, readiness)
             parts.readiness.checks |= _listener_checks(settings)
             async with working(follow(control, snapshots), pairs.watch(), rows.work(), watch_alarms(parts)):
-                await serve(parts, bound, stop)
+                await serve(parts, settings, bound, stop)
             await rows.finish()
     log.info("stopped")
 
 
-async def serve(parts: Parts, bound: Bound, stop: asyncio.Event) -> None:
+async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Event) -> None:
     """Answer on both sockets until `stop`, then let running calls end."""
-    settings = parts.settings
-    side, discovery = build_outward(parts)
-    async with InwardSocket(parts, user_id(settings.ingress_user, "ingress_user"), discovery) as inward:
+    side, discovery = build_outward(parts, settings)
+    async with InwardSocket(parts, settings, discovery) as inward:
         outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), side)
         async with serving(inward.server(), bound.inward, settings), serving(outward.server(), bound.outward, settings):
             log.info("the Federator runs", folder=str(settings.places.run), pid=os.getpid())
             await stop.wait()
 
 
-def build_outward(parts: Parts) -> tuple[Side | None, Discovery | None]:
+class NoDiscovery:
+    """Stands where no resolver is: nobody is found."""
+
+    async def targets(self, domain: BackendDomain) -> Discovered:
+        raise Denied("discovery_unavailable", "no_resolver", members={"retry_after": 60})
+
+    async def is_ready(self) -> bool:
+        return False
+
+
+def build_outward(parts: Parts, settings: Settings) -> tuple[Side | None, Discovery]:
     """The outward side, and the discovery that both sides share."""
-    return None, None
+    return None, NoDiscovery()
 
 
 @contextlib.contextmanager
-def binding(settings: Settings) -> Any:
+def binding(settings: Settings) -> Iterator[Bound]:
     places = settings.places
     prepare_folder(places.run)
-    ingress, component = user_id(settings.ingress_user, "ingress_user"), user_id(settings.component_user, "component_user")
+    ingress, component = (
+        user_id(settings.ingress_user, "ingress_user"),
+        user_id(settings.component_user, "component_user"),
+    )
     with contextlib.ExitStack() as stack:
         made = []
         for path, user, kind in (
@@ -143,12 +164,9 @@ def _listener_checks(settings: Settings) -> dict[str, Check]:
     found = {"inward listener": places.inward, "outward listener": places.outward, "refusals listener": places.refusals}
 
     async def look(path: Path, inode: int) -> str:
-        try:
-            return "" if path.stat().st_ino == inode else f"{path} is another file by now: start the Federator again"
-        except OSError:
-            return f"{path} is gone: start the Federator again"
+        return "" if inode_of(path) == inode else f"the socket {path} is gone: start the Federator again"
 
-    return {name: partial(look, path, path.stat().st_ino) for name, path in found.items()}
+    return {name: partial(look, path, inode_of(path)) for name, path in found.items()}
 
 
 async def watch_alarms(parts: Parts) -> None:

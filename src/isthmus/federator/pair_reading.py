@@ -16,7 +16,7 @@ RENEW = "renew it: isthmus certificate renew"
 
 
 class PairUnusable(Exception):
-    """`part` is the file that is at fault: `certificate`, `key` or `both`; the text says what is wrong and what to do."""
+    """`part` is what is at fault: `certificate`, `key` or `both`. The text says what is wrong and what to do."""
 
     def __init__(self, part: str, fault: str) -> None:
         super().__init__(fault)
@@ -61,7 +61,9 @@ def _check_dates(leaf: LeafFacts, now: float) -> None:
         raise PairUnusable(CERTIFICATE, f"the certificate expired at {leaf.not_after:%Y-%m-%d %H:%M:%S} UTC: {RENEW}")
     if leaf.not_before.timestamp() > now:
         begins = f"{leaf.not_before:%Y-%m-%d %H:%M:%S} UTC"
-        raise PairUnusable(CERTIFICATE, f"the certificate begins only at {begins}: set this machine's clock, or renew it")
+        raise PairUnusable(
+            CERTIFICATE, f"the certificate begins only at {begins}: set this machine's clock, or renew it"
+        )
 
 
 FAULTS = {
@@ -81,5 +83,3 @@ def _check_fitness(leaf: LeafFacts, now: float, infra_domain: str | None) -> Non
         named = ", ".join(leaf.dns_names)
         fault = f"the certificate is for {named} and not for the infra domain {infra_domain}: {RENEW}"
         raise PairUnusable(CERTIFICATE, fault)
-
-

@@ -9,7 +9,6 @@ from aiohttp import web
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.federator.health import Readiness
 from isthmus.federator.ports import Clock, Nonces, Pairs, Rows, Snapshots
-from isthmus.federator.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +16,6 @@ class Parts:
     """`on_contact` are called with the domain of every remote that is proven to have called; `readiness` takes further
     checks by name."""
 
-    settings: Settings
     clock: Clock
     snapshots: Snapshots
     pairs: Pairs

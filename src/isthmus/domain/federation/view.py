@@ -15,6 +15,10 @@ class Credential:
     key: str = field(repr=False)
 
 
+DEFAULT_LIMITS = Limits()
+STRANGER_LIMITS = Limits(20, 40, 5, 10, 16)
+
+
 @dataclass(frozen=True, slots=True)
 class Revoked:
     """Leaves of one remote that count no more: by SHA-256 of the DER, by serial, by SHA-256 of the SPKI; and whole
@@ -41,7 +45,7 @@ class Known:
     authorities: tuple[bytes, ...]
     message_keys: Mapping[str, bytes] = field(default_factory=dict)
     bundle_sequence: int = 0
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
     components: frozenset[str] | None = None
     expires_at: float | None = None
     needs_dnssec: bool = False
@@ -72,7 +76,7 @@ class View:
     service: str = "isthmus-federator"
     ports: frozenset[int] = frozenset({443})
     bundle_sequence: int = 0
-    stranger_limits: Limits = Limits(20, 40, 5, 10, 16)
+    stranger_limits: Limits = STRANGER_LIMITS
 
     def find(self, domain: BackendDomain) -> Known | None:
         """The remote of that name as the strategy sees it: `none` knows nobody, and under `all` whoever has no entry is

@@ -3,6 +3,7 @@ streams."""
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
@@ -14,6 +15,9 @@ from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
 
 BACKLOG = 1024
+# aiohttp's own lines say less than ours.
+SILENT = logging.getLogger("isthmus.federator.silent")
+SILENT.setLevel(logging.CRITICAL)
 KEEP_ALIVE_SECONDS = 75.0  # longer than nginx's, or it would send requests into a closing connection
 PROBE_SECONDS = 2.0
 # An escaped certificate in PEM is the longest of the fields.
@@ -148,7 +152,7 @@ class SocketServer(web.Server):
             loop=self._loop,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             tcp_keepalive=False,
-            access_log=None,
+            access_log=SILENT,
             max_line_size=LONGEST_FIELD,
             max_field_size=LONGEST_FIELD,
             max_headers=MOST_HEADERS,
@@ -165,11 +169,18 @@ class SocketServer(web.Server):
 @contextlib.contextmanager
 def unlinked(path: Path, sock: socket.socket) -> Iterator[None]:
     """Close `sock` at the end and remove its file, unless somebody else's has taken its place."""
-    made = path.stat().st_ino
+    made = inode_of(path)
     try:
         yield
     finally:
         sock.close()
-        with contextlib.suppress(OSError):
-            if path.stat().st_ino == made:
-                path.unlink()
+        if inode_of(path) == made:
+            path.unlink(missing_ok=True)
+
+
+def inode_of(path: Path) -> int:
+    """0 where nothing is."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
