@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
+from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
@@ -51,6 +52,8 @@ class SqlTransaction:
         self.templates = SqlTemplates(statements)
         self.kept_keys = SqlKeptKeys(statements)
         self.backend = SqlBackendFacts(statements)
+        self.directory = SqlDirectoryUsers(statements)
+        self.answers = SqlKeptAnswers(statements)
 
 
 class SqlStore:
