@@ -54,10 +54,9 @@ def check(raw: bytes, bounds: Bounds = REQUEST) -> None:
 
 
 def _measure(raw: bytes, bounds: Bounds) -> None:
-    depth = values = 0
-    for token in TOKEN.finditer(raw):
+    depth = 0
+    for values, token in enumerate(TOKEN.finditer(raw), 1):
         first = raw[token.start()]
-        values += 1
         if first in OPENING:
             depth += 1
             if depth > bounds.depth:

@@ -75,4 +75,3 @@ class Instances(Protocol):
     """The processes of this backend that speak to others."""
 
     def name_of(self, instance: UUID) -> str | None: ...
-

@@ -27,6 +27,16 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.template import Template
 from isthmus.server.directory_ports import DirectoryUsers, KeptAnswers
+from isthmus.server.federation_ports import (
+    FederationFacts,
+    Findings,
+    Invitations,
+    Nonces,
+    Outbox,
+    RemoteInstances,
+    Remotes,
+    Revocations,
+)
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -275,6 +285,22 @@ class Transaction(Protocol):
     def directory(self) -> DirectoryUsers: ...
     @property
     def answers(self) -> KeptAnswers: ...
+    @property
+    def federation(self) -> FederationFacts: ...
+    @property
+    def remotes(self) -> Remotes: ...
+    @property
+    def invitations(self) -> Invitations: ...
+    @property
+    def remote_instances(self) -> RemoteInstances: ...
+    @property
+    def revocations(self) -> Revocations: ...
+    @property
+    def nonces(self) -> Nonces: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def findings(self) -> Findings: ...
 
 
 class Store(Protocol):
@@ -321,6 +347,14 @@ class IncidentOpen(Conflict):
 
 class HandleTaken(Conflict):
     """Another user of the directory has that handle."""
+
+
+class RemoteExists(Conflict):
+    """There is a live entry of that domain."""
+
+
+class NonceSeen(Conflict):
+    """That nonce of that domain was used before."""
 
 
 class Clock(Protocol):

@@ -40,7 +40,7 @@ class OutwardSocket:
             await self._session.close()
 
     async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
-        """The remote's answer as `response`. Raises `RemoteRefused`, with `upstream_unavailable` where nobody listens."""
+        """The remote's answer as `response`. Raises `RemoteRefused`: `upstream_unavailable` where nobody listens."""
         status, kind, raw = await self._exchanged(errand, msgspec.json.encode(body))
         if status == 200 and kind == "application/json":
             return _decoded(errand, raw, response)
@@ -66,9 +66,7 @@ class OutwardSocket:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.UnixConnector(
-                str(self._path), limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_SECONDS
-            )
+            connector = aiohttp.UnixConnector(str(self._path), limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_SECONDS)
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=aiohttp.ClientTimeout(total=None),

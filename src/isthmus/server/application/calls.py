@@ -12,10 +12,11 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from isthmus.domain.errors import NotFound
 from isthmus.domain.federation.authorization import Standing, check_component, check_standing
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.names import BackendDomain
-from isthmus.domain.federation.remote import Remote, State
+from isthmus.domain.federation.names import BackendDomain, InstanceId
+from isthmus.domain.federation.remote import Remote, State, Strategy
 from isthmus.protocol.context import Context
 from isthmus.protocol.federation import RPCS, Admits, Rpc
 from isthmus.server.application.caller import Caller
@@ -111,20 +112,6 @@ class TableDiffers(RuntimeError):
     """What the components answer is not what the table of federated calls says."""
 
 
-def check_complete(components: Mapping[str, Component]) -> None:
-    """Refuse to start with an endpoint that the table lacks, a call without endpoint, or a mutation that does not write.
-
-    Components that are not there at all are left out: each has a socket of its own.
-    """
-    found = {(name, rpc) for name, component in components.items() for rpc in component}
-    expected = {key for key in RPCS if key[0] in components}
-    if found != expected:
-        raise TableDiffers(f"not in the table: {sorted(found - expected)}; not answered: {sorted(expected - found)}")
-    for name, rpc in found:
-        if RPCS[name, rpc].changes and not isinstance(components[name][rpc], Writing):
-            raise TableDiffers(f"{name}/{rpc} is a mutation in the table and does not write")
-
-
 STATES: Mapping[Admits, State] = {
     Admits.PENDING: State.PENDING,
     Admits.SUSPENDED: State.SUSPENDED,
@@ -135,6 +122,17 @@ FOR_ALL = frozenset({"handshake", "heartbeat"})
 
 Standings: TypeAlias = Callable[[Transaction, BackendDomain, UUID], Awaitable[Standing]]
 """What this backend makes of an instance of a remote, as the transaction sees it."""
+
+
+async def standing_of(tx: Transaction, domain: BackendDomain, instance: UUID) -> Standing:
+    federation = await tx.federation.get()
+    strategy = Strategy.NONE if federation is None else federation.strategy
+    known = await tx.remote_instances.get(domain, InstanceId(instance))
+    is_blocked = known is not None and known.blocked_at is not None
+    try:
+        return Standing(await tx.remotes.get(domain), strategy, is_blocked)
+    except NotFound:
+        return Standing(None, strategy, is_blocked)
 
 
 async def authorize(call: Call, tx: Transaction, standings: Standings) -> Permit:

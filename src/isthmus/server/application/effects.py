@@ -15,7 +15,7 @@ from isthmus.server.application.calls import (
     Standings,
     Writing,
     authorize,
-    check_complete,
+    standing_of,
 )
 from isthmus.server.directory_ports import AnswerKey, KeptAnswer
 from isthmus.server.ports import Clock, Conflict, Store, Transaction
@@ -27,9 +27,7 @@ MOST_FORGOTTEN = 5_000
 class Effects:
     """Every endpoint of every component, behind the one gate."""
 
-    def __init__(self, store: Store, components: Mapping[str, Component], standings: Standings) -> None:
-        """Raises `TableDiffers` unless the components answer just what the table of federated calls says."""
-        check_complete(components)
+    def __init__(self, store: Store, components: Mapping[str, Component], standings: Standings = standing_of) -> None:
         self._store = store
         self._components = components
         self._standings = standings

@@ -1,4 +1,4 @@
-"""Contexts: sealed by the own Federator, for this component and this very request, a moment ago, and not used before."""
+"""Contexts: sealed by the own Federator a moment ago, for this component and this very request, and not used before."""
 
 import heapq
 import time

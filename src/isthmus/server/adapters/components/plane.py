@@ -34,8 +34,6 @@ MOST_AT_ONCE = 256
 ANSWER_SECONDS = CALL_SECONDS - 1.0
 PATH = re.compile(r"/federation/([a-z][a-z0-9-]{0,62})")
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
-# Nobody said no: the log tells of these, the audit log does not.
-OUTAGES = frozenset({"internal", "upstream_unavailable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +129,19 @@ class ComponentApp:
             async with asyncio.timeout(ANSWER_SECONDS):
                 self._read(call, request)
                 answer = await self._effects.of(call)
-        except Exception as error:
-            denial = self._meaning_of(error, call)
-            if denial.code not in OUTAGES:
-                await self._ledger.of_caller(call, denial)
-            await requests.send_problem(send, requests.problem_of(denial, context.request_id))
+        except (Denied, Refusal, Conflict) as error:
+            denial = meaning_of(error)
+            await self._ledger.of_caller(call, denial)
+        except (StoreUnavailable, TimeoutError) as error:
+            log.error("a call was not answered", call=call.action, request_id=context.request_id, error=str(error))
+            denial = Denied("upstream_unavailable", detail="the backend cannot answer at the moment")
+        except Exception as error:  # a defect of one endpoint must not end the socket
+            log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
+            denial = Denied("internal", detail="something broke; the log of the backend tells what, by the request id")
+        else:
+            await requests.send_answer(send, answer, context.request_id)
             return
-        await requests.send_answer(send, answer, context.request_id)
+        await requests.send_problem(send, requests.problem_of(denial, context.request_id))
 
     def _read(self, call: Call, request: Request) -> None:
         """Fill in what the request asks. Raises `Denied`."""
@@ -153,23 +157,18 @@ class ComponentApp:
             call.idempotency_key = _key_of(request)
         call.body = _decoded(request.body, self._decoders[call.rpc])
 
-    def _meaning_of(self, error: Exception, call: Call) -> Denied:
-        """What an endpoint or what it uses raised, as the answer to the caller; nothing of our insides is in it."""
-        request_id = call.context.request_id
-        match error:
-            case Denied():
-                return error
-            case InvalidValue():
-                return Denied("validation_failed", detail=error.problem, members={"pointer": error.field})
-            case Refusal() if error.code in STATUS:
-                return Denied(error.code, detail=str(error))
-            case Conflict():
-                return Denied("version_conflict", error.constraint, "somebody else changed the same at this moment")
-            case StoreUnavailable() | TimeoutError():
-                log.error("a call could not be answered", call=call.action, request_id=request_id, error=str(error))
-                return Denied("upstream_unavailable", detail="the backend cannot answer at the moment")
-        log.error("a call broke", call=call.action, request_id=request_id, exc_info=error)
-        return Denied("internal", detail="something broke inside the backend; its log tells what, by the request id")
+
+def meaning_of(error: Denied | Refusal | Conflict) -> Denied:
+    """How a remote is told what an endpoint, or what it uses, said no with."""
+    match error:
+        case Denied():
+            return error
+        case InvalidValue():
+            return Denied("validation_failed", detail=error.problem, members={"pointer": error.field})
+        case Conflict():
+            return Denied("version_conflict", error.constraint, "somebody else changed the same at this moment")
+    # Codes of the REST API alone mean nothing to a remote.
+    return Denied(error.code if error.code in STATUS else "forbidden", error.code, str(error))
 
 
 def _key_of(request: Request) -> str:
@@ -190,5 +189,3 @@ def _decoded(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
     except msgspec.ValidationError as error:
         pointer, detail = plain_json.pointed(error)
         raise Denied("validation_failed", detail=detail, members={"pointer": pointer}) from None
-
-

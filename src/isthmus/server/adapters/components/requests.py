@@ -13,7 +13,9 @@ from isthmus.protocol.problem import MOST_ALLOWED, Problem, Stage, headers_of, p
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
 
 BODY_SECONDS = 10.0
-MEMBERS = frozenset({"allowed", "allowed_total", "axis", "expected", "pointer", "retry_after", "server_time", "supplied"})
+MEMBERS = frozenset(
+    {"allowed", "allowed_total", "axis", "expected", "pointer", "retry_after", "server_time", "supplied"}
+)
 ONLY_TYPE = b"application/json"
 HELD = "idempotency-key", "isthmus-context", "x-request-id", "content-type", "content-encoding", "authorization"
 

@@ -1,6 +1,5 @@
 """The people of the directory and the kept answers to mutations, in the database."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -23,9 +22,7 @@ FIRST = select(directory_users).order_by(directory_users.c.id).limit(bindparam("
 ADD = insert(directory_users)
 SAVE = update(directory_users).where(IS_IT)
 DELETE = delete(directory_users).where(IS_IT)
-OVERRIDES = select(directory_overrides).where(
-    directory_overrides.c.user_id.in_(bindparam("user_ids", expanding=True))
-)
+OVERRIDES = select(directory_overrides).where(directory_overrides.c.user_id.in_(bindparam("user_ids", expanding=True)))
 ADD_OVERRIDES = insert(directory_overrides)
 DROP_OVERRIDES = delete(directory_overrides).where(directory_overrides.c.user_id == bindparam("of_user"))
 OF_KEY = and_(

@@ -10,6 +10,8 @@ from isthmus.server.ports import (
     IncidentOpen,
     KeyTaken,
     NameTaken,
+    NonceSeen,
+    RemoteExists,
     StoreUnavailable,
     TemplateNameTaken,
 )
@@ -23,6 +25,8 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_network_templates_name": TemplateNameTaken,
     "uq_incidents_open": IncidentOpen,
     "uq_directory_users_handle": HandleTaken,
+    "uq_remotes_live": RemoteExists,
+    "pk_nonces": NonceSeen,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")

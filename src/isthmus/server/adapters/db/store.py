@@ -12,12 +12,15 @@ from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
+from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
 from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
+from isthmus.server.adapters.db.outbox import SqlOutbox
 from isthmus.server.adapters.db.peers import SqlPeers
 from isthmus.server.adapters.db.postgres import Postgres
+from isthmus.server.adapters.db.remotes import SqlRemoteInstances, SqlRemotes, SqlRevocations
 from isthmus.server.adapters.db.sqlite import Sqlite
 from isthmus.server.adapters.db.statements import Statements
 from isthmus.server.adapters.db.statuses import SqlStatuses
@@ -54,6 +57,14 @@ class SqlTransaction:
         self.backend = SqlBackendFacts(statements)
         self.directory = SqlDirectoryUsers(statements)
         self.answers = SqlKeptAnswers(statements)
+        self.federation = SqlFederationFacts(statements)
+        self.remotes = SqlRemotes(statements)
+        self.invitations = SqlInvitations(statements)
+        self.remote_instances = SqlRemoteInstances(statements)
+        self.revocations = SqlRevocations(statements)
+        self.nonces = SqlNonces(statements)
+        self.outbox = SqlOutbox(statements)
+        self.findings = SqlFindings(statements)
 
 
 class SqlStore:
