@@ -94,7 +94,7 @@ class Connection:
 
     def __init__(self, raw: socket.socket, context: ssl.SSLContext, sni: str | None) -> None:
         raw.settimeout(ANSWER_SECONDS)
-        self.tls = context.wrap_socket(raw, server_hostname=sni)
+        self.tls: socket.socket = context.wrap_socket(raw, server_hostname=sni)
         self._rest = b""
 
     def __enter__(self) -> Self:
@@ -189,6 +189,15 @@ class Connection:
             raise NoAnswer("the connection ended", self._rest)
         self._rest += piece
         assert len(self._rest) < MOST_ANSWER
+
+
+class PlainConnection(Connection):
+    """The same without TLS."""
+
+    def __init__(self, raw: socket.socket) -> None:
+        raw.settimeout(ANSWER_SECONDS)
+        self.tls = raw
+        self._rest = b""
 
 
 def request(
