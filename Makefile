@@ -8,8 +8,8 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 
 .PHONY: run test lint lab bench setup lock clean
 
-run: ## start a server at http://127.0.0.1:8080; ISTHMUS_* variables reach it
-	@tools/setup run && exec .venv/bin/isthmus server
+run: ## start a backend at http://127.0.0.1:8080; ISTHMUS_* variables reach it
+	@tools/setup run && exec .venv/bin/isthmus up
 
 test: lint ## linters, all tests, and how much of the conformance catalogue they prove
 	@status=0; \

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -65,6 +66,21 @@ class Host:
     def path(self, path: str) -> Path:
         """Where a file of this host is found from outside, such as its /etc/wireguard/wg0.conf."""
         return self._namespace.path(path)
+
+    def open_socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """A socket of this host for the process that calls, such as a test: its packets leave from here."""
+        return self._namespace.open_socket(family, kind)
+
+    def connect(self, address: IPv4Address | IPv6Address | str, port: int, *, timeout: float = 10.0) -> socket.socket:
+        """A TCP connection from this host."""
+        made = self.open_socket(socket.AF_INET6 if ":" in str(address) else socket.AF_INET)
+        made.settimeout(timeout)
+        try:
+            made.connect((str(address), port))
+        except OSError:
+            made.close()
+            raise
+        return made
 
     def run(
         self,

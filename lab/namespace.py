@@ -1,13 +1,16 @@
 """The namespaces of one lab host, and the processes that keep them alive and clean them up."""
 
 import contextlib
+import ctypes
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lab import guardian
@@ -15,6 +18,8 @@ from lab.errors import CommandFailed, LabUnavailable
 
 START_SECONDS = 10
 TOOL_SECONDS = 10
+CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
 
 # Runs in the host's own mount, network and host-name namespaces. WireGuard's user-space sockets live in /run,
 # keyed by interface name alone, so each host needs its own /run. Its /etc and /var/lib are the machine's with a
@@ -149,6 +154,18 @@ class Namespace:
     def nft(self, script: str) -> None:
         """Apply an nftables script as one transaction."""
         self._configure(["nft", "-f", "-"], script)
+
+    def open_socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
+        """A socket of this namespace for the process that calls: what it sends leaves from here."""
+        with ThreadPoolExecutor(1) as thread:
+            # A thread has a network namespace of its own, which ends with it; the socket stays where it was made.
+            return thread.submit(self._make_socket, family, kind).result(TOOL_SECONDS)
+
+    def _make_socket(self, family: int, kind: int) -> socket.socket:
+        with Path(f"/proc/{self.pid}/ns/net").open("rb") as network:
+            if LIBC.setns(network.fileno(), CLONE_NEWNET) != 0:
+                raise OSError(ctypes.get_errno(), f"cannot enter the network of {self.name}")
+        return socket.socket(family, kind)
 
     def _configure(self, tool: list[str], script: str) -> None:
         # Only the network namespace: it needs no fork, and pids keep their outside meaning.

@@ -11,6 +11,7 @@ from isthmus.cli import completion
 
 # Importing every module for every call would take longer than most calls: `module:attribute` is loaded on use.
 COMMANDS = {
+    "up": ("up:app", "Run a whole backend on this machine."),
     "server": ("server:app", "Run the controller on this machine."),
     "agent": ("agent:app", "Join this host to a network and keep its tunnel up."),
     "login": ("account:login_app", "Sign in to a server elsewhere."),

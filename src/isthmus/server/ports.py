@@ -26,6 +26,16 @@ from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.template import Template
+from isthmus.server.federation_ports import (
+    FederationFacts,
+    Findings,
+    Invitations,
+    Nonces,
+    Outbox,
+    RemoteInstances,
+    Remotes,
+    Revocations,
+)
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -270,6 +280,22 @@ class Transaction(Protocol):
     def kept_keys(self) -> KeptKeys: ...
     @property
     def backend(self) -> BackendFacts: ...
+    @property
+    def federation(self) -> FederationFacts: ...
+    @property
+    def remotes(self) -> Remotes: ...
+    @property
+    def invitations(self) -> Invitations: ...
+    @property
+    def remote_instances(self) -> RemoteInstances: ...
+    @property
+    def revocations(self) -> Revocations: ...
+    @property
+    def nonces(self) -> Nonces: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def findings(self) -> Findings: ...
 
 
 class Store(Protocol):
@@ -312,6 +338,14 @@ class TemplateNameTaken(Conflict):
 
 class IncidentOpen(Conflict):
     """An incident of that type is open for that peer."""
+
+
+class RemoteExists(Conflict):
+    """There is a live entry of that domain."""
+
+
+class NonceSeen(Conflict):
+    """That nonce of that domain was used before."""
 
 
 class Clock(Protocol):

@@ -80,6 +80,8 @@ class Remote:
     `generation` tells two entries of one domain apart that were made one after the other: what belonged to the
     earlier one is not revived. `authorities` are DER certificates of its CA, `message_keys` raw Ed25519 public keys by
     key id. `components` None means all. `confirmed_here` and `confirmed_there` are the operators' words.
+    `state_there` is what the other side last said that it makes of us; `bundle_digest` is the SHA-256 of the bundle
+    that the operators compared.
     """
 
     id: UUID
@@ -101,6 +103,8 @@ class Remote:
     confirmed_here: bool = False
     confirmed_there: bool = False
     short_code: str = ""
+    bundle_digest: bytes = b""
+    state_there: State | None = None
     contact: str = ""
     notes: str = ""
     version: int = 1

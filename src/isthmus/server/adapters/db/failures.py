@@ -9,6 +9,8 @@ from isthmus.server.ports import (
     IncidentOpen,
     KeyTaken,
     NameTaken,
+    NonceSeen,
+    RemoteExists,
     StoreUnavailable,
     TemplateNameTaken,
 )
@@ -21,6 +23,8 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_peers_public_key": KeyTaken,
     "uq_network_templates_name": TemplateNameTaken,
     "uq_incidents_open": IncidentOpen,
+    "uq_remotes_live": RemoteExists,
+    "pk_nonces": NonceSeen,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")

@@ -11,12 +11,15 @@ from sqlalchemy.exc import ArgumentError
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
+from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
 from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
+from isthmus.server.adapters.db.outbox import SqlOutbox
 from isthmus.server.adapters.db.peers import SqlPeers
 from isthmus.server.adapters.db.postgres import Postgres
+from isthmus.server.adapters.db.remotes import SqlRemoteInstances, SqlRemotes, SqlRevocations
 from isthmus.server.adapters.db.sqlite import Sqlite
 from isthmus.server.adapters.db.statements import Statements
 from isthmus.server.adapters.db.statuses import SqlStatuses
@@ -51,6 +54,14 @@ class SqlTransaction:
         self.templates = SqlTemplates(statements)
         self.kept_keys = SqlKeptKeys(statements)
         self.backend = SqlBackendFacts(statements)
+        self.federation = SqlFederationFacts(statements)
+        self.remotes = SqlRemotes(statements)
+        self.invitations = SqlInvitations(statements)
+        self.remote_instances = SqlRemoteInstances(statements)
+        self.revocations = SqlRevocations(statements)
+        self.nonces = SqlNonces(statements)
+        self.outbox = SqlOutbox(statements)
+        self.findings = SqlFindings(statements)
 
 
 class SqlStore:

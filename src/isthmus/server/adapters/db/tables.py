@@ -8,11 +8,9 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
     Table,
@@ -21,34 +19,13 @@ from sqlalchemy import (
     text,
 )
 
+# Also for its tables, which belong to the same schema.
+from isthmus.server.adapters.db import federation_tables as federation_tables
+from isthmus.server.adapters.db.schema import belongs_to, optional, required
+from isthmus.server.adapters.db.schema import metadata as metadata
 from isthmus.server.adapters.db.types import Address, Cidr, Id, Moment
 
-metadata = MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-
 ONLY_OPEN: dict[str, Any] = {"sqlite_where": text("state = 'open'"), "postgresql_where": text("state = 'open'")}
-
-
-def belongs_to(target: str) -> ForeignKey:
-    """A reference whose row goes when the row that it points to goes."""
-    return ForeignKey(target, ondelete="CASCADE")
-
-
-def required(name: str, kind: Any, *rest: Any) -> Column[Any]:
-    return Column(name, kind, *rest, nullable=False)
-
-
-def optional(name: str, kind: Any) -> Column[Any]:
-    return Column(name, kind, nullable=True)
-
 
 # One row, which the first migration puts in. `audited` is the number of the last audit row: a transaction that
 # raises it holds it until the commit, so numbers have neither gaps nor another order than the commits.

@@ -1,0 +1,88 @@
+"""`isthmus up`: one small backend on this machine, all its processes under one supervisor."""
+
+import asyncio
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from isthmus.cli import targets
+from isthmus.cli.command import command, lone
+from isthmus.cli.session import Session
+from isthmus.cli.supervisor import Program, Supervisor
+from isthmus.protocol.places import Places
+
+app = lone()
+
+# What `isthmus server` prints when all its listeners are bound.
+SERVER_RUNS = "Isthmus is running at"
+
+
+@command(app, "up", "isthmus up", options={})
+def up(
+    session: Session,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings of the server in TOML.")] = None,
+    data_dir: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Where its data is kept. [env: ISTHMUS_DATA_DIR]")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Where it is reached. [env: ISTHMUS_LISTEN]")
+    ] = None,
+) -> None:
+    """Run a whole backend on this machine until Ctrl-C: the server, and in a federation its Federator and ingress.
+    Whatever dies is started again."""
+    options = {"--config": config, "--data-dir": data_dir, "--listen": listen}
+    given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
+    folder = Path(data_dir) if data_dir else data_folder(config, os.environ)
+    raise typer.Exit(asyncio.run(_run(programs(folder, given, os.environ))))
+
+
+async def _run(programs: list[Program]) -> int:
+    return await Supervisor(programs).run()
+
+
+def programs(folder: Path, given: list[str], environment: Mapping[str, str]) -> list[Program]:
+    """The processes of a backend with its data in `folder`, in the order of their start; `given` is for the server."""
+    isthmus = own_command()
+    beside = {**environment, "ISTHMUS_DATA_DIR": str(folder)}
+
+    def federates() -> bool:
+        return is_initialised(Places(folder))
+
+    return [
+        Program("server", [*isthmus, "server", *given], environment, sign=SERVER_RUNS, all_need=True),
+        Program("federator", [*isthmus, "federator"], beside, may_start=federates),
+        Program("ingress", [*isthmus, "ingress", "run"], beside, may_start=federates),
+    ]
+
+
+def is_initialised(places: Places) -> bool:
+    """Whether `isthmus federation init` has made all that the Federator and the ingress start with."""
+    pairs = (places.federator_pair, places.ingress_pair)
+    files = [pair / name for pair in pairs for name in ("chain.pem", "key.pem")]
+    return all(file.exists() for file in [*files, places.message_key, places.listener_key])
+
+
+def data_folder(config: Path | None, environment: Mapping[str, str]) -> Path:
+    """Where the server keeps its data: the settings file counts less than the environment. A file with a mistake is for
+    the server to refuse."""
+    if config is not None and not environment.get("ISTHMUS_DATA_DIR"):
+        try:
+            named = tomllib.loads(config.read_text()).get("data_dir")
+        except (OSError, ValueError):
+            named = None
+        if isinstance(named, str):
+            return Path(named)
+    return targets.data_dir(environment)
+
+
+def own_command() -> list[str]:
+    """This very installation: the script beside the interpreter, whatever PATH says."""
+    script = Path(sys.executable).with_name("isthmus")
+    if script.exists():
+        return [str(script)]
+    return [sys.executable, "-c", "from isthmus.cli.main import run; run()"]
