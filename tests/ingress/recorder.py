@@ -68,7 +68,7 @@ class Recorder:
                 while (header := stream.readline()) not in (b"\r\n", b""):
                     name, _, value = header.decode("latin-1").rstrip("\r\n").partition(": ")
                     headers.append((name, value))
-                length = int(dict((name.lower(), value) for name, value in headers).get("content-length", 0))
+                length = int({name.lower(): value for name, value in headers}.get("content-length", 0))
                 body = stream.read(length)
                 self.seen.append(Seen(line.decode("latin-1").rstrip("\r\n"), headers, body, number))
                 self.before()

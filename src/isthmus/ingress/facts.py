@@ -47,7 +47,8 @@ def checked(facts: IngressFacts) -> IngressFacts:
     """`facts` if they can be rendered. Raises `FactsRefused`."""
     if not 0 < len(facts.infra_domains) <= MOST_NAMES:
         raise FactsRefused(
-            f"an ingress needs between 1 and {MOST_NAMES} infra domains", "set one: isthmus federation init --infra NAME"
+            f"an ingress needs between 1 and {MOST_NAMES} infra domains",
+            "set one: isthmus federation init --infra NAME",
         )
     for name in facts.infra_domains:
         if not is_domain(name):

@@ -54,5 +54,7 @@ def secrets_of(places: Places) -> Callable[[str], str]:
         why = f"the listener key {path} cannot be read ({error.strerror})"
         raise FactsRefused(why, "make it: isthmus federation init") from None
     if len(key) != KEY_BYTES:
-        raise FactsRefused(f"the listener key {path} does not have {KEY_BYTES} bytes", "make it: isthmus federation init")
+        raise FactsRefused(
+            f"the listener key {path} does not have {KEY_BYTES} bytes", "make it: isthmus federation init"
+        )
     return lambda listener: listener_secret(key, listener)

@@ -181,7 +181,9 @@ def _beside(files: Mapping[str, str]) -> Iterator[str]:
         yield f"{DIGEST}: it is not that of {CONFIG} and {ANCHORS}: one of them was changed by hand"
 
 
-def _check(where: str, found: Sequence[Directive], singles: Mapping[str, Want], others: Sequence[str] = ()) -> list[str]:
+def _check(
+    where: str, found: Sequence[Directive], singles: Mapping[str, Want], others: Sequence[str] = ()
+) -> list[str]:
     """Each of `singles` once and as wanted; nothing else than `others`, which are looked at elsewhere."""
     findings = []
     by_name: dict[str, list[Directive]] = {}
@@ -275,7 +277,9 @@ def _refusal_log(formats: Mapping[str, Args]) -> Callable[[Args], bool]:
         whole = len(args) == 3 and args[0].startswith("syslog:server=unix:/") and args[2] == "if=$isthmus_code"
         shape = formats.get(args[1], ()) if whole else ()
         # Escaped, or a caller could write lines of a log.
-        return len(shape) == 2 and shape[0] == "escape=json" and shape[1].startswith('{"request_id":"$isthmus_request_id"')
+        return (
+            len(shape) == 2 and shape[0] == "escape=json" and shape[1].startswith('{"request_id":"$isthmus_request_id"')
+        )
 
     return is_whole
 

@@ -67,7 +67,6 @@ def _presented() -> list[Directive]:
 
 
 def _refusals() -> list[Directive]:
-    shown = rf"~^(?<isthmus_path>[^\r\n]{{0,{LONGEST_PATH}}})"
     return [
         # An empty code is no refusal of ours. Without a location of ours nginx has answered by itself; what the
         # Federator answered has an upstream, and who left before there was a line has asked for nothing.
@@ -86,10 +85,19 @@ def _refusals() -> list[Directive]:
                 "~^ (4[0-8]|5).. .": "internal",
             },
         ),
-        _map("$request_uri", "$isthmus_shown_path", {"default": "", "": "$isthmus_shown_line", shown: "$isthmus_path"}),
-        _map("$request", "$isthmus_shown_line", {"default": "", shown: "$isthmus_path"}),
-        # The way to a problem document turns the method into GET.
-        _map("$request", "$isthmus_shown_method", {"default": "", "~^(?<isthmus_method>[A-Za-z_-]{1,16}) ": "$isthmus_method"}),
-        _map("$ssl_client_verify", "$isthmus_shown_verify", {"default": "", rf"~^(?<isthmus_verify>[^\r\n]{{0,{LONGEST_NAME}}})": "$isthmus_verify"}),
-        _map("$http_host", "$isthmus_shown_host", {"default": "", rf"~^(?<isthmus_host>[^\r\n]{{0,{LONGEST_NAME}}})": "$isthmus_host"}),
-    ]  # fmt: skip
+        _map("$request_uri", "$isthmus_shown_path", {"": "$isthmus_shown_line", **_beginning("path", LONGEST_PATH)}),
+        _map("$request", "$isthmus_shown_line", _beginning("line", LONGEST_PATH)),
+        # The way to a problem document turns the method into GET, so it comes from the request line.
+        _map(
+            "$request",
+            "$isthmus_shown_method",
+            {"default": "", "~^(?<isthmus_method>[A-Za-z_-]{1,16}) ": "$isthmus_method"},
+        ),
+        _map("$ssl_client_verify", "$isthmus_shown_verify", _beginning("verify", LONGEST_NAME)),
+        _map("$http_host", "$isthmus_shown_host", _beginning("host", LONGEST_NAME)),
+    ]
+
+
+def _beginning(name: str, most: int) -> dict[str, str]:
+    """The values of a map that cuts its source off."""
+    return {"default": "", rf"~^(?<isthmus_{name}>[^\r\n]{{0,{most}}})": f"$isthmus_{name}"}

@@ -46,7 +46,7 @@ def answer(code: str, causes: tuple[int, ...], detail: str, status: int | None =
 ANSWERS = (
     answer("client_certificate_required", (496,), "this listener takes requests with a client certificate alone"),
     answer("client_certificate_rejected", (495,), "no trust anchor of this backend verifies the client certificate"),
-    answer("malformed_request", (400, 408, 411, 412, 416, 417, 497, 501, 505, MALFORMED), "this is no request over TLS that HTTP/1.1 allows"),
+    answer("malformed_request", (400, 408, 411, 412, 416, 417, 497, 501, 505, MALFORMED), "no HTTP/1.1 over TLS"),
     answer("query_not_allowed", (QUERY,), "a call has no query"),
     answer("misdirected_request", (421, HOST), "the Host of the request is not the server name of the session"),
     answer("route_not_found", (403, 404), "there is no such call"),

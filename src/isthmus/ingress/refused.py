@@ -27,3 +27,7 @@ class LintFailed(IngressRefused):
 
 class NginxFailed(IngressRefused):
     """nginx is missing, does not take the configuration, or does not do as told."""
+
+
+class FactsUnavailable(IngressRefused):
+    """The server, which knows the facts, does not answer."""

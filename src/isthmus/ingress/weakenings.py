@@ -64,10 +64,14 @@ def weakenings(config: str) -> Iterator[tuple[str, str]]:
         for name, before, after in TURNED:
             if directive.name == name and " ".join(directive.args) == before:
                 turned = Directive(name, tuple(after.split()), directive.block)
-                yield f"{name} {after}", text_of(_changed(tree, path, lambda _, new=turned: [new]))
+                yield f"{name} {after}", text_of(_changed(tree, path, _being(turned)))
         for name, addition in ADDED:
             if directive.name == name and directive.block is not None:
                 yield f"{words} with {addition.name}", text_of(_changed(tree, path, _adding(addition)))
+
+
+def _being(other: Directive) -> Callable[[Directive], list[Directive]]:
+    return lambda _: [other]
 
 
 def _adding(addition: Directive) -> Callable[[Directive], list[Directive]]:
@@ -85,5 +89,7 @@ def _changed(
 ) -> tuple[Directive, ...]:
     at, *rest = path
     found = directives[at]
-    new = [Directive(found.name, found.args, _changed(found.block or (), tuple(rest), change))] if rest else change(found)
-    return (*directives[:at], *new, *directives[at + 1 :])
+    if not rest:
+        return (*directives[:at], *change(found), *directives[at + 1 :])
+    inner = _changed(found.block or (), tuple(rest), change)
+    return (*directives[:at], Directive(found.name, found.args, inner), *directives[at + 1 :])
