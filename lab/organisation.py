@@ -1,4 +1,4 @@
-"""An organisation in a lab: a host with a whole backend, `isthmus up`, that others find by DNS; and two that federate."""
+"""An organisation in a lab: a host with a whole backend, `isthmus up`, found by DNS; and two that federate."""
 
 import json
 import os
@@ -175,10 +175,10 @@ class Organisation:
         return next((pid for pid in children(self.up.pid) if process in command_of(pid)[1:3]), None)
 
     def restart(self, process: str, *, within: float = FOLLOW_SECONDS) -> None:
-        """Kill one of its processes and wait until the supervisor has started it again."""
+        """Ask one of its processes to end and wait until the supervisor has started it again."""
         before = self.pid(process)
         if before is not None:
-            os.kill(before, signal.SIGKILL)
+            os.kill(before, signal.SIGTERM)
         wait_until(lambda: self.pid(process) not in (None, before), within=within, what=f"another {process}")
 
     def signal_nginx(self, number: signal.Signals) -> None:

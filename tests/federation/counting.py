@@ -42,8 +42,8 @@ def connections_from(host: Host) -> Iterator[Counted]:
         host.run(["nft", "delete", "table", "inet", TABLE])
 
 
-def peers_of(host: Host, pid_inside: int | None = None) -> dict[str, set[str]]:
-    """The TCP connections of a host to others at this moment: remote address and port → the processes that hold them."""
+def peers_of(host: Host) -> dict[str, set[str]]:
+    """The TCP connections of a host to others now: remote address and port → pids (of the lab) that hold them."""
     found: dict[str, set[str]] = {}
     for line in host.run(["ss", "-Htnp", "state", "established"]).stdout.splitlines():
         words = line.split(None, 4)

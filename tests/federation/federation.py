@@ -1,4 +1,4 @@
-"""Three organisations that federate: A and B and C of the catalogue, each with all its parts, and a DNS that can lie."""
+"""Three organisations that federate: A and B and C of the catalogue, each whole, and a DNS that can lie."""
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor

@@ -1,5 +1,6 @@
-"""Checks of single cases of the catalogue, apart from the tests that claim them: with a weakness planted they must fail."""
+"""Checks of single cases of the catalogue, apart from their tests: with a weakness planted they must fail."""
 
+from typing import Any
 from uuid import uuid4
 
 from isthmus.protocol.federation import ORIGIN
@@ -24,7 +25,7 @@ def no_certificate_is_refused(a: Party, b: Party) -> None:
 
 def foreign_authority_is_refused(a: Party, b: Party) -> None:
     """SEED-009: the same leaf, issued by an authority that no remote of B has."""
-    stranger = a.forged(an_authority("a stranger's CA", **lives(a)))
+    stranger = a.forged(an_authority("a stranger's CA", None, **lives(a)))
     with refusing(b, "client_certificate_rejected", by_ingress=True):
         refused(a.asks(b, credential=stranger), 403, "client_certificate_rejected")
     clean_request(a, b)
@@ -80,7 +81,8 @@ def sessions_are_not_resumed(a: Party, b: Party) -> None:
 def forged_trust_headers_change_nothing(a: Party, b: Party) -> None:
     """HDR-001, but for the grant and the finding: what the Federator gets is the same with them and without."""
     forged = [(name, "00000000-0000-4000-8000-000000000000") for name in FORGED]
-    plain, decorated = [], []
+    plain: list[object] = []
+    decorated: list[object] = []
     for seen, more in ((plain, []), (decorated, forged)):
         with b.inward.watching() as passed, b.component().watching() as called:
             answer = a.asks(b, a.request(b, more=more))
@@ -101,7 +103,7 @@ def encoded_paths_are_no_routes(a: Party, b: Party) -> None:
     clean_request(a, b)
 
 
-def lives(party: Party) -> dict[str, object]:
+def lives(party: Party) -> dict[str, Any]:
     """The dates of an authority that is valid now."""
     leaf = party.leaf
     return {"starts": leaf.not_valid_before_utc, "ends": leaf.not_valid_after_utc}

@@ -2,11 +2,13 @@
 
 import hashlib
 import itertools
+import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,7 +18,15 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from isthmus.protocol.federation import API_VERSION, COMPONENTS, ORIGIN
 from lab.organisation import DATA, PORT, Organisation
 from tests.federation.recording import Recorder
-from tests.federation.wire import Answer, Connection, Credential, client_context, request
+from tests.federation.wire import (
+    ANSWER_SECONDS,
+    Answer,
+    Connection,
+    Credential,
+    PlainConnection,
+    client_context,
+    request,
+)
 from tests.x509.forge import Forged, a_leaf
 
 # What may change while nothing happens, or by the refusal itself: the log, and what was noticed of callers.
@@ -157,6 +167,39 @@ class Party:
         with self.connect(other, credential, **how) as connection:
             return connection.ask(self.request(other) if data is None else data)
 
+    def calls(
+        self,
+        domain: str,
+        component: str = "directory",
+        rpc: str = "get-user-by-handle",
+        *,
+        body: bytes = b'{"handle":"alice"}',
+        more: Sequence[tuple[str, str]] = (),
+    ) -> Answer:
+        """A call of a component of ours: what it writes to the outward socket, and what it gets."""
+        headers = [("Host", "federator"), ("Content-Type", JSON), *more]
+        data = request("POST", f"/rpc/{domain}/{component}/{rpc}", headers=headers, body=body)
+        return over_socket(self.outward.path, data)
+
+    def lookup(self, handle: str) -> Any:
+        """What a user of ours asks for, by the REST API: `alice@b.example`; the response of httpx2."""
+        return self.api.get("/directory/lookup", params={"handle": handle})
+
+    # ---- what it holds
+
+    def populate(self) -> None:
+        """The users that every backend of the federation has."""
+        self.add_user("alice", display_name=f"Alice of {self.site.name.upper()}")
+        self.add_user("hidden", visibility="nobody")
+
+    def add_user(self, handle: str, *, hidden_from: Sequence["Party"] = (), **fields: str) -> str:
+        """A user, whom nobody of `hidden_from` may see; returns the id."""
+        made = self.api.post("/users", json={"handle": handle} | fields).raise_for_status().json()
+        for other in hidden_from:
+            path = f"/users/{made['id']}/visibility/{other.domain}"
+            self.api.put(path, json={"visibility": "nobody"}).raise_for_status()
+        return str(made["id"])
+
     # ---- what it remembers
 
     def audit(self, after: int = 0) -> list[Row]:
@@ -190,6 +233,15 @@ class Party:
 
     def _database(self) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{self.site.host.path(f'{DATA}/isthmus.db')}?mode=ro", uri=True, timeout=10)
+
+
+def over_socket(path: Path, data: bytes) -> Answer:
+    """Send these bytes to a unix socket and read the answer."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(ANSWER_SECONDS)
+    sock.connect(str(path))
+    with PlainConnection(sock) as connection:
+        return connection.ask(data)
 
 
 def _checksum(database: sqlite3.Connection, table: str) -> str:

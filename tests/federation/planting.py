@@ -38,7 +38,7 @@ def weak_federator(party: Party, *names: str) -> Iterator[None]:
 
 
 def restart_federator(party: Party) -> None:
-    """Kill it, and wait until its successor listens behind the boxes."""
+    """End it, and wait until its successor listens behind the boxes."""
     boxes = [party.inward, party.outward]
     for box in boxes:
         box.remove()

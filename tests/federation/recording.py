@@ -7,7 +7,7 @@ open before is not seen: put the boxes in place before the first call, or restar
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,6 +104,8 @@ class Recorder:
     path: Path
     seen: list[Seen] = field(default_factory=list)
     answers: dict[int, bytes] = field(default_factory=dict)
+    rewrites: Callable[[bytes], bytes] | None = None
+    """Where set, what it makes of a piece of an answer goes back instead."""
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -182,7 +184,8 @@ class Recorder:
         for piece in _pieces(far):
             with self._lock:
                 self.answers[number] = self.answers.get(number, b"") + piece
-            if not _passed(near, piece):
+            rewrites = self.rewrites
+            if not _passed(near, piece if rewrites is None else rewrites(piece)):
                 break
         _end(near)
         with self._lock:

@@ -1,7 +1,7 @@
 """A man in the middle who is trusted: he holds the key of one side's ingress and, to pass things on, that of the other.
 
-DNS is told that the infra domain of a backend is at the tap's address. The Federator that calls finds a leaf that it trusts
-there, and everything that it says can be read: how the session was opened, and every byte inside it.
+DNS is told that the infra domain of a backend is at the tap's address. The Federator that calls finds a leaf
+there that it trusts, and everything that it says can be read: how the session was opened, and every byte inside it.
 """
 
 import contextlib
@@ -10,12 +10,16 @@ import ssl
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from cryptography import x509
 
 from lab.host import Host
+from lab.names_server import Reply
 from lab.organisation import PORT
+from tests.federation.federation import Federation
 from tests.federation.party import Party
+from tests.federation.planting import restart_federator
 from tests.federation.recording import Parser, Seen
 from tests.federation.wire import ANSWER_SECONDS, PIECE, Credential, client_context, in_memory
 from tests.x509.forge import SERVER, Forged
@@ -170,3 +174,20 @@ def presented(near: ssl.SSLSocket) -> list[x509.Certificate]:
 def serving() -> tuple[x509.ObjectIdentifier, x509.ObjectIdentifier]:
     """The usages of the leaf of an ingress."""
     return x509.oid.ExtendedKeyUsageOID.CLIENT_AUTH, SERVER
+
+
+@contextlib.contextmanager
+def tapped(federation: Federation, caller: Party, other: Party, **how: Any) -> Iterator[Tap]:
+    """DNS leads the Federator of `caller` to a tap, its cache empty and no connection open; and back again."""
+    host = federation.lab.hosts.get("tap") or federation.lab.host("tap")
+    lie = Reply([f"{federation.names.ttl} A {host.ipv4}"])
+    with federation.names.saying(f"{other.infra} A", lie), Tap(host, caller, other, **how) as tap:
+        restart_federator(caller)
+        yield tap
+    restart_federator(caller)
+
+
+def dns_names(certificate: x509.Certificate) -> list[str]:
+    """The DNS names of its SAN."""
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return names.get_values_for_type(x509.DNSName)

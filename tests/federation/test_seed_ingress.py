@@ -1,20 +1,17 @@
 """Seed 0, §1.3 and the ingress's arrows of seed 1: what it ends, demands, forwards and refuses."""
 
-import contextlib
 from urllib.parse import unquote
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from isthmus.protocol import ingress
-from isthmus.protocol.federation import API_VERSION, ORIGIN, REQUEST_ID
 from isthmus.x509.leaf import read_one_pem
 from lab.organisation import PORT
 from tests.federation import named
 from tests.federation.checks import clean_request, refused, refusing
-from tests.federation.federation import Federation
 from tests.federation.party import Party
-from tests.federation.wire import Connection, NoAnswer, PlainConnection
+from tests.federation.wire import PlainConnection
 
 
 @pytest.mark.case("SEED-009")
@@ -25,9 +22,11 @@ def test_the_ingress_goes_by_the_anchors_of_the_remotes(a: Party, b: Party) -> N
 @pytest.mark.case("SEED-011")
 def test_tls_ends_at_the_ingress(a: Party, b: Party) -> None:
     request = a.request(b)
-    with refusing(b, "malformed_request", by_ingress=True):
-        with PlainConnection(a.site.host.connect(b.site.host.ipv4, PORT)) as plain:
-            refused(plain.ask(request), 400, "malformed_request")
+    with (
+        refusing(b, "malformed_request", by_ingress=True),
+        PlainConnection(a.site.host.connect(b.site.host.ipv4, PORT)) as plain,
+    ):
+        refused(plain.ask(request), 400, "malformed_request")
     with b.inward.watching() as seen:
         clean_request(a, b)
     # What the box on the socket could read as HTTP was plain.

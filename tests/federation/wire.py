@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
+from cryptography import x509
+
 ANSWER_SECONDS = 15.0
 MOST_ANSWER = 8 * 1024 * 1024
 PIECE = 65_536
@@ -156,6 +158,14 @@ class Connection:
             return True
         finally:
             self.tls.settimeout(ANSWER_SECONDS)
+
+    @property
+    def server_leaf(self) -> x509.Certificate:
+        """The certificate that the server showed."""
+        assert isinstance(self.tls, ssl.SSLSocket)
+        der = self.tls.getpeercert(binary_form=True)
+        assert der is not None
+        return x509.load_der_x509_certificate(der)
 
     def take(self, size: int) -> bytes:
         """That many bytes of the answer."""
