@@ -59,7 +59,7 @@ def test_a_second_server_on_the_same_data_is_refused(tmp_path: Path) -> None:
         settings = settings_of(tmp_path, data_dir=str(server.data))
         check_refused(refused_start(settings), "already running", "--data-dir")
         elsewhere = settings | {"socket": str(tmp_path / "other.sock")}
-        check_refused(refused_start(elsewhere), "another server has")
+        check_refused(refused_start(elsewhere), "control.sock", "--data-dir")
         with server.client() as client:
             assert client.get("/health/ready").status_code == 200
 

@@ -13,6 +13,7 @@ from isthmus.cli import completion
 COMMANDS = {
     "up": ("up:app", "Run a whole backend on this machine."),
     "server": ("server:app", "Run the controller on this machine."),
+    "federator": ("federator:app", "Carry calls between this backend and others."),
     "agent": ("agent:app", "Join this host to a network and keep its tunnel up."),
     "login": ("account:login_app", "Sign in to a server elsewhere."),
     "logout": ("account:logout_app", "Sign out and forget the token."),

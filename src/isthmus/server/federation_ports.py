@@ -1,13 +1,15 @@
 """What the use cases of the federation need of the store and of the world."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
 from isthmus.domain.federation.invitation import Invitation
-from isthmus.domain.federation.names import BackendDomain, InstanceId
+from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Remote, Revocation
+from isthmus.protocol.federator import Credential
 from isthmus.server.federation_records import (
     Acceptance,
     Federation,
@@ -136,3 +138,30 @@ class Findings(Protocol):
 
     async def page(self, limit: int, after: UUID | None = None) -> list[RemoteFinding]:
         """Newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnTrust:
+    """What proves us to others: DER certificates of our authorities, and fingerprints of leaves of ours that must not
+    be presented any more."""
+
+    authorities: tuple[bytes, ...]
+    bundle_sequence: int
+    revoked: tuple[bytes, ...] = ()
+
+
+class KnowsTrust(Protocol):
+    async def trust(self) -> OwnTrust: ...
+
+
+class OwnCertificates(KnowsTrust, Protocol):
+    """The backend's own CA, leaves, keys and bundle."""
+
+    async def prepare(self, domain: BackendDomain, infra_domains: Sequence[InfraDomain]) -> None:
+        """Make what is not there yet, and leaves for these names."""
+
+    async def bundle(self) -> str:
+        """Our bundle as a compact JWS."""
+
+    async def invitation_leaf(self, invitation: UUID, until: datetime) -> Credential:
+        """A leaf and its key that speak for the holder of an invitation."""

@@ -49,6 +49,7 @@ from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.background import Chore, repeating
+from isthmus.server.federation import Federation, Ground, Sockets, assemble_federation, bind_sockets
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
@@ -107,12 +108,13 @@ class Fanout:
 async def _run(settings: Settings) -> None:
     with contextlib.ExitStack() as bound:
         listeners = bind(settings, bound)
+        sockets = bind_sockets(settings.data_dir, bound)
         try:
             store = await open_store(settings.database)
         except ValueError as error:
             raise SettingsRefused(f"database_url: {error}") from None
         try:
-            await serve_store(settings, store, listeners)
+            await serve_store(settings, store, listeners, sockets)
         finally:
             await store.close()
 
@@ -134,7 +136,7 @@ def bind(settings: Settings, bound: contextlib.ExitStack) -> list[Listener]:
     return listeners
 
 
-async def serve_store(settings: Settings, store: Store, listeners: list[Listener]) -> None:
+async def serve_store(settings: Settings, store: Store, listeners: list[Listener], sockets: Sockets) -> None:
     assembled = assemble(settings, store)
     services = assembled.services
     app = build_app(services, assembled.streams, assembled.events)
@@ -150,7 +152,9 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         Chore("looking for old keys and session tokens", LOOK_SECONDS, assembled.streams.look),
         Chore("the look for peers that fell silent", LIVENESS_SECONDS, services.liveness.tick),
         Chore("forgetting old revisions", PRUNE_SECONDS, services.history.prune),
+        *assembled.federation.chores,
     )
+    listeners = [*listeners, *assembled.federation.serve_on(sockets)]
     async with flushing(services.agents), opening(services.incidents), repeating(*chores):
         await serve(app, listeners, stop, assembled.close_streams)
     log.info("stopped")
@@ -163,10 +167,12 @@ class Assembled:
     services: Services
     streams: StreamHub
     events: EventHub
+    federation: Federation
 
     def close_streams(self) -> None:
         self.streams.close_all()
         self.events.close_all()
+        self.federation.close()
 
 
 def assemble(settings: Settings, store: Store) -> Assembled:
@@ -206,7 +212,8 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         endpoints=endpoints,
         jumps=JumpWatch(store, clock, fanout, mesh, paths),
     )
-    return Assembled(services, hub, events)
+    federation = assemble_federation(Ground(store, clock, ids, vault))
+    return Assembled(services, hub, events, federation)
 
 
 async def first_start(store: Store, services: Services) -> str | None:

@@ -20,6 +20,7 @@ BACKLOG = 2048
 STALLED_MS = 60_000
 UNSENT_BYTES = 128 * 1024
 DRAIN_SECONDS = 5
+LONGEST_SOCKET_NAME = 108
 KEEP_ALIVE_SECONDS = 75  # longer than a proxy's, or it would send requests into a closing connection
 
 
@@ -29,17 +30,19 @@ class CannotListen(Exception):
 
 @dataclass(slots=True)
 class Listener:
-    """One bound socket. `local` is the server's own one, for callers whom the file system has let in."""
+    """One bound socket. `local` is the server's own one, for callers whom the file system has let in. What `app` is
+    given for is answered by that alone, as it is: other processes of this backend."""
 
     sock: socket.socket
     name: str
     visitors: Visitors = Visitors.ALL
     tls: tuple[Path, Path] | None = None
     local: bool = False
+    app: App | None = None
 
     def close(self) -> None:
         self.sock.close()
-        if self.local:
+        if self.sock.family == socket.AF_UNIX:
             Path(self.name).unlink(missing_ok=True)
 
 
@@ -87,7 +90,8 @@ def bind_unix(path: Path) -> socket.socket:
     _remove_stale(path)
     mask = os.umask(0o177)
     try:
-        sock.bind(str(path))
+        with short_name(path) as name:
+            sock.bind(name)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
@@ -99,6 +103,19 @@ def bind_unix(path: Path) -> socket.socket:
     return sock
 
 
+@contextlib.contextmanager
+def short_name(path: Path) -> Iterator[str]:
+    """A name of a socket that fits into the 108 bytes that the kernel takes, however deep its folder lies."""
+    if len(os.fsencode(path)) < LONGEST_SOCKET_NAME or not Path("/proc/self/fd").exists():
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def _remove_stale(path: Path) -> None:
     """Remove the socket of a server that was killed; one that answers belongs to a running server."""
     if not path.exists() or not stat.S_ISSOCK(path.stat().st_mode):
@@ -106,7 +123,8 @@ def _remove_stale(path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(2)
         try:
-            probe.connect(str(path))
+            with short_name(path) as name:
+                probe.connect(name)
         except ConnectionRefusedError:
             path.unlink()
             return
@@ -141,7 +159,7 @@ def _server(app: App, listener: Listener) -> _Server:
     certificate, key = listener.tls or (None, None)
     return _Server(
         uvicorn.Config(
-            Edge(app, listener.visitors, local=listener.local),
+            listener.app or Edge(app, listener.visitors, local=listener.local),
             loop="none",
             http="httptools",
             ws="websockets-sansio",
