@@ -72,8 +72,8 @@ class Way:
 class CallFailed(Exception):
     """The call came to no answer that counts. `code` and `reason` as in `Denied`.
 
-    `sent`: bytes of the request may have left. `heard`: bytes of an answer had come. `reused`: the connection had served
-    another call before, so that it may have ended for no fault of this one.
+    `sent`: bytes of the request may have left. `heard`: bytes of an answer had come. `reused`: the connection had
+    served another call before, so that it may have ended for no fault of this one.
     """
 
     code: str

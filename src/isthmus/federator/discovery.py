@@ -102,6 +102,10 @@ class _Memory(Generic[T]):
         while len(self._kept) >= MOST_NAMES:
             self._kept.pop(next(iter(self._kept)))
 
+    def expire(self, name: str) -> None:
+        """Ask anew next time, if the limit lets us."""
+        self._kept.pop(name, None)
+
     def forget(self) -> None:
         self._kept.clear()
         self._limits.clear()
@@ -161,6 +165,10 @@ class Discovery:
         name = f"_{port}._tcp.{host}"
         return await self._associations.find(name, partial(self._resolver.associations, name), pinned=pinned)
 
+    def expire(self, domain: str, service: str) -> None:
+        """Whoever looks for a fault wants to see what DNS says now."""
+        self._services.expire(f"_{service}._tcp.{domain}")
+
     def forget(self) -> None:
         """Ask anew: the settings of discovery are others."""
         for memory in (self._services, self._addresses, self._associations):
@@ -177,8 +185,8 @@ class RemoteDiscovery:
         self._discovery, self._snapshots, self._resolver = discovery, snapshots, resolver
 
     async def targets(self, domain: BackendDomain) -> Services:
-        """Raises `Denied`: `discovery_no_service`, `discovery_unavailable`. Odd targets, and what no resolver vouches for
-        where the entry asks for that, are as good as none."""
+        """Raises `Denied`: `discovery_no_service`, `discovery_unavailable`. Odd targets, and what no resolver vouches
+        for where the entry asks for that, are as good as none."""
         view = self._snapshots.current
         known = view.find(domain) if view is not None else None
         if view is None or known is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.discovery import Target, among, ordered
+from isthmus.domain.federation.discovery import Draw, Target, among, ordered
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.sending import recipient
 from isthmus.domain.federation.targets import AddressPolicy
@@ -33,6 +33,7 @@ from isthmus.protocol.federation import (
 
 log = structlog.get_logger()
 
+RANDOM = random.SystemRandom()
 SOUR_SECONDS = 30.0
 """For so long a target that was not reached is tried after the others, whatever its priority."""
 SHARE_SECONDS = 2.5
@@ -66,13 +67,13 @@ class Parts:
     carrier: Carrier
     signer: Signer
     clock: Clock
-    addresses: AddressPolicy = AddressPolicy()
+    addresses: AddressPolicy
 
 
 class Outbound:
-    """Takes calls through the steps. Nothing is told of failures here, so that whoever asked tells each of them once."""
+    """Takes calls through the steps. Nothing is told of failures here, so that whoever asked tells each one once."""
 
-    def __init__(self, parts: Parts, draw: Callable[[int, int], int] = random.SystemRandom().randint) -> None:
+    def __init__(self, parts: Parts, draw: Draw = RANDOM.randint) -> None:
         self._parts = parts
         self._draw = draw
         self.patience = Patience()
@@ -131,7 +132,9 @@ class Outbound:
             known.domain, view.service, view.ports, pinned=bool(known.infra_domains)
         )
         if known.needs_dnssec and not course.services.authenticated:
-            detail = f"the remote's entry asks for DNSSEC, and no resolver vouches for the SRV records of {known.domain}"
+            detail = (
+                f"the remote's entry asks for DNSSEC, and no resolver vouches for the SRV records of {known.domain}"
+            )
             raise Denied("target_denied", "discovery.not_authenticated", detail)
 
     async def _narrow(self, course: Course) -> None:

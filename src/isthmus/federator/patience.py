@@ -20,6 +20,8 @@ DOWN = frozenset({502, 503, 504})
 ASKS_TO_WAIT = frozenset({429, 503})
 MOST_REMOTES = 4096
 
+RANDOM = random.SystemRandom()
+
 PARALLEL = 32
 WAITING = 128
 IN_ALL = 512
@@ -28,9 +30,7 @@ IN_ALL = 512
 class Patience:
     """The standing of each remote."""
 
-    def __init__(
-        self, clock: Callable[[], float] = time.monotonic, draw: Callable[[], float] = random.SystemRandom().random
-    ) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, draw: Callable[[], float] = RANDOM.random) -> None:
         self._clock, self._draw = clock, draw
         self._standings: dict[BackendDomain, Standing] = {}
 
@@ -79,7 +79,9 @@ class Crowd:
     async def room(self, domain: BackendDomain) -> AsyncIterator[None]:
         """Room for one call while the block runs. Raises `Denied` with `overloaded`."""
         if sum(self._inside.values()) >= self._in_all or self._inside[domain] >= self._parallel + self._waiting:
-            detail = f"too many calls to {domain} are under way" if self._inside[domain] else "too many calls are under way"
+            detail = (
+                f"too many calls to {domain} are under way" if self._inside[domain] else "too many calls are under way"
+            )
             raise Denied("overloaded", "no_room", detail, members={"retry_after": 1})
         gate = self._gates.setdefault(domain, asyncio.Semaphore(self._parallel))
         self._inside[domain] += 1

@@ -18,8 +18,8 @@ def utc_now() -> datetime:
 
 
 class FileSigner:
-    """`isthmus.federator.calling.Signer` with the key in `path`, read anew whenever the file is another one. A file that
-    holds no key does not replace the last good one."""
+    """`isthmus.federator.calling.Signer` with the key in `path`, read anew whenever the file is another one. A file
+    that holds no key does not replace the last good one."""
 
     def __init__(self, path: Path, now: Callable[[], datetime] = utc_now) -> None:
         self._path, self._now = path, now

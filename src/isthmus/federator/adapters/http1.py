@@ -129,11 +129,11 @@ def _too_large() -> CallFailed:
 
 
 def _failure(error: Exception, *, heard: bool, reused: bool) -> CallFailed:
-    state = {"sent": True, "heard": heard, "reused": reused}
+    code, reason, detail = "remote_protocol_error", "answer.cut", f"the answer was cut: {error}"
     if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
         # With TLS 1.3 a server judges our certificate after the handshake has ended for us.
-        detail = f"the remote ended TLS: {(error.reason or '').replace('_', ' ').lower()}"
-        return CallFailed("remote_rejected_us", "answer.alert", detail, **state)
-    if isinstance(error, h11.RemoteProtocolError):
-        return CallFailed("remote_protocol_error", "answer.garbled", f"no HTTP answer: {error}"[:200], **state)
-    return CallFailed("remote_protocol_error", "answer.cut", f"the answer was cut: {error}"[:200], **state)
+        said = (error.reason or "").replace("_", " ").lower()
+        code, reason, detail = "remote_rejected_us", "answer.alert", f"the remote ended TLS: {said}"
+    elif isinstance(error, h11.RemoteProtocolError):
+        reason, detail = "answer.garbled", f"no HTTP answer: {error}"
+    return CallFailed(code, reason, detail[:200], sent=True, heard=heard, reused=reused)

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
 
+from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.certificate import SERVER_AUTH, LeafFacts
+from isthmus.domain.federation.discovery import Target
 from isthmus.federator.adapters.wire import Wire
 from isthmus.federator.calling import CallFailed, Identity, Way
 from isthmus.federator.dane import vouches
+from isthmus.federator.doctor import Shown
 from isthmus.x509.chain import ChainBroken, check_chain
 from isthmus.x509.leaf import read_leaf
 
@@ -144,3 +147,25 @@ def check_server(identity: Identity, way: Way, certificate: bytes, now: datetime
 
 def _tls_failed(way: Way, why: str, text: str) -> CallFailed:
     return CallFailed("remote_tls_failed", f"tls.{why}", f"no TLS with {way.target} at {way.address}: {text}"[:300])
+
+
+class PassiveLooker:
+    """`isthmus.federator.doctor.Looker`. It verifies nothing, shows nothing of ours and sends no request."""
+
+    async def look(self, target: Target, address: IPAddress) -> Shown:
+        way = Way(target, address)
+        try:
+            sock = await _dialled(way)
+        except CallFailed as failed:
+            return Shown(reached=False, fault=failed.detail)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        try:
+            wire = await _handshake(sock, way, context)
+        except CallFailed as failed:
+            return Shown(reached=True, fault=failed.detail)
+        certificate = wire.certificate
+        wire.abort()
+        return Shown(reached=True, certificate=certificate)

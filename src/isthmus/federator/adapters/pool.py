@@ -53,8 +53,8 @@ class _Channel:
 
 
 class Pool:
-    """`isthmus.federator.calling.Carrier`. A remote whose identity changes gets new connections; calls on the old ones end
-    undisturbed, unless they are cut."""
+    """`isthmus.federator.calling.Carrier`. A remote whose identity changes gets new connections; calls on the old
+    ones end undisturbed, unless they are cut."""
 
     def __init__(self, now: Now = utc_now) -> None:
         self._now = now
@@ -92,7 +92,7 @@ class Pool:
         return reply
 
     def renew(self, domain: BackendDomain, digest: bytes | None, *, cut: bool) -> None:
-        """The identity of this remote is another one now; None if it has none any more. `cut` ends running calls too."""
+        """The identity of this remote is another one now, or None. `cut` ends calls that are under way too."""
         remote = self._remotes.get(domain)
         if remote is not None and remote.digest != digest:
             self._retire(self._remotes.pop(domain))
