@@ -31,13 +31,13 @@ from isthmus.federator.adapters.local import Control, follow
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Check, Readiness
 from isthmus.federator.logs import configure_logs
-from isthmus.federator.pair_reading import PairUnusable, read_pair
 from isthmus.federator.pairs import NewestPair
 from isthmus.federator.parts import Parts, Side
 from isthmus.federator.ports import Discovered, Discovery
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
+from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
 
@@ -64,14 +64,22 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
     try:
         settings = load(config, given or {}, os.environ)
         configure_logs(settings.log_level)
-        read = partial(read_pair, infra_domain=settings.infra_domain)
         # Before any socket: without a certificate nobody shall find this backend listening.
-        pairs = NewestPair(settings.certificate_file, settings.key_file, read, clock)
+        pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         uvloop.run(_run(settings, pairs, clock))
     except (SettingsRefused, PairUnusable, CannotListen) as reason:
-        sys.stderr.write(f"isthmus federator: {reason}\n")
+        sys.stderr.write(f"isthmus federator: {reason}{remedy_of(reason)}\n")
         return 1
     return 0
+
+
+def remedy_of(reason: Exception) -> str:
+    """What to do about a certificate; the other reasons say it themselves."""
+    if not isinstance(reason, PairUnusable):
+        return ""
+    if reason.fault in ("certificate_missing", "key_missing"):
+        return ". Make one with isthmus federation init, or set certificate and key"
+    return ". Renew it with isthmus certificate renew, or set certificate and key to a pair that is good"
 
 
 async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
