@@ -101,7 +101,7 @@ class Stage:
         self.federator.settings["resolvers"] = self.around.names.where
         for each in (self.a, self.c):
             self.publish(each, each.infra)
-        self.list(self.a.entry(), self.c.entry())
+        self.show(self.a.entry(), self.c.entry())
         self.federator.start()
         self.wait_for_snapshot()
 
@@ -121,14 +121,14 @@ class Stage:
         records = [f"60 SRV 0 0 8443 {host}." for host in hosts]
         self.around.say(f"_isthmus-federator._tcp.{organisation.domain} SRV", *records)
 
-    def list(self, *entries: Entry, **fields: Any) -> int:
+    def show(self, *entries: Entry, **fields: Any) -> int:
         """Make these the allow list and return the generation; it holds once `wait_for_snapshot` has returned."""
         self.around.background.run(self.around.server.show(a_snapshot(self.b, *entries, **fields)))
         return self.generation
 
     def relist(self, *entries: Entry, **fields: Any) -> int:
-        """`list`, and wait until the Federator goes by it."""
-        generation = self.list(*entries, **fields)
+        """`show`, and wait until the Federator goes by it."""
+        generation = self.show(*entries, **fields)
         self.wait_for_snapshot()
         return generation
 
@@ -143,7 +143,7 @@ class Stage:
 
     # Calls as the ingress passes them on.
 
-    def headers(self, caller: Organisation, leaf: Forged | None = None, **more: str | None) -> dict[str, str]:
+    def headers(self, caller: Organisation, leaf: Forged | None = None, **more: Any) -> dict[str, str]:
         """The headers of a clean call of `caller`. `more` are others, by header names with `_` for `-`; None leaves one
         out."""
         plain: dict[str, str | None] = {
@@ -160,7 +160,7 @@ class Stage:
         given = {name.replace("_", "-"): value for name, value in more.items()}
         return {name: value for name, value in (plain | given).items() if value is not None}
 
-    def signed(self, caller: Organisation, path: str, body: bytes, **more: str | None) -> dict[str, str]:
+    def signed(self, caller: Organisation, path: str, body: bytes, **more: Any) -> dict[str, str]:
         """The headers of a clean mutation."""
         key = str(uuid4())
         message = Message("POST", path, caller.domain, "0", key, body)
@@ -171,7 +171,7 @@ class Stage:
         with self.connection() as connection:
             return exchange(connection, headers, path, body, method)
 
-    def ask(self, caller: Organisation, path: str = LOOKUP, **more: str | None) -> Answer:
+    def ask(self, caller: Organisation, path: str = LOOKUP, **more: Any) -> Answer:
         """A clean call of `caller`, but for the headers in `more`."""
         return self.call(self.headers(caller, **more), path)
 

@@ -39,7 +39,6 @@ class Background:
 async def listening(app: web.Application, path: Path) -> web.AppRunner:
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    path.unlink(missing_ok=True)
     await web.UnixSite(runner, str(path)).start()
     return runner
 

@@ -18,6 +18,7 @@ import uvloop
 
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.names import BackendDomain
+from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
     CannotListen,
@@ -102,7 +103,11 @@ async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Ev
     side, discovery = build_outward(parts, settings)
     async with InwardSocket(parts, settings, discovery) as inward:
         outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), side)
-        async with serving(inward.server(), bound.inward, settings), serving(outward.server(), bound.outward, settings):
+        ingress = user_id(settings.ingress_user, "ingress_user")
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(inward.server(), bound.inward, settings))
+            await stack.enter_async_context(serving(outward.server(), bound.outward, settings))
+            stack.enter_context(refusals.listening(bound.refusals, ingress, parts.rows))
             log.info("the Federator runs", folder=str(settings.places.run), pid=os.getpid())
             await stop.wait()
 
