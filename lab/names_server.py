@@ -209,13 +209,17 @@ def read_script(path: Path) -> dict[str, list[Reply]]:
     return {question: [Reply(**reply) for reply in replies] for question, replies in content.items()}
 
 
+def _stamp(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
 async def follow(server: NamesServer, path: Path, log: Path) -> None:
     """Serve until cancelled; look at the script ten times a second, and log the questions as they come."""
-    seen = path.stat().st_mtime_ns
+    seen = _stamp(path)
     told = 0
     while True:
         await asyncio.sleep(0.1)
-        changed = path.stat().st_mtime_ns
+        changed = _stamp(path)
         if changed != seen:
             seen = changed
             server.script = {question.lower(): replies for question, replies in read_script(path).items()}
