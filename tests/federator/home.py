@@ -1,4 +1,4 @@
-"""Our own backend's outward side, whole: sockets, rows, snapshots and files are the real ones; a test plays the server."""
+"""The outward side of our own backend, whole: sockets, rows, snapshots and files are real, a test plays the server."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ import socket
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from isthmus.federator.adapters.listening import bind
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Readiness
 from isthmus.federator.main import SystemClock
-from isthmus.federator.pair_reading import read_pair
 from isthmus.federator.pairs import NewestPair
 from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
@@ -101,7 +99,7 @@ class Home:
         settings = Settings(str(self.folder), **given)
         clock = SystemClock()
         self.snapshots = NewestSnapshot()
-        self.pairs = NewestPair(settings.certificate_file, settings.key_file, partial(read_pair), clock)
+        self.pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         self.rows_queue = QueuedRows(self._report, clock)
         readiness = Readiness(self.snapshots, self.pairs, clock)
         parts = Parts(clock, self.snapshots, self.pairs, self.rows_queue, NoNonces(), readiness)

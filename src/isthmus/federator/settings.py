@@ -57,12 +57,11 @@ class Settings(msgspec.Struct, frozen=True):
         return Places(Path(self.data_dir))
 
     @property
-    def certificate_file(self) -> Path:
-        return Path(self.certificate) if self.certificate else self.places.federator_pair / "chain.pem"
-
-    @property
-    def key_file(self) -> Path:
-        return Path(self.key) if self.key else self.places.federator_pair / "key.pem"
+    def pair(self) -> Path | tuple[Path, Path]:
+        """The folder that holds the pair, or the two files."""
+        if self.certificate is None or self.key is None:
+            return self.places.federator_pair
+        return Path(self.certificate), Path(self.key)
 
 
 def default_data_dir(environment: Mapping[str, str]) -> str:
