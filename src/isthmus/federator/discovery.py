@@ -10,6 +10,8 @@ from typing import Generic, TypeVar
 from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.discovery import Kept, LookupLimit, Record, kept, kept_absence, usable
+from isthmus.domain.federation.names import BackendDomain
+from isthmus.federator.ports import Snapshots
 from isthmus.federator.resolving import Answer, LookupFailed, Resolver, Tlsa
 
 T = TypeVar("T")
@@ -27,8 +29,14 @@ class Services:
     authenticated: bool
 
     @property
-    def hosts(self) -> frozenset[str]:
+    def names(self) -> frozenset[str]:
+        """The infra domains that DNS names, pinned ones and others."""
         return frozenset(record.target for record in self.records)
+
+
+NOBODY = Services((), authenticated=False)
+ANY_PORT = range(1, 65536)
+"""Who calls us proves a name. At which port we would dial it does not matter then."""
 
 
 class _Memory(Generic[T]):
@@ -96,6 +104,10 @@ class _Memory(Generic[T]):
         while len(self._kept) >= MOST_NAMES:
             self._kept.pop(next(iter(self._kept)))
 
+    def expire(self, name: str) -> None:
+        """Ask anew next time, if the limit lets us."""
+        self._kept.pop(name, None)
+
     def forget(self) -> None:
         self._kept.clear()
         self._limits.clear()
@@ -155,6 +167,10 @@ class Discovery:
         name = f"_{port}._tcp.{host}"
         return await self._associations.find(name, partial(self._resolver.associations, name), pinned=pinned)
 
+    def expire(self, domain: str, service: str) -> None:
+        """Whoever looks for a fault wants to see what DNS says now."""
+        self._services.expire(f"_{service}._tcp.{domain}")
+
     def forget(self) -> None:
         """Ask anew: the settings of discovery are others."""
         for memory in (self._services, self._addresses, self._associations):
@@ -162,3 +178,35 @@ class Discovery:
 
     async def close(self) -> None:
         await asyncio.gather(self._services.close(), self._addresses.close(), self._associations.close())
+
+
+class RemoteDiscovery:
+    """`isthmus.federator.ports.Discovery`: where remotes of the newest snapshot are reached."""
+
+    def __init__(self, discovery: Discovery, snapshots: Snapshots, resolver: Resolver) -> None:
+        self._discovery, self._snapshots, self._resolver = discovery, snapshots, resolver
+
+    async def targets(self, domain: BackendDomain) -> Services:
+        """Raises `Denied`: `discovery_no_service`, `discovery_unavailable`. Odd targets, and what no resolver vouches
+        for where the entry asks for that, are as good as none."""
+        view = self._snapshots.current
+        known = view.find(domain) if view is not None else None
+        if view is None or known is None:
+            raise Denied("discovery_no_service", "not_listed", f"{domain} is not on the allow list")
+        try:
+            found = await self._discovery.services(domain, view.service, ANY_PORT, pinned=bool(known.infra_domains))
+        except Denied as denied:
+            if denied.code != "target_denied":
+                raise
+            return NOBODY
+        return NOBODY if known.needs_dnssec and not found.authenticated else found
+
+    async def is_ready(self) -> bool:
+        """Whether the resolver answers: it is asked for our own records, which need not exist."""
+        view = self._snapshots.current
+        name = f"_{view.service}._tcp.{view.domain}" if view is not None else "_tcp.invalid"
+        try:
+            await self._resolver.services(name)
+        except LookupFailed:
+            return False
+        return True

@@ -1,6 +1,7 @@
 """What discovery needs of DNS: three questions, and the difference between "there is none" and "nobody told"."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Generic, Protocol, TypeVar
 
 from isthmus.domain.addresses import IPAddress
@@ -8,6 +9,28 @@ from isthmus.domain.federation.discovery import Record
 
 T = TypeVar("T")
 LOOKUP_SECONDS = 3.0
+PORT = 53
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A resolver. `vouches`: its word that an answer was validated counts, as nobody sits between it and us."""
+
+    address: IPAddress
+    port: int = PORT
+    vouches: bool = False
+
+
+def parse_server(text: str, *, trusted: bool = False) -> Server:
+    """`192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`. Raises ValueError."""
+    host, port = text, ""
+    if text.startswith("["):
+        host, _, port = text[1:].partition("]")
+        port = port.removeprefix(":")
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    address = ip_address(host)
+    return Server(address, int(port) if port else PORT, trusted or address.is_loopback)
 
 
 class LookupFailed(Exception):

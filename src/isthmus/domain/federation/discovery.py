@@ -16,7 +16,7 @@ NEGATIVE_LIFE = 30.0
 STALE_LIFE = 3600.0
 """Seconds for which an answer that has run out goes on serving a pinned mapping while the resolver fails."""
 STALE_PAUSE = 10.0
-"""Seconds between two attempts to replace a stale answer: those who call meanwhile must not wait for a dead resolver."""
+"""Seconds between two attempts to replace a stale answer: who calls meanwhile must not wait for a dead resolver."""
 MOST_LOOKUPS = 6
 LOOKUP_WINDOW = 60.0
 NO_SERVICE = "."
@@ -47,7 +47,7 @@ class Target:
 
 
 def usable(records: Sequence[Record], ports: Collection[int]) -> list[Record]:
-    """The records that may be followed: names of at least two labels that are no IP address, on ports of the allow list.
+    """The records that may be followed: names of two labels or more that are no IP address, on ports of the allow list.
 
     Raises `Denied`: `discovery_no_service` where the answer says that there is none, `target_denied` where it names odd
     targets alone or too many.

@@ -44,8 +44,9 @@ def unwrapped(address: IPAddress) -> IPAddress:
 
 @dataclass(frozen=True, slots=True)
 class AddressPolicy:
-    """`allowed` opens private and loopback ranges to remotes (a private WAN, a lab). `hosts` are dialled never: those of
-    our own database. `overlays` are the ranges of our networks, which a remote is reached in by an active bridge alone."""
+    """`allowed` opens private and loopback ranges to remotes (a private WAN, a lab). `hosts` are dialled never: those
+    of our own database. `overlays` are the ranges of our networks: a remote is reached in them by an active bridge
+    alone."""
 
     allowed: Sequence[IPNetwork] = ()
     hosts: frozenset[IPAddress] = field(default_factory=frozenset)

@@ -13,6 +13,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.name
+import dns.query
 import dns.rcode
 import dns.rdatatype
 from dns.message import QueryMessage
@@ -20,10 +21,9 @@ from dns.rdatatype import RdataType
 
 from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.discovery import NO_SERVICE, Record
-from isthmus.federator.resolving import LOOKUP_SECONDS, Answer, LookupFailed, Tlsa
+from isthmus.federator.resolving import LOOKUP_SECONDS, Answer, LookupFailed, Server, Tlsa, parse_server
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-PORT = 53
 TRY_SECONDS = 1.0
 # Fits every path without fragments, which a forger could replace (DNS flag day 2020).
 PAYLOAD = 1232
@@ -31,32 +31,11 @@ PAYLOAD = 1232
 FINAL = frozenset({dns.rcode.NOERROR, dns.rcode.NXDOMAIN})
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A resolver. `vouches`: its word that an answer was validated counts, as nobody sits between it and us."""
-
-    address: IPAddress
-    port: int = PORT
-    vouches: bool = False
-
-
-def parse_server(text: str, *, trusted: bool = False) -> Server:
-    """`192.0.2.53`, `192.0.2.53:5353`, `2001:db8::53` or `[2001:db8::53]:5353`. Raises ValueError."""
-    host, port = text, ""
-    if text.startswith("["):
-        host, _, port = text[1:].partition("]")
-        port = port.removeprefix(":")
-    elif text.count(":") == 1:
-        host, _, port = text.partition(":")
-    address = ip_address(host)
-    return Server(address, int(port) if port else PORT, trusted or address.is_loopback)
-
-
 class ResolvConf:
     """The resolvers that a `resolv.conf` names, read again whenever the file is another one."""
 
-    def __init__(self, path: Path = RESOLV_CONF) -> None:
-        self._path = path
+    def __init__(self, path: Path = RESOLV_CONF, *, trusted: bool = False) -> None:
+        self._path, self._trusted = path, trusted
         self._seen: tuple[int, int, int] | None = None
         self._servers: tuple[Server, ...] = ()
 
@@ -65,21 +44,21 @@ class ResolvConf:
             status = self._path.stat()
             seen = (status.st_ino, status.st_mtime_ns, status.st_size)
             if seen != self._seen:
-                self._servers = _named(self._path.read_text(encoding="latin-1"))
+                self._servers = _named(self._path.read_text(encoding="latin-1"), trusted=self._trusted)
                 self._seen = seen
         except OSError as error:
             raise LookupFailed(f"{self._path} cannot be read: {error.strerror}") from error
         return self._servers
 
 
-def _named(text: str) -> tuple[Server, ...]:
+def _named(text: str, *, trusted: bool) -> tuple[Server, ...]:
     servers = []
     for line in text.splitlines():
         words = line.split()
         if len(words) < 2 or words[0] != "nameserver":
             continue
         try:
-            servers.append(parse_server(words[1]))
+            servers.append(parse_server(words[1], trusted=trusted))
         except ValueError:
             continue
     return tuple(servers[:3])
@@ -190,7 +169,7 @@ async def _exchange(query: QueryMessage, server: Server) -> QueryMessage:
     except dns.message.Truncated:
         response = await dns.asyncquery.tcp(query, where, TRY_SECONDS, server.port)
     if not isinstance(response, QueryMessage):
-        raise dns.exception.FormError("the answer is no answer to a query")
+        raise dns.query.BadResponse
     return response
 
 
