@@ -31,6 +31,8 @@ Watcher = Callable[[Host, Sequence[str], str], None]
 class Names(Protocol):
     """The DNS of a lab: an nsd with real zones, or a server that says what a script tells it."""
 
+    lab: Lab
+
     @property
     def address(self) -> str:
         """What stands in the resolv.conf of a host."""
@@ -44,7 +46,7 @@ class Organisation:
 
         with Lab() as lab:
             names = ScriptedNames(lab)
-            a, b = (Organisation(lab, name, names) for name in "ab")
+            a, b = (Organisation(names, name) for name in "ab")
             a.init(), b.init()
             federate(a, b)
             a.cli("user", "lookup", "alice@b.example")
@@ -55,21 +57,18 @@ class Organisation:
 
     def __init__(
         self,
-        lab: Lab,
-        name: str,
         names: Names,
+        name: str,
         *,
-        address: str | None = None,
         settings: Mapping[str, Any] | None = None,
         env: Mapping[str, str] | None = None,
         watch: Watcher | None = None,
     ) -> None:
-        self.lab = lab
         self.name = name
         self.names = names
         self.domain = f"{name}.example"
         self.infra = f"infra.{name}.example"
-        self.host = lab.host(name, address=address)
+        self.host = names.lab.host(name)
         self._watch = watch or (lambda host, command, output: None)
         self.host.path("/etc/resolv.conf").write_text(f"nameserver {names.address}\n")
         given = {"listen": LISTEN} | dict(settings or {})

@@ -35,6 +35,7 @@ class ScriptedNames:
     def __init__(
         self, lab: Lab, *, address: str = ADDRESS, service: str = SERVICE, ttl: int = TTL, name: str = "dns"
     ) -> None:
+        self.lab = lab
         self.host = lab.host(name, address=address)
         self.service = service
         self.ttl = ttl

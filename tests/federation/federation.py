@@ -51,7 +51,7 @@ def at_once(works: Iterable[Callable[[], Any]]) -> None:
 def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
     """Start three organisations and let each two of them federate."""
     names = ScriptedNames(lab)
-    sites = [Organisation(lab, name, names, settings=settings, env=ENVIRONMENT) for name in ("a", "b", "c")]
+    sites = [Organisation(names, name, settings=settings, env=ENVIRONMENT) for name in ("a", "b", "c")]
     at_once(site.await_server for site in sites)
     at_once(site.initialise for site in sites)
     for site in sites:

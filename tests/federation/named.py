@@ -94,12 +94,12 @@ def forged_trust_headers_change_nothing(a: Party, b: Party) -> None:
 
 def encoded_paths_are_no_routes(a: Party, b: Party) -> None:
     """PATH-002."""
-    for path in (
-        "/federation/%64irectory/get-user-by-handle",
-        "/admin/../federation/directory/get-user-by-handle",
+    for line in (
+        "POST /federation/%64irectory/get-user-by-handle",
+        "POST /admin/../federation/directory/get-user-by-handle",
     ):
         with refusing(b, "route_not_found"):
-            refused(a.asks(b, a.request(b, path)), 404, "route_not_found")
+            refused(a.asks(b, a.request(b, line)), 404, "route_not_found")
     clean_request(a, b)
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from isthmus.protocol.federation import API_VERSION, COMPONENTS, ORIGIN
 from lab.organisation import DATA, PORT, Organisation
-from tests.federation.recording import Recorder
+from lab.recording import Recorder
 from tests.federation.wire import (
     ANSWER_SECONDS,
     Answer,
@@ -34,6 +34,7 @@ NO_STATE = frozenset(
     {"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "alembic_version"}
 )
 JSON = "application/json"
+CALL = "POST /federation/directory/get-user-by-handle"
 OF_OURS = object()
 
 Row = dict[str, Any]
@@ -152,14 +153,15 @@ class Party:
     def request(
         self,
         other: "Party",
-        path: str = "/federation/directory/get-user-by-handle",
+        line: str = CALL,
         *,
-        method: str = "POST",
         body: bytes = b'{"handle":"alice"}',
         more: Sequence[tuple[str, str]] = (),
         changed: Mapping[str, str | None] | None = None,
     ) -> bytes:
-        """The bytes of a clean request, or of one that differs in what is given; `more` headers come last."""
+        """The bytes of a clean request, or of one that differs in what is given: `line` is method and path, `more`
+        headers come last."""
+        method, _, path = line.partition(" ")
         return request(method, path, headers=[*self.headers(other, changed), *more], body=body)
 
     def asks(self, other: "Party", data: bytes | None = None, credential: Any = OF_OURS, **how: Any) -> Answer:

@@ -20,7 +20,7 @@ from lab.organisation import PORT
 from tests.federation.federation import Federation
 from tests.federation.party import Party
 from tests.federation.planting import restart_federator
-from tests.federation.recording import Parser, Seen
+from lab.recording import Parser, Seen
 from tests.federation.wire import ANSWER_SECONDS, PIECE, Credential, client_context, in_memory
 from tests.x509.forge import SERVER, Forged
 

@@ -13,14 +13,14 @@ NAMED = Path("/run/isthmus-sabotage")
 
 def no_chain_check() -> None:
     """Whoever issued a leaf, it counts as issued by the origin's own authority."""
-    from isthmus.federator import leaves
+    import isthmus.federator.leaves as leaves
 
     leaves._verdict = lambda der, authorities, now: ""
 
 
 def no_pin_check() -> None:
     """What DNS says of a remote counts, whatever the handshake pinned."""
-    from isthmus.domain.federation import admission
+    import isthmus.domain.federation.admission as admission
 
     def believes_dns(known: Any, found: Any, leaf: Any) -> Any:
         return next(name for name in leaf.dns_names if name in found)
@@ -32,7 +32,7 @@ def decoded_paths() -> None:
     """Paths are decoded before they are matched."""
     from urllib.parse import unquote_to_bytes
 
-    from isthmus.federator import grammar
+    import isthmus.federator.grammar as grammar
 
     strict = grammar.route_of
     grammar.route_of = lambda method, target: strict(method, unquote_to_bytes(target))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.federation.recording import Parser, Recorder
+from lab.recording import Parser, Recorder
 
 ONE = b"POST /a HTTP/1.1\r\nHost: x\r\nX-Twice: 1\r\nx-twice: 2\r\nContent-Length: 3\r\n\r\nabc"
 TWO = b"GET /b HTTP/1.1\r\nHost: y\r\n\r\n"
