@@ -24,6 +24,7 @@ START_SECONDS = 60.0
 FOLLOW_SECONDS = 30.0
 CALL_SECONDS = 20.0
 STOP_SECONDS = 30.0
+NOT_FOUND = 404
 
 Watcher = Callable[[Host, Sequence[str], str], None]
 
@@ -153,12 +154,12 @@ class Organisation:
         return True
 
     def remote(self, other: "Organisation") -> dict[str, Any] | None:
-        """What it holds of another organisation, as `isthmus remote list --json` shows it."""
-        for remote in self.asked("remote", "list")["items"]:
-            if remote["domain"] == other.domain:
-                found: dict[str, Any] = remote
-                return found
-        return None
+        """What it holds of another organisation, as `isthmus remote show --json` shows it; None where it holds nothing."""
+        answer = self.api.get(f"/remotes/{other.domain}")
+        if answer.status_code == NOT_FOUND:
+            return None
+        found: dict[str, Any] = answer.raise_for_status().json()
+        return found
 
     def await_remote(self, other: "Organisation", state: str, *, within: float = FOLLOW_SECONDS) -> dict[str, Any]:
         """Wait until the other one has this state here."""

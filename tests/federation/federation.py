@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any
 
 from lab import Lab
-from lab.organisation import Organisation, federate
+from lab.organisation import PORT, Organisation, both
 from lab.scripted_names import ScriptedNames
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
@@ -48,12 +49,39 @@ def at_once(works: Iterable[Callable[[], Any]]) -> None:
             done.result()
 
 
+def initialise(site: Organisation) -> None:
+    """`isthmus federation init` without the time that a command takes to start."""
+    body = {
+        "domain": site.domain,
+        "infra_domains": [site.infra, second_infra(site)],
+        "listen": f"{site.host.ipv4}:{PORT}",
+    }
+    site.api.post("/federation/init", json=body).raise_for_status()
+
+
+def second_infra(site: Organisation) -> str:
+    """Another name that its certificates carry and that the others have pinned; DNS says nothing of it."""
+    return f"infra2.{site.domain}"
+
+
+def acquaint(inviting: Organisation, accepting: Organisation) -> None:
+    """The journey of two operators, likewise; `lab.organisation.federate` types the commands."""
+    invited = inviting.api.post("/remotes/invitations", json={"domain": accepting.domain}).raise_for_status().json()
+    accepted = accepting.api.post("/remotes/accept", json={"invitation": invited["text"]}).raise_for_status().json()
+    assert accepted["problem"] is None, accepted
+    for one, two in both(inviting, accepting):
+        code = one.await_remote(two, "pending")["short_code"]
+        one.api.post(f"/remotes/{two.domain}/confirm", json={"short_code": code}).raise_for_status()
+    for one, two in both(inviting, accepting):
+        one.await_remote(two, "active")
+
+
 def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
     """Start three organisations and let each two of them federate."""
     names = ScriptedNames(lab)
     sites = [Organisation(names, name, settings=settings, env=ENVIRONMENT) for name in ("a", "b", "c")]
     at_once(site.await_server for site in sites)
-    at_once(site.initialise for site in sites)
+    at_once(partial(initialise, site) for site in sites)
     for site in sites:
         site.publish()
     at_once(site.await_ingress for site in sites)
@@ -61,6 +89,6 @@ def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
     for party in built.parties:
         party.record()
     for one, two in combinations(sites, 2):
-        federate(one, two)
+        acquaint(one, two)
     at_once(party.populate for party in built.parties)
     return built
