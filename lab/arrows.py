@@ -79,7 +79,7 @@ def told(
     yield f" 5  ingress @{there} → Federator @{here}: accepted; the certificate proves {names}"
     origin = f"{ORIGIN}: {arrived.header(ORIGIN)}"
     yield f" 6  Federator @{here} → ingress @{there}: {arrived.method} {arrived.path}, {origin}"
-    yield f" 7  ingress @{there} → Federator @{there}: the same and the leaf, on listener {arrived.header(ingress.NETWORK)}"
+    yield f" 7  ingress @{there} → Federator @{there}: the same and the leaf, from {arrived.header(ingress.NETWORK)}"
     yield f" 8  Federator @{there} → DNS: {question(checking.wait_for('SRV?', calling.domain))}"
     yield f" 9  DNS → Federator @{there}: {answer(checking.wait_for('SRV ', here))}"
     yield f"10  Federator @{there} → directory @{there}: {handed.method} {handed.path} {handed.body.decode()}"
@@ -88,7 +88,8 @@ def told(
     status = witnesses.inward.answers[arrived.connection].partition(b"\r\n")[0].decode()
     yield f"12  Federator @{there} → ingress @{there}: {status}"
     yield f"13  ingress @{there} → Federator @{here}: the answer, on the same session"
-    yield f"14  Federator @{here} → directory @{here}: {profile['handle']}@{profile['domain']}, {profile['display_name']}"
+    shown = f"{profile['handle']}@{profile['domain']}, {profile['display_name']}"
+    yield f"14  Federator @{here} → directory @{here}: {shown}"
 
 
 def proven(arrived: Seen) -> list[str]:

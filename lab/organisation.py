@@ -154,7 +154,7 @@ class Organisation:
         return True
 
     def remote(self, other: "Organisation") -> dict[str, Any] | None:
-        """What it holds of another organisation, as `isthmus remote show --json` shows it; None where it holds nothing."""
+        """What it holds of another organisation, as `isthmus remote show --json` shows it; None for nothing."""
         answer = self.api.get(f"/remotes/{other.domain}")
         if answer.status_code == NOT_FOUND:
             return None
@@ -177,9 +177,13 @@ class Organisation:
     def restart(self, process: str, *, within: float = FOLLOW_SECONDS) -> None:
         """Ask one of its processes to end and wait until the supervisor has started it again."""
         before = self.pid(process)
-        if before is not None:
-            os.kill(before, signal.SIGTERM)
+        self.kill(process, signal.SIGTERM)
         wait_until(lambda: self.pid(process) not in (None, before), within=within, what=f"another {process}")
+
+    def kill(self, process: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal to one of its processes, if it runs."""
+        if (pid := self.pid(process)) is not None:
+            os.kill(pid, number)
 
     def signal_nginx(self, number: signal.Signals) -> None:
         """Send a signal to the master of its nginx."""

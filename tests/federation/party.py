@@ -4,7 +4,8 @@ import hashlib
 import itertools
 import socket
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -63,11 +64,12 @@ class Party:
         return self.site.api
 
     def record(self) -> None:
-        """Put a box in the way of every socket of this backend, before anybody has used it."""
+        """Put a box in the way of every socket of this backend, before anybody has used it; again after a restart."""
         run = self.site.places.run
         names = ["inward", "outward", *(f"component-{name}" for name in sorted(COMPONENTS))]
         for name in names:
-            self.recorders[name] = Recorder(f"{name} of {self.domain}", run / f"{name}.sock")
+            if name not in self.recorders:
+                self.recorders[name] = Recorder(f"{name} of {self.domain}", run / f"{name}.sock")
             self.recorders[name].place()
 
     @property
@@ -130,19 +132,19 @@ class Party:
         credential: Credential | Forged | object | None = OF_OURS,
         *,
         sni: str | None = "",
-        versions: Any = None,
-        alpn: Sequence[str] = (),
+        port: int = PORT,
+        tune: Callable[[ssl.SSLContext], object] | None = None,
     ) -> Connection:
         """A TLS connection from this host to the ingress of `other`, by default with our own leaf and the right SNI.
-        A credential of None presents nothing."""
+        A credential of None presents nothing; `tune` may change the context, its versions or ALPN."""
         shown = self.credential if credential is OF_OURS else credential
         if isinstance(shown, Forged):
             shown = Credential(shown.pem, shown.key_pem)
         assert shown is None or isinstance(shown, Credential)
-        context = client_context(shown, versions=versions)
-        if alpn:
-            context.set_alpn_protocols(list(alpn))
-        raw = self.site.host.connect(other.site.host.ipv4, PORT)
+        context = client_context(shown)
+        if tune is not None:
+            tune(context)
+        raw = self.site.host.connect(other.site.host.ipv4, port)
         return Connection(raw, context, other.infra if sni == "" else sni)
 
     def headers(self, other: "Party", changed: Mapping[str, str | None] | None = None) -> list[tuple[str, str]]:

@@ -17,10 +17,10 @@ from cryptography import x509
 from lab.host import Host
 from lab.names_server import Reply
 from lab.organisation import PORT
+from lab.recording import Parser, Seen
 from tests.federation.federation import Federation
 from tests.federation.party import Party
 from tests.federation.planting import restart_federator
-from lab.recording import Parser, Seen
 from tests.federation.wire import ANSWER_SECONDS, PIECE, Credential, client_context, in_memory
 from tests.x509.forge import SERVER, Forged
 

@@ -1,5 +1,7 @@
 """Seed 0, §1.3 and the ingress's arrows of seed 1: what it ends, demands, forwards and refuses."""
 
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from urllib.parse import unquote
 
 import pytest
@@ -11,7 +13,8 @@ from lab.organisation import PORT
 from tests.federation import named
 from tests.federation.checks import clean_request, refused, refusing
 from tests.federation.party import Party
-from tests.federation.wire import PlainConnection
+from tests.federation.wire import Credential, PlainConnection
+from tests.x509.forge import Forged, an_authority
 
 
 @pytest.mark.case("SEED-009")
@@ -36,6 +39,34 @@ def test_tls_ends_at_the_ingress(a: Party, b: Party) -> None:
 @pytest.mark.case("SEED-012")
 def test_nothing_comes_through_without_a_client_certificate(a: Party, b: Party) -> None:
     named.no_certificate_is_refused(a, b)
+
+
+@pytest.mark.case("SEED-035")
+def test_a_session_counts_only_with_a_certificate_that_was_verified(a: Party, b: Party) -> None:
+    now = datetime.now(UTC)
+    hour = timedelta(hours=1)
+    below = an_authority("an intermediate", a.authority, starts=now - hour, ends=now + 24 * hour)
+    by_ingress = {
+        "unknown issuer": a.forged(an_authority("a stranger", starts=now - hour, ends=now + 24 * hour)),
+        "expired": a.forged(starts=now - 2 * hour, ends=now - hour),
+        "not yet valid": a.forged(starts=now + hour, ends=now + 2 * hour),
+        "wrong key usage": a.forged(digital_signature=False),
+        "too deep a chain": chained(a.forged(below), below),
+    }
+    for leaf in by_ingress.values():
+        with refusing(b, "client_certificate_rejected", by_ingress=True):
+            refused(a.asks(b, credential=leaf), 403, "client_certificate_rejected")
+    revoked = a.forged()
+    assert a.asks(b, credential=revoked).status == 200
+    body = {"reason": "test", "fingerprint": sha256(revoked.der).hexdigest()}
+    b.api.post(f"/remotes/{a.domain}/revocations", json=body).raise_for_status()
+    with refusing(b, "leaf_revoked"):
+        refused(a.asks(b, credential=revoked), 403, "federation_denied")
+    clean_request(a, b)
+
+
+def chained(leaf: Forged, above: Forged) -> Credential:
+    return Credential(leaf.pem + above.pem, leaf.key_pem)
 
 
 @pytest.mark.case("SEED-013")

@@ -43,6 +43,23 @@ def test_the_claimed_domain_is_mapped_to_its_infra_domains(federation: Federatio
     clean_request(a, b)
 
 
+@pytest.mark.case("SEED-026")
+def test_one_of_the_discovered_names_must_be_in_the_certificate(federation: Federation) -> None:
+    a, b = federation.a, federation.b
+    second = f"infra2.{a.domain}"
+    both = Reply([f"30 SRV 0 0 {PORT} {a.infra}.", f"30 SRV 0 0 {PORT} {second}."])
+    try:
+        with federation.names.saying(question(federation, a), both):
+            restart_federator(b)
+            three = a.forged(names=(f"x.{a.domain}", second, f"y.{a.domain}"))
+            assert a.asks(b, credential=three).status == 200
+            with refusing(b, "infra_domain_mismatch"):
+                other = a.forged(names=(f"other.{a.domain}",))
+                refused(a.asks(b, credential=other), 403, "infra_domain_mismatch")
+    finally:
+        restart_federator(b)
+
+
 @pytest.mark.case("SEED-027")
 def test_an_origin_that_is_not_listed_gets_no_further(federation: Federation) -> None:
     b, c = federation.b, federation.c

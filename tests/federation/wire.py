@@ -77,14 +77,12 @@ def in_memory(data: bytes) -> Iterator[str]:
         os.close(held)
 
 
-def client_context(
-    credential: Credential | None, *, versions: tuple[ssl.TLSVersion, ssl.TLSVersion] | None = None
-) -> ssl.SSLContext:
-    """Trusts every server: whom the client should trust is a test of the Federator, not of this one."""
+def client_context(credential: Credential | None) -> ssl.SSLContext:
+    """TLS 1.3. Trusts every server: whom the client should trust is a test of the Federator, not of this one."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.minimum_version, context.maximum_version = versions or (ssl.TLSVersion.TLSv1_3, ssl.TLSVersion.TLSv1_3)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     if credential is not None:
         with in_memory(credential.chain) as chain, in_memory(credential.key) as key:
             context.load_cert_chain(chain, key)
