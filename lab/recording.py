@@ -32,7 +32,7 @@ class Seen:
         return [value for known, value in self.headers if known.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
-        """The value of a header that came once; None where it did not. Raises AssertionError for one that came twice."""
+        """The value of a header that came once; None where it did not. One that came twice is an AssertionError."""
         found = self.all(name)
         if len(found) > 1:
             raise AssertionError(f"{name} came {len(found)} times")
