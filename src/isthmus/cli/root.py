@@ -24,6 +24,7 @@ COMMANDS = {
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "group": ("groups:app", "Groups: names that peers share, and how many share each."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
+    "user": ("users:app", "Users: the people of this backend, and a look at those of others."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "events": ("events:app", "Events: what happens, as it happens."),
     "audit": ("audit:app", "Audit log: what was changed, when and by whom."),
