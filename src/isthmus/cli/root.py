@@ -23,6 +23,7 @@ COMMANDS = {
     "template": ("templates:app", "Templates: settings for new networks, under a name."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "group": ("groups:app", "Groups: names that peers share, and how many share each."),
+    "ingress": ("ingress:app", "Ingress: takes calls of other backends."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
     "user": ("users:app", "Users: the people of this backend, and a look at those of others."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
