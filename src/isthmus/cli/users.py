@@ -32,7 +32,7 @@ def create(
     name: Name = None,
     visibility: Seen = None,
 ) -> None:
-    """Put a person into the directory; whoever knows the handle may see it, unless told otherwise."""
+    """Put a person into the directory. Whoever knows the handle may see it, unless told otherwise."""
     body = {"handle": handle, "display_name": name, "visibility": visibility and visibility.value}
     session.show(session.api.post("/users", without_none(body)), details)
 
@@ -46,7 +46,7 @@ def list_all(session: Session) -> None:
 
 @command(app, "show", "isthmus user show alice")
 def show(session: Session, user: Who) -> None:
-    """Show one person of this backend, and which remotes see more or less."""
+    """Show one person of this backend."""
     session.show(session.api.get(user_path(session.api, user)), details)
 
 
@@ -95,7 +95,7 @@ def lookup(
     session: Session,
     handle: Annotated[str, typer.Argument(metavar="HANDLE@DOMAIN", help="Whom, for example alice@b.example.")],
 ) -> None:
-    """Ask a backend for one of its people; it answers if that one may be seen from here."""
+    """Ask a backend for one of its people. It answers if that one may be seen from here."""
     session.show(session.api.get("/directory/lookup", {"handle": handle}), profile)
 
 

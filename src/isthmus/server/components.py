@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
 
 from isthmus.protocol.places import Places
 from isthmus.server.adapters.components.contexts import Gate
@@ -33,14 +32,9 @@ def component_apps(components: Components, places: Places, store: Store, clock: 
     effects = Effects(store, components.complete())
     ledger = Ledger(store, DenialService(store, clock), clock.now)
     return {
-        name: ComponentApp(name, Gate(name, places.context_key(name)), effects, ledger)
-        for name in components.endpoints
+        name: ComponentApp(name, Gate(name, places.context_key(name)), effects, ledger) for name in components.endpoints
     }
 
 
 def component_chores(store: Store, clock: Clock) -> tuple[Chore, ...]:
     return (Chore("forgetting old answers to remotes", FORGET_SECONDS, partial(forget_answers, store, clock)),)
-
-
-def component_sockets(places: Places, names: frozenset[str]) -> Mapping[str, Path]:
-    return {name: places.component(name) for name in sorted(names)}

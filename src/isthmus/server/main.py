@@ -158,9 +158,13 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         *assembled.federation.chores,
     )
     listeners = [*listeners, *assembled.federation.serve_on(sockets)]
-    async with flushing(services.agents), opening(services.incidents), repeating(*chores):
+    async with (
+        contextlib.aclosing(assembled.outward),
+        flushing(services.agents),
+        opening(services.incidents),
+        repeating(*chores),
+    ):
         await serve(app, listeners, stop, assembled.close_streams)
-    await assembled.outward.close()
     log.info("stopped")
 
 
@@ -172,6 +176,7 @@ class Assembled:
     streams: StreamHub
     events: EventHub
     federation: Federation
+    outward: OutwardSocket
 
     def close_streams(self) -> None:
         self.streams.close_all()
@@ -196,7 +201,8 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     agents.on_beat += [endpoints.take, paths.take]
     fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events]
     vault = FileVault(settings.data_dir / "vault.key")
-    outward = OutwardSocket(Places(settings.data_dir).outward)
+    places = Places(settings.data_dir)
+    outward = OutwardSocket(places.outward)
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
@@ -219,8 +225,8 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         directory=DirectoryService(store, clock, ids),
         lookups=LookupService(store, outward),
     )
-    federation = assemble_federation(Ground(store, clock, ids, vault))
-    return Assembled(services, hub, events, federation)
+    federation = assemble_federation(Ground(store, clock, ids, vault, places, outward))
+    return Assembled(services, hub, events, federation, outward)
 
 
 async def first_start(store: Store, services: Services) -> str | None:

@@ -12,7 +12,8 @@ from isthmus.server.application.directory import Profile
 
 Handle = Annotated[str, Field(max_length=63, examples=["alice"])]
 DisplayName = Annotated[str, Field(max_length=LONGEST_NAME, examples=["Alice Liddell"])]
-Seen = Annotated[Visibility, Field(strict=False, description="what a remote needs in order to see the user")]
+SEEN = "what a remote needs in order to see the user"
+Seen = Annotated[Visibility, Field(strict=False, description=SEEN, examples=["search"])]
 
 
 class DirectoryUserBody(Body):
