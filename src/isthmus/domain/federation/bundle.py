@@ -38,8 +38,8 @@ class BundleRefused(Exception):
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """What `domain` says of itself. `authorities` are DER certificates of its CAs: none means that all its leaves are
-    revoked. `message_keys` are raw Ed25519 public keys by their thumbprints. `revoked` are serial numbers of leaves that
-    count no more although they have not expired."""
+    revoked. `message_keys` are raw Ed25519 public keys by their thumbprints. `revoked` are serial numbers of leaves
+    that count no more although they have not expired."""
 
     domain: BackendDomain
     sequence: int
