@@ -105,10 +105,10 @@ def reload(layout: Layout, version: str, within: float = RELOAD_SECONDS) -> None
         )
 
 
-def wait_for(layout: Layout, version: str, within: float) -> bool:
-    """Whether a worker of `version` answers within so many seconds. Blocks."""
+def wait_for(layout: Layout, version: str, within: float, alive: Callable[[], bool] = lambda: True) -> bool:
+    """Whether a worker of `version` answers within so many seconds, as long as nginx is `alive`. Blocks."""
     until = time.monotonic() + within
-    while time.monotonic() < until:
+    while time.monotonic() < until and alive():
         running = ask(layout)
         if running is not None and running.version == version:
             return True
@@ -181,11 +181,7 @@ class Child:
         finally:
             os.close(writing)
         self._reader = asyncio.create_task(self._read(reading))
-        answered = asyncio.create_task(asyncio.to_thread(wait_for, self._layout, version, START_SECONDS))
-        ended = asyncio.create_task(self._process.wait())
-        await asyncio.wait([answered, ended], return_when=asyncio.FIRST_COMPLETED)
-        if self.running and await answered:
-            ended.cancel()
+        if await asyncio.to_thread(wait_for, self._layout, version, START_SECONDS, lambda: self.running):
             return
         await self.stop()
         raise NginxFailed("nginx did not start", "its log says why: another program may have the address and port")
