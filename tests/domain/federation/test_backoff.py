@@ -1,3 +1,5 @@
+"""How long a remote that does not answer is left alone."""
+
 import random
 
 import pytest

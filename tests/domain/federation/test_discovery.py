@@ -1,3 +1,5 @@
+"""What an SRV answer means: the order of RFC 2782, odd targets, how long an answer is believed."""
+
 import random
 from collections import Counter
 from math import sqrt

@@ -1,3 +1,5 @@
+"""Whether a call may go out, and in which version."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""Which addresses are dialled, in whatever disguise they come."""
+
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
