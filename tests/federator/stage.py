@@ -29,6 +29,7 @@ LISTENER = "wan-1"
 SOURCE = "192.0.2.7"
 LOOKUP = "/federation/directory/get-user-by-handle"
 CONFIRM = "/federation/handshake/confirm"
+MARKER = "/settled"
 ROW_SECONDS = 10.0
 BODY = b'{"handle": "alice"}'
 
@@ -202,6 +203,12 @@ class Stage:
         wait_until(lambda: self.rows(answer.request_id), within=ROW_SECONDS, what="the audit row")
         (row,) = self.rows(answer.request_id)
         return row
+
+    def settled(self) -> dict[str, Row]:
+        """All rows by id, once everything that has happened has been reported. What is asked for that leaves none."""
+        marker = self.call(self.headers(self.a), MARKER)
+        self.row(marker)
+        return {row.id: row for row in list(self.around.server.rows.values()) if row.subject != MARKER}
 
     def suspicions(self, kind: str) -> list[Suspicion]:
         return [each for each in self.around.server.suspicions if each.kind == kind]
