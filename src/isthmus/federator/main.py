@@ -16,8 +16,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.names import BackendDomain
+from isthmus.federator import outward as outward_side
 from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
@@ -33,8 +32,7 @@ from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Check, Readiness
 from isthmus.federator.logs import configure_logs
 from isthmus.federator.pairs import NewestPair
-from isthmus.federator.parts import Parts, Side
-from isthmus.federator.ports import Discovered, Discovery
+from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
@@ -100,9 +98,9 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> Non
 
 async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Event) -> None:
     """Answer on both sockets until `stop`, then let running calls end."""
-    side, discovery = build_outward(parts, settings)
-    async with InwardSocket(parts, settings, discovery) as inward:
-        outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), side)
+    carrying = outward_side.build(parts, settings)
+    async with contextlib.aclosing(carrying), InwardSocket(parts, settings, carrying.discovery) as inward:
+        outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), carrying.side)
         ingress = user_id(settings.ingress_user, "ingress_user")
         async with contextlib.AsyncExitStack() as stack:
             await stack.enter_async_context(serving(inward.server(), bound.inward, settings))
@@ -110,21 +108,6 @@ async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Ev
             stack.enter_context(refusals.listening(bound.refusals, ingress, parts.rows))
             log.info("the Federator runs", folder=str(settings.places.run), pid=os.getpid())
             await stop.wait()
-
-
-class NoDiscovery:
-    """Stands where no resolver is: nobody is found."""
-
-    async def targets(self, domain: BackendDomain) -> Discovered:
-        raise Denied("discovery_unavailable", "no_resolver", members={"retry_after": 60})
-
-    async def is_ready(self) -> bool:
-        return False
-
-
-def build_outward(parts: Parts, settings: Settings) -> tuple[Side | None, Discovery]:
-    """The outward side, and the discovery that both sides share."""
-    return None, NoDiscovery()
 
 
 @contextlib.contextmanager
