@@ -1,6 +1,7 @@
 """Who is admitted: the ordered table from the allow list to the component, each row with its code and its reason."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -135,7 +136,7 @@ def test_a_proven_remote_or_instance_that_may_not_call_is_told_so(stage: Stage) 
         ({"expires_at": 1.0}, "expired"),
     ],
 )
-def test_what_an_entry_does_not_cover_is_denied(stage: Stage, changes: dict[str, object], reason: str) -> None:
+def test_what_an_entry_does_not_cover_is_denied(stage: Stage, changes: dict[str, Any], reason: str) -> None:
     asked = len(stage.around.names.questions)
     stage.relist(stage.a.entry(**changes), stage.c.entry())
     with unchanged(stage):
@@ -180,7 +181,7 @@ def test_nobody_calls_us_as_ourselves(stage: Stage) -> None:
 
 # Leaves.
 
-PROFILES: list[tuple[dict[str, object], str]] = [
+PROFILES: list[tuple[dict[str, Any], str]] = [
     ({"ca": True}, "ca"),
     ({"key_cert_sign": True}, "ca"),
     ({"usages": None}, "eku"),
@@ -197,7 +198,7 @@ PROFILES: list[tuple[dict[str, object], str]] = [
 
 
 @pytest.mark.parametrize(("fields", "rule"), PROFILES)
-def test_a_leaf_that_breaks_a_rule_of_the_profile_is_denied(stage: Stage, fields: dict[str, object], rule: str) -> None:
+def test_a_leaf_that_breaks_a_rule_of_the_profile_is_denied(stage: Stage, fields: dict[str, Any], rule: str) -> None:
     with unchanged(stage):
         uniform(stage, stage.call(stage.headers(stage.a, stage.a.a_leaf(**fields))), f"profile.{rule}")
 
@@ -309,7 +310,7 @@ ACCEPT = "/federation/handshake/accept"
 INVITATION = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 
 
-def an_invitation_leaf(stage: Stage, **fields: object) -> Forged:
+def an_invitation_leaf(stage: Stage, **fields: Any) -> Forged:
     return stage.b.a_leaf(uris=(f"spiffe://b.example/invitation/{INVITATION}",), **fields)
 
 
@@ -337,11 +338,12 @@ def test_the_holder_of_an_invitation_reaches_accept_and_nothing_else(stage: Stag
 
 
 def test_only_the_ingress_is_listened_to(stage: Stage) -> None:
-    wrong = {ingress.SECRET: ["", "0" * 64, "x"], ingress.LISTENER: ["", "wan-2"]}
+    wrong: dict[str, list[str]] = {ingress.SECRET: ["", "0" * 64, "x"], ingress.LISTENER: ["", "wan-2"]}
     with unchanged(stage):
         for name, values in wrong.items():
             for value in [None, *values]:
-                answer = stage.ask(stage.a, **{name: value})
+                given: dict[str, Any] = {name: value}
+                answer = stage.ask(stage.a, **given)
                 assert (answer.status, answer.code) == (403, "ingress_untrusted")
                 assert stage.row(answer).reason == "listener_secret"
     admitted(stage, stage.ask(stage.a))

@@ -1,5 +1,7 @@
 """What a request must look like before anybody asks whose it is: paths, methods, headers, bodies, the leaf."""
 
+import socket
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -231,6 +233,7 @@ NO_ORIGINS = [
 ]  # fmt: skip
 
 
+@pytest.mark.case("ADM-005")
 @pytest.mark.parametrize("origin", NO_ORIGINS)
 def test_the_origin_is_one_backend_domain(stage: Stage, origin: str | None) -> None:
     asked = len(stage.around.names.questions)
@@ -243,6 +246,7 @@ def test_the_origin_is_one_backend_domain(stage: Stage, origin: str | None) -> N
 # The certificate that the ingress hands on.
 
 
+@pytest.mark.case("HDR-007")
 def test_a_request_without_a_certificate_is_told_so(stage: Stage) -> None:
     for leaf in (None, ""):
         with unchanged(stage):
@@ -255,6 +259,7 @@ def a_request_for_a_certificate() -> bytes:
     return built.public_bytes(Encoding.PEM)
 
 
+@pytest.mark.case("HDR-007")
 def test_the_ingress_hands_on_exactly_one_readable_leaf(stage: Stage) -> None:
     leaf = stage.a.leaf
     bad = {
@@ -338,8 +343,11 @@ def test_a_body_that_ends_early_is_no_call(stage: Stage) -> None:
     before = stage.settled()
     lines = [b"POST " + LOOKUP.encode() + b" HTTP/1.1", b"Host: x", b"Content-Length: 1000"]
     lines += [f"{name}: {value}".encode() for name, value in stage.headers(stage.a).items()]
-    with unchanged(stage):
-        stage.raw(b"\r\n".join([*lines, b"", BODY]))
+    with unchanged(stage), socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(str(stage.places.inward))
+        sock.sendall(b"\r\n".join([*lines, b"", BODY]))
+        sock.shutdown(socket.SHUT_WR)
+        sock.recv(4096)
     assert len(stage.settled()) <= len(before) + 1
 
 
@@ -357,7 +365,7 @@ def test_request_ids_are_ours_and_the_callers_stands_beside_them(stage: Stage) -
         row = stage.row(answer)
         assert row.facts["caller_request_id"] == given[:200]
         assert answer.request_id in stage.federator.log
-        assert stage.calls[-1].headers[wire.REQUEST_ID]
+        assert stage.calls[-1].headers["x-request-id"] == answers[-1].request_id
     assert {call.context.request_id for call in stage.calls} == {answer.request_id for answer in answers}
     assert long not in stage.federator.log
 
