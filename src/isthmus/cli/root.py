@@ -13,6 +13,7 @@ from isthmus.cli import completion
 COMMANDS = {
     "up": ("up:app", "Run a whole backend on this machine."),
     "server": ("server:app", "Run the controller on this machine."),
+    "federator": ("federator:app", "Carry calls between this backend and others."),
     "agent": ("agent:app", "Join this host to a network and keep its tunnel up."),
     "login": ("account:login_app", "Sign in to a server elsewhere."),
     "logout": ("account:logout_app", "Sign out and forget the token."),
@@ -22,6 +23,7 @@ COMMANDS = {
     "template": ("templates:app", "Templates: settings for new networks, under a name."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "group": ("groups:app", "Groups: names that peers share, and how many share each."),
+    "ingress": ("ingress:app", "Ingress: takes calls of other backends."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "events": ("events:app", "Events: what happens, as it happens."),

@@ -27,6 +27,12 @@ PASSED = (
 CALLER_REQUEST_ID = "Isthmus-Caller-Request-Id"
 PRESENTED = "Isthmus-Ingress-Presented"
 """Names of trust headers that the caller sent and the ingress dropped, comma-separated; for the audit."""
+TRUST_HEADERS = (
+    INSTANCE, NETWORK, SOURCE, "X-Ssl-Certificate", "Ssl-Client-Cert", "Client-Cert", "Client-Cert-Chain",
+    "X-Forwarded-Tls-Client-Cert", "X-Forwarded-Tls-Client-Cert-Info", "X-Forwarded-Client-Cert", "Forwarded",
+    "X-Real-Ip", LEAF, LISTENER, SECRET, INGRESS_REQUEST_ID, CALLER_REQUEST_ID, PRESENTED, "Isthmus-Context",
+)  # fmt: skip
+"""Headers by which somebody might tell who a caller is. From a caller they are dropped, and named in `PRESENTED`."""
 
 
 class Listener(Struct, frozen=True):

@@ -26,6 +26,7 @@ from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.template import Template
+from isthmus.server.directory_ports import DirectoryUsers, KeptAnswers
 from isthmus.server.federation_ports import (
     FederationFacts,
     Findings,
@@ -281,6 +282,10 @@ class Transaction(Protocol):
     @property
     def backend(self) -> BackendFacts: ...
     @property
+    def directory(self) -> DirectoryUsers: ...
+    @property
+    def answers(self) -> KeptAnswers: ...
+    @property
     def federation(self) -> FederationFacts: ...
     @property
     def remotes(self) -> Remotes: ...
@@ -338,6 +343,10 @@ class TemplateNameTaken(Conflict):
 
 class IncidentOpen(Conflict):
     """An incident of that type is open for that peer."""
+
+
+class HandleTaken(Conflict):
+    """Another user of the directory has that handle."""
 
 
 class RemoteExists(Conflict):

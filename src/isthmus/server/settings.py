@@ -14,7 +14,14 @@ from isthmus.domain.addresses import MAX_PORT, Endpoint
 
 PREFIX = "ISTHMUS_"
 # Variables with the same prefix that other processes and the command line read.
-FOREIGN = ("ISTHMUS_AGENT_", "ISTHMUS_SERVER", "ISTHMUS_TOKEN", "ISTHMUS_CONFORMANCE", "ISTHMUS_CONFIG")
+FOREIGN = (
+    "ISTHMUS_AGENT_",
+    "ISTHMUS_FEDERATOR_",
+    "ISTHMUS_SERVER",
+    "ISTHMUS_TOKEN",
+    "ISTHMUS_CONFORMANCE",
+    "ISTHMUS_CONFIG",
+)
 RETIRED: dict[str, str] = {"database_path": 'set database_url = "sqlite:///path" instead'}
 
 

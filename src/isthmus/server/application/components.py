@@ -1,37 +1,36 @@
 """The components: what answers the calls of other backends, by component and call."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from isthmus.protocol.context import Context
 from isthmus.protocol.federation import RPCS
-from isthmus.server.application.caller import Caller
-
-Handler = Callable[[Context, Any, Caller], Awaitable[Any]]
-"""Answers one call: what the Federator has proven of the caller, the decoded request of the table of calls, and who
-that is for the audit log. Returns the response of the table; raises `Denied` or a `Refusal` to say no."""
-
-Handlers = Mapping[str, Handler]
-"""The handlers of one component by the name of the call."""
+from isthmus.server.application.calls import Component, Endpoint, TableDiffers, Writing
 
 
 class Components:
-    """Every component of this backend. `handlers` are complete once all have registered."""
+    """Every component of this backend. `endpoints` are complete once all have registered."""
 
     def __init__(self) -> None:
-        self.handlers: dict[str, dict[str, Handler]] = {}
+        self.endpoints: dict[str, dict[str, Endpoint]] = {}
 
-    def register(self, component: str, handlers: Handlers) -> None:
-        """Add the handlers of `component`; it may come in parts. Raises `ValueError` for a call that the table lacks
-        or that somebody answers already."""
-        known = self.handlers.setdefault(component, {})
-        for rpc, handler in handlers.items():
+    def register(self, component: str, endpoints: Component) -> None:
+        """Add endpoints of `component`; it may come in parts. Raises `TableDiffers` for one that the table of calls
+        lacks, that somebody answers already, or that is a mutation there and does not write."""
+        known = self.endpoints.setdefault(component, {})
+        for rpc, endpoint in endpoints.items():
             if (component, rpc) not in RPCS:
-                raise ValueError(f"the table of calls has no {component}/{rpc}")
+                raise TableDiffers(f"the table of calls has no {component}/{rpc}")
             if rpc in known:
-                raise ValueError(f"{component}/{rpc} has two handlers")
-            known[rpc] = handler
+                raise TableDiffers(f"{component}/{rpc} has two endpoints")
+            if RPCS[component, rpc].changes and not isinstance(endpoint, Writing):
+                raise TableDiffers(f"{component}/{rpc} is a mutation in the table and does not write")
+            known[rpc] = endpoint
 
     def missing(self) -> set[tuple[str, str]]:
         """The calls of the table that nobody answers."""
-        return {(component, rpc) for component, rpc in RPCS if rpc not in self.handlers.get(component, {})}
+        return {(component, rpc) for component, rpc in RPCS if rpc not in self.endpoints.get(component, {})}
+
+    def complete(self) -> Mapping[str, Component]:
+        """All of them. Raises `TableDiffers` where a call of the table has no endpoint."""
+        if missing := self.missing():
+            raise TableDiffers(f"nobody answers {sorted(missing)}")
+        return self.endpoints

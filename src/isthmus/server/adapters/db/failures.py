@@ -6,6 +6,7 @@ from isthmus.server.adapters.db.tables import holdings, metadata
 from isthmus.server.ports import (
     AddressTaken,
     Conflict,
+    HandleTaken,
     IncidentOpen,
     KeyTaken,
     NameTaken,
@@ -23,6 +24,7 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_peers_public_key": KeyTaken,
     "uq_network_templates_name": TemplateNameTaken,
     "uq_incidents_open": IncidentOpen,
+    "uq_directory_users_handle": HandleTaken,
     "uq_remotes_live": RemoteExists,
     "pk_nonces": NonceSeen,
 }

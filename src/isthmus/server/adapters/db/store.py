@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
+from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
 from isthmus.server.adapters.db.holdings import SqlHoldings
@@ -54,6 +55,8 @@ class SqlTransaction:
         self.templates = SqlTemplates(statements)
         self.kept_keys = SqlKeptKeys(statements)
         self.backend = SqlBackendFacts(statements)
+        self.directory = SqlDirectoryUsers(statements)
+        self.answers = SqlKeptAnswers(statements)
         self.federation = SqlFederationFacts(statements)
         self.remotes = SqlRemotes(statements)
         self.invitations = SqlInvitations(statements)

@@ -285,3 +285,43 @@ api_tokens = Table(
     UniqueConstraint("digest"),
     Index(None, "user_id"),
 )
+
+# The people of the directory; `users` above are those who administer this server. `folded_name` is the display name
+# as searches compare it.
+directory_users = Table(
+    "directory_users",
+    metadata,
+    Column("id", Id, primary_key=True),
+    required("handle", Text),
+    required("display_name", Text),
+    required("folded_name", Text),
+    required("visibility", Text),
+    required("created_at", Moment),
+    required("version", BigInteger),
+    UniqueConstraint("handle"),
+)
+
+directory_overrides = Table(
+    "directory_overrides",
+    metadata,
+    required("user_id", Id, belongs_to("directory_users.id")),
+    required("remote", Text),
+    required("visibility", Text),
+    PrimaryKeyConstraint("user_id", "remote"),
+)
+
+# What mutations of remotes were answered, written in the transactions of their effects.
+kept_answers = Table(
+    "kept_answers",
+    metadata,
+    required("remote", Text),
+    required("generation", BigInteger),
+    required("component", Text),
+    required("rpc", Text),
+    required("key", Text),
+    required("body", LargeBinary),
+    required("answer", LargeBinary),
+    required("at", Moment),
+    PrimaryKeyConstraint("remote", "generation", "component", "rpc", "key"),
+    Index(None, "at"),
+)

@@ -1,0 +1,108 @@
+"""`isthmus ingress`: the reverse proxy that takes calls of remotes."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from isthmus.cli import targets
+from isthmus.cli.command import SHARED, command, noun
+from isthmus.cli.errors import Failure, Misuse, Unreachable
+from isthmus.cli.session import Session
+from isthmus.ingress.refused import FactsUnavailable, IngressRefused
+from isthmus.protocol.places import Places
+
+if TYPE_CHECKING:
+    from isthmus.protocol.ingress import IngressFacts, Kind
+
+app = noun("The ingress: takes calls of remotes over mutual TLS and passes them to the Federator.")
+
+KINDS = ("nginx", "traefik", "kubernetes")
+Facts = Annotated[Path | None, typer.Option("--facts", metavar="FILE", help="Facts in JSON instead of the server's.")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", metavar="FOLDER", help="Where the server keeps its data. [env: ISTHMUS_DATA_DIR]"),
+]
+
+
+@command(app, "render", "isthmus ingress render nginx --out ingress", options={})
+def render(
+    session: Session,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="nginx, traefik or kubernetes.")],
+    facts: Facts = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="FOLDER", help="Write the files there.")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Write the configuration of the ingress. Without --out it is shown, and the secrets in it are not."""
+    from isthmus.ingress import rendering
+    from isthmus.ingress.layout import Layout, no_secret, secrets_of
+
+    wanted = _kind(kind)
+    places = _places(data_dir)
+    try:
+        found = _facts(places, facts)
+        layout = Layout.of(places, no_secret if out is None else secrets_of(places))
+        files = rendering.render(wanted, found, layout)
+        findings = rendering.lint(wanted, files)
+        if findings:
+            raise Failure("the rendering fails its own lint, which is a defect: " + "; ".join(findings))
+        if out is not None:
+            rendering.write(files, out)
+    except IngressRefused as refused:
+        raise _failure(refused) from None
+    if out is None:
+        print("".join(f"# {name}\n{text}\n" for name, text in files.items()), end="")
+        session.note("the secrets of the listeners are left out: write the files with --out FOLDER")
+    else:
+        session.note(f"wrote {', '.join(files)} to {out}; the lint is content")
+
+
+@command(app, "lint", "isthmus ingress lint ingress", options=SHARED)
+def lint(
+    session: Session, folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What render wrote.")]
+) -> None:
+    """Check that a configuration still is as the contract asks. Names every directive that is missing or weakened."""
+    from isthmus.ingress import rendering
+
+    try:
+        kind, files = rendering.read_rendered(folder)
+    except IngressRefused as refused:
+        raise _failure(refused) from None
+    findings = rendering.lint(kind, files)
+    session.show({"kind": kind, "findings": findings}, _lint_text)
+    if findings:
+        raise typer.Exit(1)
+
+
+def _lint_text(found: dict[str, Any]) -> str:
+    if not found["findings"]:
+        return f"nothing to find fault with: this {found['kind']} ingress is as it must be"
+    return "\n".join([*found["findings"], "what to do: render it again, and change facts instead of files"])
+
+
+def _kind(text: str) -> "Kind":
+    for kind in KINDS:
+        if text == kind:
+            return kind  # type: ignore[return-value]  # the tuple holds the literals
+    raise Misuse(f"there is no rendering {text}", f"use one of: {', '.join(KINDS)}")
+
+
+def _places(data_dir: Path | None) -> Places:
+    return Places(data_dir or targets.data_dir(os.environ))
+
+
+def _facts(places: Places, file: Path | None) -> "IngressFacts":
+    from isthmus.ingress import control, facts
+
+    if file is not None:
+        return facts.read(file)
+    found = control.fetch(places.control, after=-1, wait=0)
+    if found is None:
+        raise FactsUnavailable("the server knows no facts of an ingress yet", "isthmus federation init")
+    return found
+
+
+def _failure(refused: IngressRefused) -> Failure:
+    kind = Unreachable if isinstance(refused, FactsUnavailable) else Failure
+    return kind(str(refused), refused.mend or None)

@@ -1,0 +1,65 @@
+"""Whether the Federator lives, and whether each of its parts does its work."""
+
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from isthmus.federator.ports import Clock, Pairs, Snapshots
+from isthmus.protocol.federator import SNAPSHOT_LIFE
+
+ALARM_SECONDS = 72 * 3600.0
+ALARM_FRACTION = 0.25
+"""Of its life, for a certificate that lives shorter than the alarm would be early."""
+
+Check = Callable[[], Awaitable[str]]
+"""Why a part does not do its work; empty when it does."""
+
+
+class Health(Struct, frozen=True):
+    """`parts` names every part with what is wrong with it; empty text for nothing. `alarms` do not stop the work."""
+
+    ready: bool
+    parts: dict[str, str]
+    alarms: list[str]
+
+
+class Readiness:
+    """Asks every part. Other parts of the process add theirs to `checks`."""
+
+    def __init__(self, snapshots: Snapshots, pairs: Pairs, clock: Clock) -> None:
+        self._snapshots, self._pairs, self._clock = snapshots, pairs, clock
+        self.checks: dict[str, Check] = {"snapshot": self._snapshot, "certificate": self._certificate}
+
+    async def look(self) -> Health:
+        parts = {name: await check() for name, check in self.checks.items()}
+        return Health(not any(parts.values()), parts, self.alarms())
+
+    def alarms(self) -> list[str]:
+        """What an operator must see to before it stops the work."""
+        leaf = self._pairs.current.leaf
+        alarms = [f"new certificate files are not usable: {self._pairs.fault}"] if self._pairs.fault else []
+        left = leaf.not_after.timestamp() - self._clock.now()
+        if 0 < left <= min(ALARM_SECONDS, ALARM_FRACTION * leaf.life.total_seconds()):
+            alarms.append(f"the certificate expires at {leaf.not_after:%Y-%m-%d %H:%M:%S} UTC")
+        return alarms
+
+    async def _snapshot(self) -> str:
+        if self._snapshots.current is not None:
+            return ""
+        age = self._snapshots.age
+        if age == float("inf"):
+            return "the server has given no snapshot yet"
+        return f"the last snapshot is {age:.0f} s old, more than {SNAPSHOT_LIFE:.0f} s"
+
+    async def _certificate(self) -> str:
+        leaf, now = self._pairs.current.leaf, self._clock.now()
+        if now > leaf.not_after.timestamp():
+            return "the certificate has expired"
+        view = self._snapshots.current
+        if view is None:
+            return ""
+        if self._pairs.current.fingerprint in view.own_revoked:
+            return "the certificate is revoked"
+        if not set(view.infra_domains) & set(leaf.dns_names):
+            return f"the certificate names none of the infra domains {', '.join(view.infra_domains)}"
+        return ""

@@ -1,0 +1,190 @@
+"""Starting and stopping the Federator: settings, certificate, sockets, and each failure in one sentence."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+import uvloop
+
+from isthmus.domain.federation.denial import Denied
+from isthmus.domain.federation.names import BackendDomain
+from isthmus.federator.adapters.inward_socket import InwardSocket
+from isthmus.federator.adapters.listening import (
+    CannotListen,
+    SocketServer,
+    bind,
+    inode_of,
+    prepare_folder,
+    unlinked,
+)
+from isthmus.federator.adapters.local import Control, follow
+from isthmus.federator.adapters.outward_socket import OutwardSocket
+from isthmus.federator.health import Check, Readiness
+from isthmus.federator.logs import configure_logs
+from isthmus.federator.pair_reading import PairUnusable, read_pair
+from isthmus.federator.pairs import NewestPair
+from isthmus.federator.parts import Parts, Side
+from isthmus.federator.ports import Discovered, Discovery
+from isthmus.federator.rows import QueuedRows
+from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
+from isthmus.federator.snapshots import NewestSnapshot
+
+log = structlog.get_logger()
+
+ALARM_SECONDS = 60.0
+
+
+class SystemClock:
+    def now(self) -> float:
+        return time.time()
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """The sockets, made before anything else happens."""
+
+    inward: socket.socket
+    outward: socket.socket
+    refusals: socket.socket
+
+
+def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
+    """Run until SIGINT or SIGTERM. Returns the exit code; what stops a start is one sentence on standard error."""
+    clock = SystemClock()
+    try:
+        settings = load(config, given or {}, os.environ)
+        configure_logs(settings.log_level)
+        read = partial(read_pair, infra_domain=settings.infra_domain)
+        # Before any socket: without a certificate nobody shall find this backend listening.
+        pairs = NewestPair(settings.certificate_file, settings.key_file, read, clock)
+        uvloop.run(_run(settings, pairs, clock))
+    except (SettingsRefused, PairUnusable, CannotListen) as reason:
+        sys.stderr.write(f"isthmus federator: {reason}\n")
+        return 1
+    return 0
+
+
+async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
+    stop = stop_event()
+    snapshots = NewestSnapshot()
+    with binding(settings) as bound:
+        async with Control(settings.places.control) as control:
+            rows = QueuedRows(control.report, clock)
+            readiness = Readiness(snapshots, pairs, clock)
+            parts = Parts(clock, snapshots, pairs, rows, control, readiness)
+            parts.readiness.checks |= _listener_checks(settings)
+            async with working(follow(control, snapshots), pairs.watch(), rows.work(), watch_alarms(parts)):
+                await serve(parts, settings, bound, stop)
+            await rows.finish()
+    log.info("stopped")
+
+
+async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Event) -> None:
+    """Answer on both sockets until `stop`, then let running calls end."""
+    side, discovery = build_outward(parts, settings)
+    async with InwardSocket(parts, settings, discovery) as inward:
+        outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), side)
+        async with serving(inward.server(), bound.inward, settings), serving(outward.server(), bound.outward, settings):
+            log.info("the Federator runs", folder=str(settings.places.run), pid=os.getpid())
+            await stop.wait()
+
+
+class NoDiscovery:
+    """Stands where no resolver is: nobody is found."""
+
+    async def targets(self, domain: BackendDomain) -> Discovered:
+        raise Denied("discovery_unavailable", "no_resolver", members={"retry_after": 60})
+
+    async def is_ready(self) -> bool:
+        return False
+
+
+def build_outward(parts: Parts, settings: Settings) -> tuple[Side | None, Discovery]:
+    """The outward side, and the discovery that both sides share."""
+    return None, NoDiscovery()
+
+
+@contextlib.contextmanager
+def binding(settings: Settings) -> Iterator[Bound]:
+    places = settings.places
+    prepare_folder(places.run)
+    ingress, component = (
+        user_id(settings.ingress_user, "ingress_user"),
+        user_id(settings.component_user, "component_user"),
+    )
+    with contextlib.ExitStack() as stack:
+        made = []
+        for path, user, kind in (
+            (places.inward, ingress, socket.SOCK_STREAM),
+            (places.outward, component, socket.SOCK_STREAM),
+            (places.refusals, ingress, socket.SOCK_DGRAM),
+        ):
+            sock = bind(path, user, kind)
+            stack.enter_context(unlinked(path, sock))
+            made.append(sock)
+        yield Bound(*made)
+
+
+@contextlib.asynccontextmanager
+async def serving(server: SocketServer, sock: socket.socket, settings: Settings) -> AsyncIterator[None]:
+    listener = await asyncio.get_running_loop().create_unix_server(server, sock=sock)
+    try:
+        yield
+    finally:
+        listener.close()
+        server.pre_shutdown()
+        await server.shutdown(settings.drain_seconds)
+
+
+@contextlib.asynccontextmanager
+async def working(*chores: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `chores` beside the body. One that ends by a defect ends the process: half a Federator admits nobody well."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(chore) for chore in chores]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+def _listener_checks(settings: Settings) -> dict[str, Check]:
+    """That the sockets which were bound are still what callers find."""
+    places = settings.places
+    found = {"inward listener": places.inward, "outward listener": places.outward, "refusals listener": places.refusals}
+
+    async def look(path: Path, inode: int) -> str:
+        return "" if inode_of(path) == inode else f"the socket {path} is gone: start the Federator again"
+
+    return {name: partial(look, path, inode_of(path)) for name, path in found.items()}
+
+
+async def watch_alarms(parts: Parts) -> None:
+    """Tell every alarm when it begins."""
+    told: list[str] = []
+    while True:
+        alarms = parts.readiness.alarms()
+        for alarm in alarms:
+            if alarm not in told:
+                log.error("alarm", what=alarm)
+                view = parts.snapshots.current
+                parts.rows.suspect("certificate", view.domain if view else "", {"what": alarm})
+        told = alarms
+        await asyncio.sleep(1.0)
+
+
+def stop_event() -> asyncio.Event:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

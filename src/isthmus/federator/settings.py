@@ -1,0 +1,136 @@
+"""The Federator's settings: a TOML file, overridden by ISTHMUS_FEDERATOR_* variables. A mistake refuses the start."""
+
+import difflib
+import os
+import pwd
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+
+from isthmus.domain.federation.names import is_domain
+from isthmus.protocol.places import Places
+
+PREFIX = "ISTHMUS_FEDERATOR_"
+CONFIG_VARIABLE = PREFIX + "CONFIG"
+# The server's own variable: processes of one backend share the folder.
+DATA_VARIABLE = "ISTHMUS_DATA_DIR"
+
+Seconds = Annotated[float, Meta(gt=0, le=120)]
+
+
+class SettingsRefused(Exception):
+    """A setting with a mistake; the text names the key, where it stands, and the remedy."""
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """`certificate` and `key` None stand for the pair that the server keeps below `data_dir`. `infra_domain`, where it
+    is set, must be a name of that certificate. The users are names or
+    numbers of those who may use the two sockets besides the user that the Federator runs as. `resolvers` are
+    `ADDRESS` or `ADDRESS:PORT`, none for those of the system."""
+
+    data_dir: str
+    certificate: str | None = None
+    key: str | None = None
+    infra_domain: str | None = None
+    ingress_user: str | None = None
+    component_user: str | None = None
+    resolvers: list[str] = []
+    call_seconds: Seconds = 10.0
+    drain_seconds: Seconds = 5.0
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def places(self) -> Places:
+        return Places(Path(self.data_dir))
+
+    @property
+    def certificate_file(self) -> Path:
+        return Path(self.certificate) if self.certificate else self.places.federator_pair / "chain.pem"
+
+    @property
+    def key_file(self) -> Path:
+        return Path(self.key) if self.key else self.places.federator_pair / "key.pem"
+
+
+def default_data_dir(environment: Mapping[str, str]) -> str:
+    """The server's: /var/lib/isthmus for root, else the user's data folder (XDG)."""
+    if os.geteuid() == 0:
+        return "/var/lib/isthmus"
+    home = environment.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
+    return str(Path(home) / "isthmus")
+
+
+def load(config: Path | None, given: Mapping[str, Any], environment: Mapping[str, str]) -> Settings:
+    """Settings from the file, the variables, then `given` by the command line. Raises `SettingsRefused`."""
+    file = config or (Path(environment[CONFIG_VARIABLE]) if CONFIG_VARIABLE in environment else None)
+    values: dict[str, Any] = {"data_dir": environment.get(DATA_VARIABLE) or default_data_dir(environment)}
+    if file is not None:
+        values |= _checked(_read(file), str(file), strict=True)
+    variables = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name != CONFIG_VARIABLE
+    }
+    values |= _checked(variables, "the environment", strict=False)
+    values |= _checked(given, "the command line", strict=True)
+    settings = msgspec.convert(values, Settings)
+    if (settings.certificate is None) != (settings.key is None):
+        there, missing = ("certificate", "key") if settings.key is None else ("key", "certificate")
+        raise SettingsRefused(
+            f"{there} is set and {missing} is not: set both, or neither for the pair that the server keeps"
+        )
+    if settings.infra_domain is not None and not is_domain(settings.infra_domain):
+        raise SettingsRefused("infra_domain: is no domain: write the name of the ingress, such as infra.example.com")
+    for key in ("ingress_user", "component_user"):
+        user_id(getattr(settings, key), key)
+    return settings
+
+
+def user_id(user: str | None, key: str) -> int:
+    """The number of a user that a setting names; None is the user that runs this. Raises `SettingsRefused`."""
+    if user is None:
+        return os.geteuid()
+    if user.isdecimal():
+        return int(user)
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        raise SettingsRefused(f"{key}: this machine has no user {user!r}: set the name or number of one") from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsRefused(f"{file}: cannot be read: {error.strerror}; set {CONFIG_VARIABLE} right") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsRefused(f"{file}: is not TOML: {error}") from None
+
+
+def _checked(values: Mapping[str, Any], source: str, *, strict: bool) -> dict[str, Any]:
+    known = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    checked = {}
+    for key, value in values.items():
+        shown = key if strict else PREFIX + key.upper()
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            remedy = f"did you mean {close[0]}?" if close else f"remove it, or use one of: {', '.join(sorted(known))}"
+            raise SettingsRefused(f"{source}: {shown} is not a setting; {remedy}")
+        try:
+            checked[key] = msgspec.convert(_from_text(key, value), known[key], strict=strict)
+        except msgspec.ValidationError as error:
+            raise SettingsRefused(f"{source}: {shown}: {error}; mend it or remove it") from None
+    return checked
+
+
+def _from_text(key: str, value: Any) -> Any:
+    """A variable holds a list as words between commas; a number of a user may be written as one."""
+    if key == "resolvers" and isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    if key.endswith("_user") and type(value) is int:
+        return str(value)
+    return value

@@ -1,0 +1,60 @@
+"""Where an nginx of ours runs: its sockets and folders, and what it must know that is no fact of the federation."""
+
+import os
+import pwd
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from isthmus.ingress.refused import FactsRefused
+from isthmus.protocol.ingress import listener_secret
+from isthmus.protocol.places import Places
+
+KEY_BYTES = 32
+HIDDEN = "*" * 8
+
+
+def no_secret(listener: str) -> str:
+    """In the place of a listener's secret where somebody only looks at the configuration."""
+    return HIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Absolute paths. `user` is who the workers run as; None where the master is no root and cannot choose."""
+
+    inward: Path
+    refusals: Path
+    status: Path
+    pid: Path
+    temp: Path
+    user: str | None
+    secret: Callable[[str], str]
+
+    @classmethod
+    def of(cls, places: Places, secret: Callable[[str], str]) -> "Layout":
+        run = places.run.absolute()
+        return cls(
+            inward=places.inward.absolute(),
+            refusals=places.refusals.absolute(),
+            status=run / "ingress.sock",
+            pid=run / "ingress.pid",
+            temp=places.ingress_config.absolute() / "temp",
+            user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
+            secret=secret,
+        )
+
+
+def secrets_of(places: Places) -> Callable[[str], str]:
+    """The secrets of listeners, by the key that the server made. Raises `FactsRefused` if it is not there."""
+    path = places.listener_key
+    try:
+        key = path.read_bytes()
+    except OSError as error:
+        why = f"the listener key {path} cannot be read ({error.strerror})"
+        raise FactsRefused(why, "make it: isthmus federation init") from None
+    if len(key) != KEY_BYTES:
+        raise FactsRefused(
+            f"the listener key {path} does not have {KEY_BYTES} bytes", "make it: isthmus federation init"
+        )
+    return lambda listener: listener_secret(key, listener)

@@ -1,0 +1,271 @@
+"""An nginx of our own from typed facts: the whole nginx.conf, for an instance that serves nothing else.
+
+What each directive is for stands in docs/decisions/0022; `nginx_lint` checks that it is there.
+"""
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+from isthmus.ingress.facts import anchors_text, checked
+from isthmus.ingress.layout import Layout
+from isthmus.ingress.nginx_errors import error_locations, error_pages
+from isthmus.ingress.nginx_maps import maps
+from isthmus.ingress.refusal_table import ID_PLACE
+from isthmus.ingress.syntax import Directive, block, line, text_of
+from isthmus.protocol.ingress import (
+    CALLER_REQUEST_ID,
+    INGRESS_REQUEST_ID,
+    LEAF,
+    LISTENER,
+    NETWORK,
+    PASSED,
+    PRESENTED,
+    SECRET,
+    SOURCE,
+    IngressFacts,
+    Listener,
+)
+
+CONFIG, ANCHORS, CHAIN, KEY, DIGEST = "nginx.conf", "anchors.pem", "chain.pem", "key.pem", "digest"
+ROUTE = "^/federation/[a-z][a-z0-9-]{0,62}/[a-z][a-z0-9-]{0,62}$"
+CONNECTIONS = 4096
+PER_SOURCE, IN_ALL = 64, 512
+SLOW_SECONDS = 10
+IDLE_SECONDS = 60
+ANSWER_SECONDS = 15
+SHUTDOWN_SECONDS = 5
+UNKNOWN_DIGEST = "0" * 64
+
+
+def render(facts: IngressFacts, layout: Layout) -> dict[str, str]:
+    """The files of a configuration by name, `digest` among them; `chain.pem` and `key.pem` go beside them.
+
+    Raises `FactsRefused`.
+    """
+    checked(facts)
+    anchors = anchors_text(facts.anchors)
+    digest = digest_of({CONFIG: _config(facts, layout, UNKNOWN_DIGEST), ANCHORS: anchors})
+    return {CONFIG: _config(facts, layout, digest), ANCHORS: anchors, DIGEST: digest + "\n"}
+
+
+def digest_of(files: dict[str, str]) -> str:
+    """SHA-256 over the rendered files, with nothing in the place of the digest that one of them holds."""
+    found = sha256()
+    for name in (CONFIG, ANCHORS):
+        raw = files[name].encode()
+        found.update(f"{name} {len(raw)}\n".encode() + raw)
+    return found.hexdigest()
+
+
+def _config(facts: IngressFacts, layout: Layout, digest: str) -> str:
+    run_as = [line("user", layout.user)] if layout.user else []
+    return text_of(
+        [
+            *run_as,
+            line("daemon", "off"),
+            line("worker_processes", "auto"),
+            line("worker_shutdown_timeout", f"{SHUTDOWN_SECONDS}s"),
+            line("pid", layout.pid),
+            line("error_log", "stderr", "warn"),
+            block("events", of=[line("worker_connections", CONNECTIONS)]),
+            block("http", of=_http(facts, layout, digest)),
+        ]
+    )
+
+
+def _http(facts: IngressFacts, layout: Layout, digest: str) -> list[Directive]:
+    return [
+        *_temporary_files(layout),
+        *_tls(facts),
+        *_limits(facts),
+        *_answers(),
+        *maps(),
+        *error_pages(),
+        # A row for each refusal goes to the Federator; what was passed on is the Federator's own to log.
+        line("access_log", "off"),
+        *(_refusal_format(each) for each in facts.listeners),
+        block(
+            "upstream",
+            "isthmus_federator",
+            of=[
+                line("server", f"unix:{layout.inward}", "max_fails=0"),
+                line("keepalive", 32),
+                line("keepalive_timeout", "30s"),
+            ],
+        ),
+        *(each for listener in facts.listeners for each in _servers(facts, listener, layout)),
+        _status_server(layout, digest, facts.generation),
+    ]
+
+
+def _temporary_files(layout: Layout) -> Iterator[Directive]:
+    for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"):
+        yield line(f"{kind}_temp_path", layout.temp / kind)
+
+
+def _tls(facts: IngressFacts) -> list[Directive]:
+    # For all servers: nginx takes some of these from the default server whatever the name of the session is.
+    return [
+        line("ssl_protocols", "TLSv1.3"),
+        line("ssl_certificate", CHAIN),
+        line("ssl_certificate_key", KEY),
+        line("ssl_client_certificate", ANCHORS),
+        line("ssl_verify_client", "on"),
+        line("ssl_verify_depth", facts.verify_depth),
+        line("ssl_session_cache", "off"),
+        line("ssl_session_tickets", "off"),
+        line("ssl_early_data", "off"),
+    ]
+
+
+def _limits(facts: IngressFacts) -> list[Directive]:
+    return [
+        line("merge_slashes", "off"),
+        line("underscores_in_headers", "off"),
+        line("ignore_invalid_headers", "on"),
+        line("client_max_body_size", facts.most_body),
+        # A whole body fits, so none is written to a disk.
+        line("client_body_buffer_size", facts.most_body),
+        line("client_header_buffer_size", "1k"),
+        line("large_client_header_buffers", 2, "8k"),
+        line("client_header_timeout", f"{SLOW_SECONDS}s"),
+        line("client_body_timeout", f"{SLOW_SECONDS}s"),
+        line("send_timeout", f"{SLOW_SECONDS}s"),
+        line("lingering_time", f"{SLOW_SECONDS}s"),
+        line("lingering_timeout", "2s"),
+        line("keepalive_timeout", f"{IDLE_SECONDS}s"),
+        line("keepalive_requests", 10_000),
+        line("reset_timedout_connection", "on"),
+        line("limit_conn_zone", "$binary_remote_addr", "zone=isthmus_source:4m"),
+        line("limit_conn_zone", "$isthmus_everybody", "zone=isthmus_all:64k"),
+        line("limit_conn", "isthmus_source", PER_SOURCE),
+        line("limit_conn", "isthmus_all", IN_ALL),
+        line("limit_conn_status", 429),
+    ]
+
+
+def _answers() -> list[Directive]:
+    return [
+        line("server_tokens", "off"),
+        line("default_type", "application/problem+json"),
+        line("msie_padding", "off"),
+        line("max_ranges", 0),
+        line("uninitialized_variable_warn", "off"),
+        line("add_header", "Cache-Control", "no-store", "always"),
+        line("add_header", "X-Request-Id", ID_PLACE, "always"),
+    ]
+
+
+def _refusal_format(listener: Listener) -> Directive:
+    members = (
+        '{"request_id":"$isthmus_request_id","at":$msec,"listener":"',
+        listener.id,
+        '","source":"$remote_addr","code":"$isthmus_code","status":$status,"method":"$isthmus_shown_method",',
+        '"path":"$isthmus_shown_path","verify":"$isthmus_shown_verify","host":"$isthmus_shown_host"}',
+    )
+    return line("log_format", _format_name(listener), "escape=json", "".join(members))
+
+
+def _format_name(listener: Listener) -> str:
+    return f"isthmus_{listener.id.replace('-', '_')}"
+
+
+def _servers(facts: IngressFacts, listener: Listener, layout: Layout) -> list[Directive]:
+    host = f"[{listener.address}]" if ":" in listener.address else listener.address
+    socket = f"{host}:{listener.port}"
+    log = line(
+        "access_log",
+        f"syslog:server=unix:{layout.refusals},nohostname,tag=isthmus",
+        _format_name(listener),
+        "if=$isthmus_code",
+    )
+    only = ["ipv6only=on"] if ":" in host else []
+    nobody = [
+        line("listen", socket, "ssl", "default_server", *only),
+        line("server_name", "_"),
+        line("ssl_reject_handshake", "on"),
+        log,
+        *error_locations(),
+        block("location", "/", of=[line("return", 404)]),
+    ]
+    ours = [
+        line("listen", socket, "ssl"),
+        line("server_name", *facts.infra_domains),
+        log,
+        *error_locations(),
+        block("location", "~", ROUTE, of=_call(listener, layout)),
+        block("location", "/", of=_no_call()),
+    ]
+    return [block("server", of=nobody), block("server", of=ours)]
+
+
+def _no_call() -> list[Directive]:
+    return [_refuse("$isthmus_line", "malformed", 471), _refuse("$isthmus_host_agrees", "no", 472), line("return", 404)]
+
+
+def _refuse(variable: str, value: str, status: int) -> Directive:
+    return block("if", f"({variable}", "=", f"{value})", of=[line("return", status)])
+
+
+def _call(listener: Listener, layout: Layout) -> list[Directive]:
+    """The location matches a decoded path; whether the line is a call was told by its raw bytes."""
+    refusals = {"malformed": 471, "method": 405, "query": 470, "other": 404}
+    return [
+        _refuse("$isthmus_host_agrees", "no", 472),
+        *(_refuse("$isthmus_line", name, status) for name, status in refusals.items()),
+        line("proxy_pass", "http://isthmus_federator"),
+        line("proxy_http_version", "1.1"),
+        line("proxy_pass_request_headers", "off"),
+        *_headers(listener, layout),
+        line("proxy_request_buffering", "on"),
+        line("proxy_buffering", "on"),
+        line("proxy_buffer_size", "16k"),
+        line("proxy_buffers", 8, "16k"),
+        line("proxy_max_temp_file_size", 0),
+        line("proxy_next_upstream", "off"),
+        line("proxy_redirect", "off"),
+        # The Federator names the request itself, and no answer of it is for a cache.
+        line("proxy_hide_header", "Cache-Control"),
+        line("add_header", "Cache-Control", "no-store", "always"),
+        line("proxy_connect_timeout", "2s"),
+        line("proxy_send_timeout", f"{SLOW_SECONDS}s"),
+        line("proxy_read_timeout", f"{ANSWER_SECONDS}s"),
+        line(
+            "proxy_ignore_headers",
+            "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset",
+        ),
+    ]  # fmt: skip
+
+
+def _headers(listener: Listener, layout: Layout) -> Iterator[Directive]:
+    """All headers that the Federator sees. One with an empty value is not sent."""
+    ours = {
+        "Host": "isthmus-federator",
+        "Connection": "",
+        LEAF: "$ssl_client_escaped_cert",
+        LISTENER: listener.id,
+        SECRET: layout.secret(listener.id),
+        NETWORK: listener.network,
+        SOURCE: "$remote_addr",
+        INGRESS_REQUEST_ID: "$isthmus_request_id",
+        CALLER_REQUEST_ID: "$isthmus_caller_request_id",
+        PRESENTED: "$isthmus_presented",
+    }
+    for name, value in ours.items():
+        yield line("proxy_set_header", name, value)
+    for name in PASSED:
+        yield line("proxy_set_header", name, f"$http_{name.lower().replace('-', '_')}")
+
+
+def _status_server(layout: Layout, digest: str, generation: int) -> Directive:
+    body = f'{{"digest":"{digest}","generation":{generation},"worker":$pid}}'
+    return block(
+        "server",
+        of=[
+            line("listen", f"unix:{layout.status}"),
+            line("server_name", "isthmus-ingress-status"),
+            block("location", "=", "/status", of=[line("default_type", "application/json"), line("return", 200, body)]),
+            *error_locations(),
+            block("location", "/", of=[line("return", 404)]),
+        ],
+    )

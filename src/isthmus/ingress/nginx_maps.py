@@ -1,0 +1,103 @@
+"""The variables of an nginx configuration: what a request line is, whose request it is, what its refusal is called."""
+
+from isthmus.ingress.syntax import Directive, block, line
+from isthmus.protocol.ingress import TRUST_HEADERS
+
+SEGMENT = "[a-z][a-z0-9-]{0,62}"
+CALL = f"/federation/{SEGMENT}/{SEGMENT}"
+LONGEST_PATH = 256
+LONGEST_ID = 128
+LONGEST_NAME = 128
+
+
+def maps() -> list[Directive]:
+    return [*_request_lines(), *_request_ids(), *_presented(), *_refusals()]
+
+
+def _map(source: str, target: str, values: dict[str, str]) -> Directive:
+    return block("map", source, target, of=[line(key, value) for key, value in values.items()])
+
+
+def _request_lines() -> list[Directive]:
+    # The line as it came: nginx decodes `%64`, resolves `..` and drops scheme and host before it looks for a location.
+    return [
+        _map(
+            "$request",
+            "$isthmus_line",
+            {
+                "default": "other",
+                rf"~^POST {CALL} HTTP/1\.1$": "call",
+                rf"~^[A-Z]+ {CALL} HTTP/1\.1$": "method",
+                rf"~^[A-Z]+ {CALL}[?#][^ ]* HTTP/1\.1$": "query",
+                r"~ HTTP/1\.0$": "malformed",
+            },
+        ),
+        _map(
+            "$ssl_server_name $host",
+            "$isthmus_host_agrees",
+            {"default": "no", r"~*^(?<isthmus_name>[a-z0-9.-]+) \k<isthmus_name>$": "yes"},
+        ),
+        _map("$server_port", "$isthmus_everybody", {"default": "all"}),
+    ]
+
+
+def _request_ids() -> list[Directive]:
+    # 120 random bits in the form of a version 4 UUID.
+    digits = r"~^(?<ida>.{8})(?<idb>.{4}).(?<idc>.{3}).(?<idd>.{3})(?<ide>.{12})$"
+    return [
+        _map("$request_id", "$isthmus_request_id", {"default": "", digits: "$ida-$idb-4$idc-8$idd-$ide"}),
+        _map(
+            "$http_x_request_id",
+            "$isthmus_caller_request_id",
+            {"default": "", rf"~^(?<isthmus_id>[\x21-\x7e]{{1,{LONGEST_ID}}})": "$isthmus_id"},
+        ),
+    ]
+
+
+def _presented() -> list[Directive]:
+    names = [(name, name.lower().replace("-", "_")) for name in TRUST_HEADERS]
+    listed = "".join(f"$isthmus_has_{variable}" for _, variable in names)
+    return [
+        *(
+            _map(f"$http_{variable}", f"$isthmus_has_{variable}", {"default": f"{name},", "": ""})
+            for name, variable in names
+        ),
+        _map(listed, "$isthmus_presented", {"default": "", "~^(?<isthmus_names>.+),$": "$isthmus_names"}),
+    ]
+
+
+def _refusals() -> list[Directive]:
+    return [
+        # An empty code is no refusal of ours. Without a location of ours nginx has answered by itself; what the
+        # Federator answered has an upstream, and who left before there was a line has asked for nothing.
+        _map(
+            "$isthmus_refusal",
+            "$isthmus_code",
+            {"default": "$isthmus_refusal", "": "$isthmus_unnamed"},
+        ),
+        _map(
+            "$upstream_addr $status $request",
+            "$isthmus_unnamed",
+            {
+                "default": "",
+                "~^ (400|408|505) .": "malformed_request",
+                "~^ 414 ": "headers_too_large",
+                "~^ (4[0-8]|5).. .": "internal",
+            },
+        ),
+        _map("$request_uri", "$isthmus_shown_path", {"": "$isthmus_shown_line", **_beginning("path", LONGEST_PATH)}),
+        _map("$request", "$isthmus_shown_line", _beginning("line", LONGEST_PATH)),
+        # The way to a problem document turns the method into GET, so it comes from the request line.
+        _map(
+            "$request",
+            "$isthmus_shown_method",
+            {"default": "", "~^(?<isthmus_method>[A-Za-z_-]{1,16}) ": "$isthmus_method"},
+        ),
+        _map("$ssl_client_verify", "$isthmus_shown_verify", _beginning("verify", LONGEST_NAME)),
+        _map("$http_host", "$isthmus_shown_host", _beginning("host", LONGEST_NAME)),
+    ]
+
+
+def _beginning(name: str, most: int) -> dict[str, str]:
+    """The values of a map that cuts its source off."""
+    return {"default": "", rf"~^(?<isthmus_{name}>[^\r\n]{{0,{most}}})": f"$isthmus_{name}"}

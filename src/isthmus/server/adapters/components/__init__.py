@@ -1,0 +1,1 @@
+"""The component sockets: calls of other backends that the own Federator has admitted."""

@@ -1,0 +1,191 @@
+"""One component behind its socket: context, body, gate, effect, answer, in this order, and a row for every no."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+import structlog
+
+from isthmus.domain.errors import InvalidValue, Refusal
+from isthmus.domain.federation.denial import Denied
+from isthmus.protocol import plain_json
+from isthmus.protocol.context import HEADER, Context
+from isthmus.protocol.federation import CALL_SECONDS, RPCS, Rpc
+from isthmus.protocol.problem import STATUS, Stage, problem
+from isthmus.server.adapters.components import requests
+from isthmus.server.adapters.components.contexts import Crowded, Gate, NoContext
+from isthmus.server.adapters.components.requests import Gone, Request
+from isthmus.server.adapters.http.edge import Receive, Scope, Send
+from isthmus.server.application.caller import Caller
+from isthmus.server.application.calls import Call, denied
+from isthmus.server.application.denials import DenialService
+from isthmus.server.application.effects import Effects
+from isthmus.server.ports import Conflict, Store, StoreUnavailable
+
+log = structlog.get_logger()
+
+MOST_AT_ONCE = 256
+# A little less than the Federator waits, so that it hears from us how it ended.
+ANSWER_SECONDS = CALL_SECONDS - 1.0
+PATH = re.compile(r"/federation/([a-z][a-z0-9-]{0,62})")
+KEY = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Where denials are written: those of proven callers one by one, those of strangers up to a bound."""
+
+    store: Store
+    denials: DenialService
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def of_stranger(self, request: Request, component: str, reason: str) -> None:
+        caller = Caller("anyone", request.request_id)
+        subject = request.path[:300]
+        await self._kept(self.denials.record(caller, f"component {component}", subject, reason), request.request_id)
+
+    async def of_caller(self, call: Call, denial: Denied) -> None:
+        entry = denied(call, denial.code, denial.reason, **denial.facts)
+        await self._kept(self._write(entry), call.context.request_id)
+
+    async def _write(self, entry: Any) -> None:
+        async with self.store.transaction() as tx:
+            await tx.journal.audit([entry])
+
+    @staticmethod
+    async def _kept(writing: Any, request_id: str) -> None:
+        try:
+            await writing
+        except StoreUnavailable as failure:
+            log.error("a denial could not be recorded", request_id=request_id, error=str(failure))
+
+
+class ComponentApp:
+    """An ASGI application for the socket of one component."""
+
+    def __init__(self, name: str, gate: Gate, effects: Effects, ledger: Ledger) -> None:
+        self._name = name
+        self._gate = gate
+        self._effects = effects
+        self._ledger = ledger
+        self._running = 0
+        self._decoders = {
+            rpc: msgspec.json.Decoder(entry.request) for (component, rpc), entry in RPCS.items() if component == name
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        request = requests.head_of(scope)
+        if self._running >= MOST_AT_ONCE:
+            document = problem("overloaded", Stage.COMPONENT, request.request_id, retry_after=1)
+            await requests.send_problem(send, document)
+            return
+        self._running += 1
+        try:
+            await self._answer(request, receive, send)
+        except Gone:
+            log.info("the Federator hung up", component=self._name, request_id=request.request_id)
+        finally:
+            self._running -= 1
+
+    async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
+        try:
+            context = await self._proven(request, receive)
+        except NoContext as refusal:
+            await self._ledger.of_stranger(request, self._name, refusal.reason)
+            document = problem("context_invalid", Stage.COMPONENT, request.request_id)
+        except Crowded:
+            document = problem("overloaded", Stage.COMPONENT, request.request_id, retry_after=1)
+        else:
+            request.request_id = context.request_id
+            await self._answer_proven(request, context, send)
+            return
+        await requests.send_problem(send, document)
+
+    async def _proven(self, request: Request, receive: Receive) -> Context:
+        """The context, once it is known to be of this very request. Raises `NoContext`, `Crowded`, `Gone`."""
+        context = self._gate.read(request.headers.get(HEADER.lower()))
+        if (context.method, context.path) != (request.method, request.path) or request.query:
+            raise NoContext("context.other_request")
+        try:
+            request.body = await requests.body_of(receive)
+        except Denied:
+            raise NoContext("context.body_too_large") from None
+        if context.body != sha256(request.body).hexdigest():
+            raise NoContext("context.other_body")
+        self._gate.use(context)
+        return context
+
+    async def _answer_proven(self, request: Request, context: Context, send: Send) -> None:
+        found = PATH.fullmatch(request.path)
+        call = Call(self._name, found[1] if found else "", context, None, self._ledger.now())
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                self._read(call, request)
+                answer = await self._effects.of(call)
+        except (Denied, Refusal, Conflict) as error:
+            denial = meaning_of(error)
+            await self._ledger.of_caller(call, denial)
+        except (StoreUnavailable, TimeoutError) as error:
+            log.error("a call was not answered", call=call.action, request_id=context.request_id, error=str(error))
+            denial = Denied("upstream_unavailable", detail="the backend cannot answer at the moment")
+        except Exception as error:  # a defect of one endpoint must not end the socket
+            log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
+            denial = Denied("internal", detail="something broke; the log of the backend tells what, by the request id")
+        else:
+            await requests.send_answer(send, answer, context.request_id)
+            return
+        await requests.send_problem(send, requests.problem_of(denial, context.request_id))
+
+    def _read(self, call: Call, request: Request) -> None:
+        """Fill in what the request asks. Raises `Denied`."""
+        if call.rpc not in self._decoders:
+            call.rpc = call.rpc or request.path[:64]
+            raise Denied("route_not_found", detail=f"the component {self._name} has no such call")
+        if request.method != "POST":
+            raise Denied("method_not_allowed", detail="calls are made by POST")
+        requests.check_plain(request)
+        entry: Rpc = call.entry
+        call.authorization = request.headers.get("authorization")
+        if entry.changes:
+            call.idempotency_key = _key_of(request)
+        call.body = _decoded(request.body, self._decoders[call.rpc])
+
+
+def meaning_of(error: Denied | Refusal | Conflict) -> Denied:
+    """How a remote is told what an endpoint, or what it uses, said no with."""
+    match error:
+        case Denied():
+            return error
+        case InvalidValue():
+            return Denied("validation_failed", detail=error.problem, members={"pointer": error.field})
+        case Conflict():
+            return Denied("version_conflict", error.constraint, "somebody else changed the same at this moment")
+    # Codes of the REST API alone mean nothing to a remote.
+    return Denied(error.code if error.code in STATUS else "forbidden", error.code, str(error))
+
+
+def _key_of(request: Request) -> str:
+    key = request.headers.get("idempotency-key", "")
+    if not KEY.fullmatch(key):
+        detail = "this call changes something: send an Idempotency-Key of 1 to 128 visible characters with it"
+        raise Denied("idempotency_key_required", detail=detail)
+    return key
+
+
+def _decoded(raw: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Raises `Denied` with the place of a wrong value, never with the value."""
+    try:
+        plain_json.check(raw)
+        return decoder.decode(raw)
+    except plain_json.NotPlain as refusal:
+        raise Denied(refusal.code, detail=refusal.detail) from None
+    except msgspec.ValidationError as error:
+        pointer, detail = plain_json.pointed(error)
+        raise Denied("validation_failed", detail=detail, members={"pointer": pointer}) from None

@@ -1,0 +1,125 @@
+"""The own Federator over its unix socket: the only way by which this process reaches other backends."""
+
+import asyncio
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+from msgspec import UNSET, Struct
+
+from isthmus.protocol import federation as wire
+from isthmus.protocol import plain_json
+from isthmus.protocol.problem import MEDIA_TYPE, STATUS, Problem, Stage, problem
+from isthmus.server.outward_ports import Errand, RemoteRefused
+
+T = TypeVar("T", bound=Struct)
+
+MOST_CONNECTIONS = 64
+IDLE_SECONDS = 60.0
+# The Federator ends a call at its deadline itself and says so: that answer is worth waiting for.
+GRACE_SECONDS = 1.0
+PROBLEM = msgspec.json.Decoder(Problem)
+MENDS = {
+    "upstream_unavailable": "start the Federator of this backend: isthmus up, or isthmus federator beside the server",
+    "target_denied": "isthmus remote list shows with whom this backend federates, and how",
+    "overloaded": "try again in a moment",
+    "own_certificate_expired": "renew it: isthmus certificate renew",
+}
+
+
+class OutwardSocket:
+    """Pooled connections to the socket at `path`. Opened by its first call, so a Federator may start later."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
+        """The remote's answer as `response`. Raises `RemoteRefused`: `upstream_unavailable` where nobody listens."""
+        status, kind, raw = await self._exchanged(errand, msgspec.json.encode(body))
+        if status == 200 and kind == "application/json":
+            return _decoded(errand, raw, response)
+        if kind == MEDIA_TYPE:
+            raise _passed_on(errand, raw)
+        raise refused("internal", errand, f"the Federator answered {status} without a problem document")
+
+    async def _exchanged(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
+        headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
+        if errand.idempotency_key is not None:
+            headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
+        url = f"http://federator/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
+        try:
+            async with asyncio.timeout(errand.seconds + GRACE_SECONDS):
+                async with self._opened().post(url, data=body, headers=headers) as answer:
+                    raw = await _read(answer, errand)
+                    return answer.status, answer.content_type, raw
+        except TimeoutError:
+            raise refused("remote_timeout", errand, f"no answer within {errand.seconds:g} s") from None
+        except (aiohttp.ClientError, OSError):
+            detail = "the Federator of this backend does not answer, so no remote can be reached"
+            raise refused("upstream_unavailable", errand, detail) from None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.UnixConnector(str(self._path), limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_SECONDS)
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=None),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+async def _read(answer: aiohttp.ClientResponse, errand: Errand) -> bytes:
+    parts, size = [], 0
+    async for part in answer.content.iter_any():
+        parts.append(part)
+        size += len(part)
+        if size > wire.MOST_RESPONSE:
+            detail = f"the answer is larger than {wire.MOST_RESPONSE} bytes"
+            raise refused("remote_response_too_large", errand, detail)
+    return b"".join(parts)
+
+
+def _decoded(errand: Errand, raw: bytes, response: type[T]) -> T:
+    """What does not fit is the remote's fault, and none of it is repeated: it may be anything."""
+    try:
+        plain_json.check(raw, plain_json.RESPONSE)
+        return msgspec.json.decode(raw, type=response)
+    except plain_json.NotPlain as refusal:
+        why = refusal.detail
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = plain_json.pointed(error)[1]
+    detail = f"the answer of {errand.domain} is none of {errand.component}/{errand.rpc}: {why}"
+    raise refused("remote_protocol_error", errand, detail)
+
+
+def _passed_on(errand: Errand, raw: bytes) -> RemoteRefused:
+    """The Federator's own problem, as it is: code, stage and what the remote said stay."""
+    try:
+        found = PROBLEM.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return refused("internal", errand, "the Federator answered with something that is no problem document")
+    if found.code not in STATUS:
+        return refused("internal", errand, "the Federator answered with a code that this server does not know")
+    return RemoteRefused(found, mend_of(found, errand.domain))
+
+
+def refused(code: str, errand: Errand, detail: str) -> RemoteRefused:
+    document = problem(code, Stage.FEDERATOR_OUT, errand.request_id, detail)
+    return RemoteRefused(document, mend_of(document, errand.domain))
+
+
+def mend_of(document: Problem, domain: str) -> str | None:
+    """What an operator does about it. What a remote's component says no with is no fault of the way to it."""
+    if document.remote is not UNSET and document.remote.code == "not_found":
+        return None
+    general = f"isthmus remote doctor {domain} tells which link is broken"
+    return MENDS.get(document.code, general if document.code.startswith(("remote_", "discovery_")) else None)

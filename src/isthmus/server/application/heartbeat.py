@@ -1,0 +1,58 @@
+"""The component `heartbeat`: that we are there, what we speak, and whether we reach the one who asks."""
+
+from isthmus import __version__
+from isthmus.domain.federation.denial import Denied
+from isthmus.protocol import heartbeat as wire
+from isthmus.protocol.federation import API_VERSIONS
+from isthmus.server.application.calls import Call, Component, Outside, Reading
+from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
+from isthmus.server.ports import Transaction
+
+# Within the deadline of the call that asks for it.
+CALL_BACK_SECONDS = 7.0
+LONGEST = 255
+
+
+class HeartbeatComponent:
+    def __init__(self, outward: Outward) -> None:
+        self._outward = outward
+
+    def endpoints(self) -> Component:
+        return {
+            "beat": Reading(self._beat),
+            "get-versions": Reading(self._versions),
+            "call-back": Outside(self._call_back),
+        }
+
+    async def _beat(self, call: Call, tx: Transaction) -> wire.BeatAnswer:
+        """What we know of each other. What a queue has lost shows in the numbers of its lanes."""
+        remote = None if call.permit is None else call.permit.remote
+        if remote is None:
+            raise Denied("federation_denied", "not_listed")
+        federation = await tx.federation.get()
+        received = {state.lane.value: state.received for state in await tx.outbox.lanes(remote.id)}
+        return wire.BeatAnswer(
+            bundle_sequence=0 if federation is None else federation.generation,
+            known_sequence=remote.bundle_sequence,
+            state=remote.state.value,
+            received=received,
+            time=call.at.timestamp(),
+        )
+
+    async def _versions(self, call: Call, tx: Transaction) -> wire.Versions:
+        return wire.Versions(list(API_VERSIONS), f"isthmus {__version__}")
+
+    async def _call_back(self, call: Call) -> wire.CalledBack:
+        errand = Errand(
+            call.context.remote, "heartbeat", "get-versions", call.context.request_id, seconds=CALL_BACK_SECONDS
+        )
+        try:
+            await self._outward.call(errand, wire.GetVersions(), wire.Versions)
+        except RemoteRefused as refusal:
+            detail = f"{refusal.problem.stage.value}: {refusal}"[:LONGEST]
+            return wire.CalledBack(False, refusal.problem.code, printable(detail))
+        return wire.CalledBack(True)
+
+
+def printable(text: str) -> str:
+    return "".join(each if each.isprintable() else "?" for each in text)
