@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
-from isthmus.domain.errors import InvalidValue, TransitionNotAllowed
+from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.federation.names import LABEL, BackendDomain, InfraDomain, backend_domain, infra_domain
 from isthmus.domain.federation.remote import Strategy
 from isthmus.protocol.federation import DEFAULT_SERVICE
@@ -56,10 +56,12 @@ class FederationService:
         self._changes = changes
         self._certificates = certificates
 
-    async def get(self) -> Federation | None:
-        """None before `init`."""
-        async with self._store.reading() as tx:
-            return await tx.federation.get()
+    async def get(self) -> Federation:
+        """Raises `NoFederation` before `init`."""
+        facts = await self._found()
+        if facts is None:
+            raise NoFederation
+        return facts
 
     async def init(self, caller: Caller, draft: Draft) -> Federation:
         """Make CA, leaves and keys, and say who we are. Once."""
@@ -70,7 +72,7 @@ class FederationService:
             service=parse_service(draft.service),
             listeners=(parse_listen(draft.listen),),
         )
-        present = await self.get()
+        present = await self._found()
         if present is not None:
             raise set_up_already(present)
         await self._certificates.prepare(facts.domain, facts.infra_domains)
@@ -81,13 +83,13 @@ class FederationService:
             await tx.federation.add(facts)
             told = {"infra_domains": list(facts.infra_domains), "strategy": facts.strategy.value}
             await tx.journal.audit([caller.did("federation.init", facts.domain, self._clock.now(), **told)])
-        return await self._present()
+        return await self.get()
 
     async def update(self, caller: Caller, update: Update, version: int | None) -> Federation:
         """Change the facts. Other infra domains come with new leaves, which are there before anybody is told."""
         if not isinstance(update.infra_domains, Unset):
             wanted = parse_infra_domains(update.infra_domains)
-            await self._certificates.prepare((await self._present()).domain, wanted)
+            await self._certificates.prepare((await self.get()).domain, wanted)
         async with self._changes.transaction() as tx:
             before = await tx.federation.lock()
             check_version(before.version, version)
@@ -97,13 +99,11 @@ class FederationService:
                 await tx.federation.save(after)
             fields = named_fields(update)
             await tx.journal.audit([caller.did("federation.update", after.domain, self._clock.now(), fields=fields)])
-        return await self._present()
+        return await self.get()
 
-    async def _present(self) -> Federation:
-        facts = await self.get()
-        if facts is None:
-            raise not_set_up()
-        return facts
+    async def _found(self) -> Federation | None:
+        async with self._store.reading() as tx:
+            return await tx.federation.get()
 
 
 def changed(before: Federation, update: Update) -> Federation:
@@ -135,9 +135,13 @@ def set_up_already(facts: Federation) -> TransitionNotAllowed:
     return TransitionNotAllowed("federation", f"is set up already, for {facts.domain}", hint)
 
 
-def not_set_up() -> TransitionNotAllowed:
-    hint = "isthmus federation init --domain a.example --infra infra.a.example"
-    return TransitionNotAllowed("federation", "is not set up", hint)
+class NoFederation(NotFound):
+    """Federation is not set up: there is nothing to show, and nobody to speak for."""
+
+    mend = "set it up: isthmus federation init --domain a.example --infra infra.a.example"
+
+    def __init__(self) -> None:
+        super().__init__("federation", "yet")
 
 
 def parse_infra_domains(texts: Sequence[str]) -> tuple[InfraDomain, ...]:
@@ -167,7 +171,9 @@ def parse_listen(text: str) -> Listener:
         if (host != bare) != (address.version == 6) or not 0 < int(port) < 2**16:
             raise ValueError(text)
     except ValueError:
-        raise InvalidValue("/listen", "is not ADDRESS:PORT", f"such as {DEFAULT_LISTEN} or [::]:{DEFAULT_PORT}") from None
+        raise InvalidValue(
+            "/listen", "is not ADDRESS:PORT", f"such as {DEFAULT_LISTEN} or [::]:{DEFAULT_PORT}"
+        ) from None
     return Listener(WAN, str(address), int(port))
 
 

@@ -1,6 +1,6 @@
 """Remotes: what they may do, and how their standing changes. Every change is told to the Federator and the ingress."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -24,18 +24,18 @@ from isthmus.server.ports import Clock, Ids, RemoteExists, Store, Transaction
 
 MOST_MESSAGES = 100
 MOST_REASON = 500
-FASTEST, MOST_PARALLEL = 100_000.0, 10_000
+FASTEST, MOST_PARALLEL = 100_000, 10_000
 LONGEST_SERIAL = 2**160
 
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """What shall be other. `components` None means all."""
+    """What shall be other. `components` None means all, `limits` are those of the names that it has."""
 
     direction: Maybe[Direction] = UNSET
     components: Maybe[Sequence[str] | None] = UNSET
     infra_domains: Maybe[Sequence[str]] = UNSET
-    limits: Maybe[Limits] = UNSET
+    limits: Maybe[Mapping[str, float]] = UNSET
     expires_at: Maybe[datetime | None] = UNSET
     contact: Maybe[str] = UNSET
     notes: Maybe[str] = UNSET
@@ -216,7 +216,7 @@ async def end(tx: Transaction, remote: Remote, now: datetime, *, tell: bool = Tr
     """What goes with a remote that is revoked in this transaction; `tell` it so, unless the news came from there."""
     acceptances = {each.remote_id for each in await tx.remotes.acceptances()}
     await tx.remotes.drop_acceptance(remote.id)
-    await tx.outbox.clear(remote.id, Lane)
+    await tx.outbox.clear(remote.id, (Lane.HANDSHAKE, Lane.STATE))
     # Who has never heard of us has nothing to be told, and who is known by shared roots alone knows no news of ours.
     if tell and remote.id not in acceptances and remote.trust is Trust.PINNED:
         await enqueue(tx, remote, notice("revoked"), now)
@@ -253,7 +253,7 @@ def changed(before: Remote, update: Update) -> Remote:
         direction=chosen(update.direction, before.direction),
         components=before.components if isinstance(update.components, Unset) else parse_components(update.components),
         infra_domains=parse_infra_domains(infra),
-        limits=parse_limits(chosen(update.limits, before.limits)),
+        limits=before.limits if isinstance(update.limits, Unset) else parse_limits(before.limits, update.limits),
         expires_at=chosen(update.expires_at, before.expires_at),
         contact=parse_line(chosen(update.contact, before.contact), "/contact"),
         notes=parse_line(chosen(update.notes, before.notes), "/notes"),
@@ -270,15 +270,12 @@ def parse_components(names: Sequence[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(names)
 
 
-def parse_limits(limits: Limits) -> Limits:
-    for name in ("requests", "mutations"):
-        if not 0 <= getattr(limits, name) <= FASTEST:
-            raise InvalidValue(f"/limits/{name}", f"is not between 0 and {FASTEST:.0f} a second")
-        if not 1 <= getattr(limits, f"{name}_burst") <= FASTEST:
-            raise InvalidValue(f"/limits/{name}_burst", f"is not between 1 and {FASTEST:.0f}")
-    if not 1 <= limits.parallel <= MOST_PARALLEL:
-        raise InvalidValue("/limits/parallel", f"is not between 1 and {MOST_PARALLEL}")
-    return limits
+def parse_limits(before: Limits, given: Mapping[str, float]) -> Limits:
+    for name, value in given.items():
+        lowest, most = (1, MOST_PARALLEL) if name == "parallel" else (1 if name.endswith("_burst") else 0, FASTEST)
+        if not lowest <= value <= most:
+            raise InvalidValue(f"/limits/{name}", f"is not between {lowest} and {most}")
+    return replace(before, **given)
 
 
 def parse_line(text: str, field: str) -> str:
