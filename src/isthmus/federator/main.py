@@ -16,8 +16,8 @@ from typing import Any
 import structlog
 import uvloop
 
-from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.names import BackendDomain
+from isthmus.federator import outward as outward_side
+from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
     CannotListen,
@@ -31,13 +31,12 @@ from isthmus.federator.adapters.local import Control, follow
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Check, Readiness
 from isthmus.federator.logs import configure_logs
-from isthmus.federator.pair_reading import PairUnusable, read_pair
 from isthmus.federator.pairs import NewestPair
-from isthmus.federator.parts import Parts, Side
-from isthmus.federator.ports import Discovered, Discovery
+from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
+from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
 
@@ -64,14 +63,22 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
     try:
         settings = load(config, given or {}, os.environ)
         configure_logs(settings.log_level)
-        read = partial(read_pair, infra_domain=settings.infra_domain)
         # Before any socket: without a certificate nobody shall find this backend listening.
-        pairs = NewestPair(settings.certificate_file, settings.key_file, read, clock)
+        pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         uvloop.run(_run(settings, pairs, clock))
     except (SettingsRefused, PairUnusable, CannotListen) as reason:
-        sys.stderr.write(f"isthmus federator: {reason}\n")
+        sys.stderr.write(f"isthmus federator: {reason}{remedy_of(reason)}\n")
         return 1
     return 0
+
+
+def remedy_of(reason: Exception) -> str:
+    """What to do about a certificate; the other reasons say it themselves."""
+    if not isinstance(reason, PairUnusable):
+        return ""
+    if reason.fault in ("certificate_missing", "key_missing"):
+        return ". Make one with isthmus federation init, or set certificate and key"
+    return ". Renew it with isthmus certificate renew, or set certificate and key to a pair that is good"
 
 
 async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
@@ -91,27 +98,16 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> Non
 
 async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Event) -> None:
     """Answer on both sockets until `stop`, then let running calls end."""
-    side, discovery = build_outward(parts, settings)
-    async with InwardSocket(parts, settings, discovery) as inward:
-        outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), side)
-        async with serving(inward.server(), bound.inward, settings), serving(outward.server(), bound.outward, settings):
+    carrying = outward_side.build(parts, settings)
+    async with contextlib.aclosing(carrying), InwardSocket(parts, settings, carrying.discovery) as inward:
+        outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), carrying.side)
+        ingress = user_id(settings.ingress_user, "ingress_user")
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(serving(inward.server(), bound.inward, settings))
+            await stack.enter_async_context(serving(outward.server(), bound.outward, settings))
+            stack.enter_context(refusals.listening(bound.refusals, ingress, parts.rows))
             log.info("the Federator runs", folder=str(settings.places.run), pid=os.getpid())
             await stop.wait()
-
-
-class NoDiscovery:
-    """Stands where no resolver is: nobody is found."""
-
-    async def targets(self, domain: BackendDomain) -> Discovered:
-        raise Denied("discovery_unavailable", "no_resolver", members={"retry_after": 60})
-
-    async def is_ready(self) -> bool:
-        return False
-
-
-def build_outward(parts: Parts, settings: Settings) -> tuple[Side | None, Discovery]:
-    """The outward side, and the discovery that both sides share."""
-    return None, NoDiscovery()
 
 
 @contextlib.contextmanager

@@ -2,36 +2,34 @@
 
 import asyncio
 from collections.abc import Callable
-from hashlib import sha256
+from datetime import UTC, datetime
 from pathlib import Path
 
 import structlog
 
-from isthmus.federator.pair_reading import BOTH, CERTIFICATE, KEY, PairUnusable
+from isthmus.domain.federation.names import InfraDomain
 from isthmus.federator.ports import Clock, Pair
+from isthmus.x509.pair import PairUnusable, check_pair, load_folder, load_pair
 
 log = structlog.get_logger()
 
-LOOK_SECONDS = 1.0
-LONGEST_FILE = 256 * 1024
-
-Reader = Callable[[bytes, bytes, float], Pair]
-"""Makes a pair of chain and key (PEM), at a time in Unix seconds. Raises `PairUnusable`."""
+LOOK_SECONDS = 0.5
+# A certificate and its key are often replaced one after the other: what is half done is looked at once more.
+LOOKS_BEFORE_ALARM = 3
 
 
 class NewestPair:
-    """The pair that `certificate` and `key` hold. Files are compared by content: it does not matter how they came to
-    change."""
+    """The pair in `folder`, or in two files of their own. It is compared by content: how it came to change, by being
+    overwritten, replaced or by a symlink, does not matter."""
 
-    def __init__(self, certificate: Path, key: Path, read: Reader, clock: Clock) -> None:
+    def __init__(self, source: Path | tuple[Path, Path], infra_domain: str | None, clock: Clock) -> None:
         """Raises `PairUnusable`, which names the file and the fault."""
-        self._files = (certificate, key)
-        self._read, self._clock = read, clock
+        self._source, self._clock = source, clock
+        self._infra_domains = (InfraDomain(infra_domain),) if infra_domain else ()
         self._listeners: list[Callable[[Pair], None]] = []
+        self._bad_looks = 0
         self.fault = ""
-        contents = self._contents()
-        self.current = self._make(contents)
-        self._seen = digest_of(contents)
+        self.current = self._good()
 
     def subscribe(self, listener: Callable[[Pair], None]) -> None:
         """`listener` is called at once with every new pair, and now with the present one."""
@@ -39,20 +37,22 @@ class NewestPair:
         listener(self.current)
 
     def look(self) -> None:
-        """Take up new files. What is not usable is reported once, and what was good before stays."""
+        """Take up new files. What is not usable is told once, and what was good before stays."""
         try:
-            contents = self._contents()
-            seen = digest_of(contents)
-            if seen == self._seen:
-                self._mended()
-                return
-            pair = self._make(contents)
-        except PairUnusable as fault:
-            self._alarm(str(fault))
+            pair = self._good()
+        except PairUnusable as unusable:
+            self._bad_looks += 1
+            if self._bad_looks == LOOKS_BEFORE_ALARM:
+                self.fault = str(unusable)
+                log.error("the certificate cannot be used and the last good one stays", fault=self.fault)
             return
-        self._seen, self.current = seen, pair
-        self._mended()
-        log.info("a new certificate is in use", certificate=str(self._files[0]), fingerprint=pair.fingerprint.hex())
+        if self._bad_looks:
+            self._bad_looks, self.fault = 0, ""
+        if (pair.chain, pair.key) == (self.current.chain, self.current.key):
+            return
+        self.current = pair
+        ends = pair.leaf.not_after.isoformat()
+        log.info("a new certificate is in use", fingerprint=pair.fingerprint.hex(), ends=ends)
         for listener in self._listeners:
             listener(pair)
 
@@ -61,38 +61,11 @@ class NewestPair:
             await asyncio.sleep(LOOK_SECONDS)
             self.look()
 
-    def _alarm(self, fault: str) -> None:
-        if fault != self.fault:
-            log.error("the new certificate cannot be used and the last good one stays", fault=fault)
-        self.fault = fault
-
-    def _mended(self) -> None:
-        self.fault = ""
-
-    def _contents(self) -> tuple[bytes, bytes]:
-        certificate, key = self._files
-        return _read_file(certificate, CERTIFICATE), _read_file(key, KEY)
-
-    def _make(self, contents: tuple[bytes, bytes]) -> Pair:
-        certificate, key = self._files
-        try:
-            return self._read(*contents, self._clock.now())
-        except PairUnusable as fault:
-            place = {CERTIFICATE: str(certificate), KEY: str(key), BOTH: f"{certificate} and {key}"}[fault.part]
-            raise PairUnusable(fault.part, f"{place}: {fault}") from None
-
-
-def digest_of(contents: tuple[bytes, bytes]) -> bytes:
-    chain, key = contents
-    return sha256(len(chain).to_bytes(8) + chain + key).digest()
-
-
-def _read_file(path: Path, part: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(LONGEST_FILE)
-    except FileNotFoundError:
-        remedy = "make one with isthmus federation init, or set certificate and key"
-        raise PairUnusable(part, f"{path}: there is no such {part} file: {remedy}") from None
-    except OSError as error:
-        raise PairUnusable(part, f"{path}: the {part} cannot be read ({error.strerror})") from None
+    def _good(self) -> Pair:
+        if isinstance(self._source, Path):
+            found, place = load_folder(self._source), self._source / "chain.pem"
+        else:
+            found, place = load_pair(*self._source), self._source[0]
+        wanted = self._infra_domains or tuple(InfraDomain(name) for name in found.leaf.dns_names)
+        check_pair(found, place, infra_domains=wanted, now=datetime.fromtimestamp(self._clock.now(), UTC))
+        return Pair(found.chain, found.key, found.leaf)

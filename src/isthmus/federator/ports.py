@@ -18,6 +18,10 @@ class AlreadySeen(Exception):
     """The server has had this nonce before."""
 
 
+class ReportRefused(Exception):
+    """The server does not take what a report holds; sending it again would not help."""
+
+
 class ServerUnavailable(Exception):
     """The server does not answer, or not as it should."""
 

@@ -13,7 +13,7 @@ import structlog
 
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.federation.quota import Bucket
-from isthmus.federator.ports import Clock, Fact, Overloaded, ServerUnavailable
+from isthmus.federator.ports import Clock, Fact, Overloaded, ReportRefused, ServerUnavailable
 from isthmus.protocol.federator import MOST_ROWS, Report, Row, Sighting, Suspicion
 
 log = structlog.get_logger()
@@ -29,6 +29,8 @@ SAMPLE_SECONDS = 1.0
 MOST_SUSPICIONS = 1_000
 MOST_SIGHTINGS = 10_000
 LAST_SECONDS = 2.0
+LONGEST_SHOWN = 1_000
+LONGEST_TEXT = 400
 ANYONE = "anyone"
 
 Send = Callable[[Report], Awaitable[None]]
@@ -113,7 +115,7 @@ class QueuedRows:
         if not (rows or sightings or suspicions):
             return
         try:
-            await self._send(Report(rows, list(sightings.values()), list(suspicions.values())))
+            await self._deliver(Report(rows, list(sightings.values()), list(suspicions.values())))
         except ServerUnavailable:
             self._news.set()
             raise
@@ -124,6 +126,20 @@ class QueuedRows:
         _drop(self._suspicions, suspicions)
         if self._rows or self._sightings or self._suspicions:
             self._news.set()
+
+    async def _deliver(self, report: Report) -> None:
+        """One row that the server does not take must not keep all others from it."""
+        try:
+            await self._send(report)
+        except ReportRefused as refused:
+            singles = [Report(rows=[row]) for row in report.rows]
+            singles += [Report(sightings=[each]) for each in report.sightings]
+            singles += [Report(suspicions=[each]) for each in report.suspicions]
+            if len(singles) == 1:
+                log.error("the server does not take a report", error=str(refused), report=repr(report)[:LONGEST_SHOWN])
+                return
+            for single in singles:
+                await self._deliver(single)
 
     def _tell_unproven(self, fact: Fact) -> None:
         if self._unproven_waiting < MOST_UNPROVEN and self.has_room and self._sample.take(time.monotonic()) == 0:
@@ -138,9 +154,9 @@ class QueuedRows:
             Row(
                 id=str(uuid4()),
                 at=self._clock.now(),
-                actor=fact.actor,
+                actor=fact.actor[:LONGEST_TEXT],
                 action=fact.action,
-                subject=fact.subject,
+                subject=fact.subject[:LONGEST_TEXT],
                 outcome=fact.outcome,
                 request_id=fact.request_id,
                 reason=fact.reason,

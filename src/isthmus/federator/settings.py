@@ -4,7 +4,8 @@ import difflib
 import os
 import pwd
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,12 +13,15 @@ import msgspec
 from msgspec import Meta
 
 from isthmus.domain.federation.names import is_domain
+from isthmus.federator.resolving import parse_server
 from isthmus.protocol.places import Places
 
 PREFIX = "ISTHMUS_FEDERATOR_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 # The server's own variable: processes of one backend share the folder.
 DATA_VARIABLE = "ISTHMUS_DATA_DIR"
+
+LISTS = frozenset({"resolvers", "allowed_private", "denied_addresses"})
 
 Seconds = Annotated[float, Meta(gt=0, le=120)]
 
@@ -30,7 +34,9 @@ class Settings(msgspec.Struct, frozen=True):
     """`certificate` and `key` None stand for the pair that the server keeps below `data_dir`. `infra_domain`, where it
     is set, must be a name of that certificate. The users are names or
     numbers of those who may use the two sockets besides the user that the Federator runs as. `resolvers` are
-    `ADDRESS` or `ADDRESS:PORT`, none for those of the system."""
+    `ADDRESS` or `ADDRESS:PORT`, none for those of the system; `trust_resolvers` says that the network between leaves
+    their answers as they are. `allowed_private` are private or loopback ranges that remotes may live in,
+    `denied_addresses` hosts that are never dialled, such as that of the database."""
 
     data_dir: str
     certificate: str | None = None
@@ -39,6 +45,9 @@ class Settings(msgspec.Struct, frozen=True):
     ingress_user: str | None = None
     component_user: str | None = None
     resolvers: list[str] = []
+    trust_resolvers: bool = False
+    allowed_private: list[str] = []
+    denied_addresses: list[str] = []
     call_seconds: Seconds = 10.0
     drain_seconds: Seconds = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -48,12 +57,11 @@ class Settings(msgspec.Struct, frozen=True):
         return Places(Path(self.data_dir))
 
     @property
-    def certificate_file(self) -> Path:
-        return Path(self.certificate) if self.certificate else self.places.federator_pair / "chain.pem"
-
-    @property
-    def key_file(self) -> Path:
-        return Path(self.key) if self.key else self.places.federator_pair / "key.pem"
+    def pair(self) -> Path | tuple[Path, Path]:
+        """The folder that holds the pair, or the two files."""
+        if self.certificate is None or self.key is None:
+            return self.places.federator_pair
+        return Path(self.certificate), Path(self.key)
 
 
 def default_data_dir(environment: Mapping[str, str]) -> str:
@@ -85,9 +93,25 @@ def load(config: Path | None, given: Mapping[str, Any], environment: Mapping[str
         )
     if settings.infra_domain is not None and not is_domain(settings.infra_domain):
         raise SettingsRefused("infra_domain: is no domain: write the name of the ingress, such as infra.example.com")
+    _check_addresses(settings)
     for key in ("ingress_user", "component_user"):
         user_id(getattr(settings, key), key)
     return settings
+
+
+def _check_addresses(settings: Settings) -> None:
+    """That the texts can be read as what they are to be. Raises `SettingsRefused`."""
+    readers: Mapping[str, tuple[Callable[[str], object], str]] = {
+        "resolvers": (parse_server, "an address such as 192.0.2.53 or 192.0.2.53:5353"),
+        "allowed_private": (ip_network, "a range such as 10.20.0.0/16"),
+        "denied_addresses": (ip_address, "an address such as 192.0.2.5"),
+    }
+    for key, (read, expected) in readers.items():
+        for text in getattr(settings, key):
+            try:
+                read(text)
+            except ValueError:
+                raise SettingsRefused(f"{key}: {text!r} cannot be read: write {expected}") from None
 
 
 def user_id(user: str | None, key: str) -> int:
@@ -129,7 +153,7 @@ def _checked(values: Mapping[str, Any], source: str, *, strict: bool) -> dict[st
 
 def _from_text(key: str, value: Any) -> Any:
     """A variable holds a list as words between commas; a number of a user may be written as one."""
-    if key == "resolvers" and isinstance(value, str):
+    if key in LISTS and isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
     if key.endswith("_user") and type(value) is int:
         return str(value)

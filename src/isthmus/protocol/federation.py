@@ -23,6 +23,9 @@ SIGNATURE = "Signature"
 SIGNATURE_INPUT = "Signature-Input"
 AUTHORIZATION = "Authorization"
 
+CALL_SECONDS_HEADER = "Isthmus-Call-Seconds"
+"""From a component to its own Federator: the time that the whole call may take, at most `CALL_SECONDS`."""
+
 MOST_REQUEST = 256 * 1024
 MOST_RESPONSE = 1024 * 1024
 CALL_SECONDS = 10.0

@@ -14,7 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from isthmus.domain.federation.admission import UNIFORM, disclosed
 from isthmus.domain.federation.denial import Denied
-from isthmus.federator.adapters.answers import problem_answer
+from isthmus.federator.adapters.answers import SERVER, problem_answer
 from isthmus.federator.adapters.components import ComponentSockets
 from isthmus.federator.adapters.keys import ListenerKey
 from isthmus.federator.adapters.listening import SocketServer
@@ -102,7 +102,7 @@ class InwardSocket:
         known, identity = passage.known, passage.identity
         if known is not None and identity is not None and identity.instance is not None:
             self._parts.rows.sighted(known.domain, identity.instance)
-        headers = {wire.REQUEST_ID: passage.request_id, "Cache-Control": "no-store"}
+        headers = {wire.REQUEST_ID: passage.request_id, "Cache-Control": "no-store", "Server": SERVER}
         if answer.content_type:
             headers["Content-Type"] = answer.content_type
         return web.Response(status=answer.status, body=answer.body, headers=headers)

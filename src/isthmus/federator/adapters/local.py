@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from aiohttp import ClientError, ClientSession, ClientTimeout, UnixConnector
 
-from isthmus.federator.ports import AlreadySeen, ServerUnavailable
+from isthmus.federator.ports import AlreadySeen, ReportRefused, ServerUnavailable
 from isthmus.federator.snapshots import NewestSnapshot
 from isthmus.protocol.federator import Nonce, Report, Snapshot
 
@@ -23,7 +23,7 @@ CALL_SECONDS = 5.0
 NONCE_SECONDS = 2.0
 LEAST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
-MOST_SNAPSHOT = 64 * 1024 * 1024
+REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
 class Control:
@@ -65,8 +65,10 @@ class Control:
             raise ServerUnavailable(f"the server's snapshot cannot be read: {error}") from None
 
     async def report(self, report: Report) -> None:
-        """Raises `ServerUnavailable`: then send it again, the server knows rows that it has."""
-        await self._post("/report", msgspec.json.encode(report), CALL_SECONDS)
+        """Raises `ServerUnavailable`: then send it again, the server knows rows that it has. Raises `ReportRefused`."""
+        status = await self._post("/report", msgspec.json.encode(report), CALL_SECONDS, *REFUSALS)
+        if status != HTTPStatus.NO_CONTENT:
+            raise ReportRefused(f"status {status}")
 
     async def claim(self, nonce: Nonce) -> None:
         """Raises `AlreadySeen` and `ServerUnavailable`."""

@@ -1,0 +1,271 @@
+"""Calls of our own components to remotes: one ordered table of steps, one place where a failure gets its code."""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from isthmus.domain.federation.denial import Denied
+from isthmus.domain.federation.discovery import Draw, Target, among, ordered
+from isthmus.domain.federation.names import BackendDomain
+from isthmus.domain.federation.sending import recipient
+from isthmus.domain.federation.targets import AddressPolicy
+from isthmus.domain.federation.view import Known, View
+from isthmus.federator.calling import Call, CallFailed, Carrier, Identity, Reply, Signer, Unsigned, Way
+from isthmus.federator.discovery import Discovery, Services
+from isthmus.federator.identities import Identities
+from isthmus.federator.judging import judged
+from isthmus.federator.patience import Crowd, Patience
+from isthmus.federator.ports import Clock, Snapshots
+from isthmus.federator.versions import NegotiatedVersions, asks_for_version
+from isthmus.protocol.federation import (
+    API_VERSION,
+    AUTHORIZATION,
+    IDEMPOTENCY_KEY,
+    ORIGIN,
+    REQUEST_ID,
+    RPCS,
+    Rpc,
+)
+
+log = structlog.get_logger()
+
+RANDOM = random.SystemRandom()
+SOUR_SECONDS = 30.0
+"""For so long a target that was not reached is tried after the others, whatever its priority."""
+SHARE_SECONDS = 2.5
+"""What a target may take to be reached while another one is left."""
+
+
+@dataclass
+class Course:
+    """One call on its way through the steps. `stage` says how far it came, for a deadline that passes meanwhile."""
+
+    call: Call
+    rpc: Rpc
+    view: View
+    known: Known
+    deadline: float
+    services: Services = field(default_factory=lambda: Services((), authenticated=False))
+    targets: list[Target] = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    stage: str = "list"
+    sent: bool = False
+    facts: dict[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the outward side is made of."""
+
+    snapshots: Snapshots
+    identities: Identities
+    discovery: Discovery
+    carrier: Carrier
+    signer: Signer
+    clock: Clock
+    addresses: AddressPolicy
+
+
+class Outbound:
+    """Takes calls through the steps. Nothing is told of failures here, so that whoever asked tells each one once."""
+
+    def __init__(self, parts: Parts, draw: Draw = RANDOM.randint) -> None:
+        self._parts = parts
+        self._draw = draw
+        self.patience = Patience()
+        self._crowd = Crowd()
+        self._versions = NegotiatedVersions()
+        self._sour: dict[Target, float] = {}
+        # In this order, one look at the snapshot for all of them.
+        self._steps: tuple[tuple[str, Callable[[Course], Awaitable[None]]], ...] = (
+            ("backoff", self._leave_alone),
+            ("discovery", self._discover),
+            ("pins", self._narrow),
+            ("version", self._agree),
+            ("headers", self._write),
+        )
+
+    async def call(self, call: Call) -> Reply:
+        """The remote's answer, judged. Raises `Denied` and `CallFailed`."""
+        view = self._view()
+        known = recipient(view, call.domain, call.component, call.rpc, self._parts.clock.now())
+        deadline = asyncio.get_running_loop().time() + call.seconds
+        course = Course(call, RPCS[call.component, call.rpc], view, known, deadline)
+        try:
+            async with asyncio.timeout_at(deadline), self._crowd.room(call.domain):
+                for stage, step in self._steps:
+                    course.stage = stage
+                    await step(course)
+                course.stage = "connection"
+                reply = judged(await self._carry(course), self._forget_version(course))
+        except TimeoutError:
+            raise self._held(course, self._late(course)) from None
+        except (Denied, CallFailed) as failure:
+            raise self._held(course, failure) from None
+        self.patience.answered(call.domain)
+        return reply
+
+    def _held(self, course: Course, failure: Denied | CallFailed) -> Denied | CallFailed:
+        """The failure, its remote remembered for it, with what is known of the way that the call took."""
+        if isinstance(failure, CallFailed):
+            self.patience.failed(course.call.domain, failure)
+        failure.facts = {**course.facts, **failure.facts}
+        return failure
+
+    def _view(self) -> View:
+        view = self._parts.snapshots.current
+        if view is None:
+            detail = "the Federator knows no remotes while the server does not answer"
+            raise Denied("upstream_unavailable", "no_snapshot", detail, members={"retry_after": 1})
+        return view
+
+    async def _leave_alone(self, course: Course) -> None:
+        self.patience.admit(course.call.domain)
+
+    async def _discover(self, course: Course) -> None:
+        view, known = course.view, course.known
+        course.services = await self._parts.discovery.services(
+            known.domain, view.service, view.ports, pinned=bool(known.infra_domains)
+        )
+        if known.needs_dnssec and not course.services.authenticated:
+            detail = (
+                f"the remote's entry asks for DNSSEC, and no resolver vouches for the SRV records of {known.domain}"
+            )
+            raise Denied("target_denied", "discovery.not_authenticated", detail)
+
+    async def _narrow(self, course: Course) -> None:
+        targets = ordered(course.services.records, self._draw)
+        if course.known.infra_domains:
+            targets = among(targets, course.known.infra_domains)
+        now = time.monotonic()
+        course.targets = sorted(targets, key=lambda target: self._sour.get(target, 0.0) > now)
+
+    async def _agree(self, course: Course) -> None:
+        ours = sorted(set(course.rpc.versions) & set(course.view.versions)) or list(course.rpc.versions)
+        version = min(ours)
+        if asks_for_version(course.rpc):
+            version = await self._versions.of(course.known, ours, lambda: self._ask_versions(course))
+        course.headers[API_VERSION] = str(version)
+
+    async def _ask_versions(self, course: Course) -> Reply:
+        rpc = RPCS["heartbeat", "get-versions"]
+        call = Call(course.call.domain, "heartbeat", "get-versions", b"{}", course.call.request_id, course.call.seconds)
+        asking = Course(call, rpc, course.view, course.known, course.deadline, targets=list(course.targets))
+        asking.headers[API_VERSION] = str(min(rpc.versions))
+        await self._write(asking)
+        return judged(await self._carry(asking))
+
+    async def _write(self, course: Course) -> None:
+        """Our own headers, whatever the component sent."""
+        call = course.call
+        headers = course.headers
+        headers |= {
+            ORIGIN: course.view.domain,
+            REQUEST_ID: call.request_id,
+            "Content-Type": "application/json",
+            "Accept": "application/json, application/problem+json",
+        }
+        if call.authorization:
+            headers[AUTHORIZATION] = call.authorization
+        if course.rpc.changes:
+            headers[IDEMPOTENCY_KEY] = call.idempotency_key
+            try:
+                headers |= self._parts.signer.sign(call.path, headers, call.body)
+            except Unsigned as error:
+                raise Denied("upstream_unavailable", "no_message_key", str(error)) from None
+
+    async def _carry(self, course: Course) -> Reply:
+        """Try the targets in order, each of their addresses in turn, until one takes the request."""
+        failure: Denied | CallFailed | None = None
+        identity = self._parts.identities.of(course.view, course.known)
+        for position, target in enumerate(course.targets):
+            try:
+                ways = await self._ways(course, target)
+            except Denied as denied:
+                failure = failure or denied
+                continue
+            for number, way in enumerate(ways):
+                is_last = position == len(course.targets) - 1 and number == len(ways) - 1
+                try:
+                    return await self._try(course, identity, way, is_last=is_last)
+                except CallFailed as failed:
+                    failure = failed
+                    if failed.sent:
+                        raise
+            self._sour[target] = time.monotonic() + SOUR_SECONDS
+            self._forget_sour()
+        raise failure or Denied("discovery_no_service", "discovery.empty", "DNS lists no service")
+
+    async def _ways(self, course: Course, target: Target) -> list[Way]:
+        """The addresses of `target` that may be dialled."""
+        pinned = bool(course.known.infra_domains)
+        answer = await self._parts.discovery.addresses(target.host, pinned=pinned)
+        if course.known.needs_dnssec and not answer.authenticated:
+            detail = f"no resolver vouches for the addresses of {target.host}"
+            raise Denied("target_denied", "discovery.not_authenticated", detail)
+        associations = None
+        if course.known.needs_tlsa:
+            found = await self._parts.discovery.associations(target.host, target.port, pinned=pinned)
+            if not (found.items and found.authenticated):
+                detail = f"no resolver vouches for TLSA records of {target}"
+                raise Denied("target_denied", "discovery.no_tlsa", detail)
+            associations = found.items
+        ways, denial = [], None
+        for address in answer.items:
+            try:
+                self._parts.addresses.check(address)
+                ways.append(Way(target, address, associations))
+            except Denied as denied:
+                denial = denied
+        if not ways and denial is not None:
+            raise denial
+        return ways
+
+    async def _try(self, course: Course, identity: Identity, way: Way, *, is_last: bool) -> Reply:
+        course.facts |= {"target": str(way.target), "address": str(way.address)}
+        try:
+            return await self._over(course, identity, way, is_last=is_last, fresh=False)
+        except CallFailed as failed:
+            # The remote closed a connection that rested just as it was used: a call that changes nothing may be
+            # made again.
+            if not failed.reused or failed.heard or course.rpc.changes or failed.code != "remote_protocol_error":
+                raise
+        return await self._over(course, identity, way, is_last=is_last, fresh=True)
+
+    async def _over(self, course: Course, identity: Identity, way: Way, *, is_last: bool, fresh: bool) -> Reply:
+        call = course.call
+        left = course.deadline - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(None if is_last else min(SHARE_SECONDS, left / 2)):
+                channel = await self._parts.carrier.reach(identity, way, fresh=fresh)
+        except TimeoutError:
+            detail = f"{way.target} at {way.address} does not answer"
+            raise CallFailed("remote_timeout", "connect.timeout", detail) from None
+        course.stage, course.sent = "answer", True
+        return await channel.exchange(call.path, course.headers, call.body)
+
+    def _late(self, course: Course) -> Denied | CallFailed:
+        call = course.call
+        if course.stage == "discovery":
+            detail = f"DNS gave no answer for {call.domain} within {call.seconds:g} s"
+            return Denied("discovery_unavailable", "discovery.timeout", detail, members={"retry_after": 5})
+        if course.stage == "list":
+            return Denied("overloaded", "no_room", "too many calls are under way", members={"retry_after": 1})
+        detail = f"the remote did not answer within {call.seconds:g} s"
+        return CallFailed("remote_timeout", f"{course.stage}.timeout", detail, sent=course.sent)
+
+    def _forget_version(self, course: Course) -> Callable[[], None]:
+        return lambda: self._versions.forget(course.call.domain)
+
+    def _forget_sour(self) -> None:
+        now = time.monotonic()
+        if len(self._sour) > 1024:
+            self._sour = {target: until for target, until in self._sour.items() if until > now}
+
+    def heard_of(self, domain: BackendDomain) -> None:
+        """The remote has made an admitted call to us: it is there, so nothing is held back any longer."""
+        self.patience.forget(domain)
