@@ -19,7 +19,7 @@ CALLERS = ["nobody", "read", "write", "admin", "agent", "spent enrollment token"
 CELLS = [(method, path, caller) for method, path in ACCESS if method != "WS" for caller in CALLERS]
 # The one call after which the caller's token is over, so it comes last.
 CELLS.sort(key=lambda cell: cell[1].endswith("/logout"))
-NAMES = {"network_id", "peer_id", "token_id"}
+NAMES = {"network_id", "peer_id", "token_id", "user_id"}
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,8 @@ def ids(admin: httpx2.Client) -> dict[str, Any]:
         admin.post("/network-templates", json={"name": a_name("template"), "mtu": 1400}).raise_for_status().json()
     )
     made = {"network_id": network["id"], "peer_id": peer["id"], "token_id": token["id"], "address": address}
-    return made | {"template_id": template["id"], "revision": 2}
+    user = admin.post("/users", json={"handle": a_name("user")}).raise_for_status().json()
+    return made | {"template_id": template["id"], "revision": 2, "user_id": user["id"], "remote": "b.example"}
 
 
 @pytest.mark.parametrize("call", MODES, ids=lambda call: f"{call[0]} {call[1]} {call[2].value}")

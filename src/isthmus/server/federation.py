@@ -1,20 +1,27 @@
 """The federation's part of the server: its sockets, use cases and chores, put together."""
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.protocol.places import Places
 from isthmus.server.adapters.control.plane import ControlPlane
+from isthmus.server.adapters.http.edge import App
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
+from isthmus.server.application.components import Components
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.snapshots import SnapshotService
 from isthmus.server.background import Chore
+from isthmus.server.components import component_apps, component_chores, register_own
 from isthmus.server.federation_ports import OwnTrust
+from isthmus.server.outward_ports import Outward
 from isthmus.server.ports import Clock, Ids, Store, Vault
 
 PRUNE_SECONDS = 60.0
+SERVED = ("directory", "heartbeat")
+"""The components that have a socket: those that are registered below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Ground:
     clock: Clock
     ids: Ids
     vault: Vault
+    places: Places
+    outward: Outward
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +44,15 @@ class Federation:
     snapshots: SnapshotService
     reports: ReportService
     control: ControlPlane
+    components: Mapping[str, App]
     chores: tuple[Chore, ...]
 
     def serve_on(self, sockets: "Sockets") -> list[Listener]:
         """The listeners for `sockets`, each with what answers on it."""
-        listeners = [sockets.control]
         sockets.control.app = self.control
-        return listeners
+        for name, listener in sockets.components.items():
+            listener.app = self.components[name]
+        return [sockets.control, *sockets.components.values()]
 
     def close(self) -> None:
         """Send away who waits, so that nobody holds up the end."""
@@ -62,12 +73,18 @@ def assemble_federation(ground: Ground) -> Federation:
     snapshots = SnapshotService(store, certificates, ground.vault)
     changes.listeners.append(snapshots.changed)
     reports = ReportService(store, clock, ground.ids)
+    components = Components()
+    register_own(components, ground.places, ground.outward, certificates)
     return Federation(
         changes=changes,
         snapshots=snapshots,
         reports=reports,
         control=ControlPlane(snapshots, reports),
-        chores=(Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),),
+        components=component_apps(components, ground.places, store, clock),
+        chores=(
+            Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
+            *component_chores(store, clock),
+        ),
     )
 
 
@@ -76,6 +93,7 @@ class Sockets:
     """Bound before anything else happens, so that a second server on the same folder is told at once."""
 
     control: Listener
+    components: Mapping[str, Listener]
 
 
 def bind_sockets(data_dir: Path, bound: contextlib.ExitStack) -> Sockets:
@@ -92,4 +110,4 @@ def bind_sockets(data_dir: Path, bound: contextlib.ExitStack) -> Sockets:
         bound.callback(made.close)
         return made
 
-    return Sockets(listener(places.control))
+    return Sockets(listener(places.control), {name: listener(places.component(name)) for name in SERVED})

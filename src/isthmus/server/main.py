@@ -16,6 +16,7 @@ import structlog
 import uvloop
 
 from isthmus.domain.mesh.network import ula_prefix
+from isthmus.protocol.places import Places
 from isthmus.server.adapters.agents.errands import Errands
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.app import build_app
@@ -26,6 +27,7 @@ from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.edge import Visitors
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, check_tls, serve
 from isthmus.server.adapters.logs import configure_logs
+from isthmus.server.adapters.outward import OutwardSocket
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
@@ -33,6 +35,7 @@ from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.history import HistoryService
@@ -155,7 +158,12 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         *assembled.federation.chores,
     )
     listeners = [*listeners, *assembled.federation.serve_on(sockets)]
-    async with flushing(services.agents), opening(services.incidents), repeating(*chores):
+    async with (
+        contextlib.aclosing(assembled.outward),
+        flushing(services.agents),
+        opening(services.incidents),
+        repeating(*chores),
+    ):
         await serve(app, listeners, stop, assembled.close_streams)
     log.info("stopped")
 
@@ -168,6 +176,7 @@ class Assembled:
     streams: StreamHub
     events: EventHub
     federation: Federation
+    outward: OutwardSocket
 
     def close_streams(self) -> None:
         self.streams.close_all()
@@ -192,6 +201,8 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     agents.on_beat += [endpoints.take, paths.take]
     fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events]
     vault = FileVault(settings.data_dir / "vault.key")
+    places = Places(settings.data_dir)
+    outward = OutwardSocket(places.outward)
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
@@ -211,9 +222,11 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         paths=PathService(store, paths),
         endpoints=endpoints,
         jumps=JumpWatch(store, clock, fanout, mesh, paths),
+        directory=DirectoryService(store, clock, ids),
+        lookups=LookupService(store, outward),
     )
-    federation = assemble_federation(Ground(store, clock, ids, vault))
-    return Assembled(services, hub, events, federation)
+    federation = assemble_federation(Ground(store, clock, ids, vault, places, outward))
+    return Assembled(services, hub, events, federation, outward)
 
 
 async def first_start(store: Store, services: Services) -> str | None:

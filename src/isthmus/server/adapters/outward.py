@@ -35,7 +35,7 @@ class OutwardSocket:
         self._path = path
         self._session: aiohttp.ClientSession | None = None
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from isthmus.domain.errors import InvalidValue, NotFound
+from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.federation import directory as rules
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.directory import User, Visibility
@@ -138,11 +138,15 @@ class LookupService:
         self._outward = outward
 
     async def lookup(self, caller: Caller, text: str) -> Profile:
-        """Raises `NotFound` for somebody of ours, `RemoteRefused` for others."""
+        """Raises `NotFound` for somebody of ours, `RemoteRefused` for others, `TransitionNotAllowed` for everybody as
+        long as this backend has no domain."""
         handle, domain = qualified(text)
         async with self._store.reading() as tx:
             federation = await tx.federation.get()
-            if federation is not None and federation.domain == domain:
+            if federation is None:
+                hint = "isthmus federation init --domain a.example --infra infra.a.example"
+                raise TransitionNotAllowed("federation", "is not set up on this backend", hint)
+            if federation.domain == domain:
                 user = await tx.directory.with_handle(handle)
                 if user is None:
                     raise NotFound("user", text)

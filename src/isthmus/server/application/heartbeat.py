@@ -1,10 +1,11 @@
 """The component `heartbeat`: that we are there, what we speak, and whether we reach the one who asks."""
 
 from isthmus import __version__
-from isthmus.domain.federation.denial import Denied
+from isthmus.domain.federation.remote import State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.federation import API_VERSIONS
 from isthmus.server.application.calls import Call, Component, Outside, Reading
+from isthmus.server.federation_ports import KnowsTrust
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
 from isthmus.server.ports import Transaction
 
@@ -14,8 +15,9 @@ LONGEST = 255
 
 
 class HeartbeatComponent:
-    def __init__(self, outward: Outward) -> None:
+    def __init__(self, outward: Outward, trust: KnowsTrust) -> None:
         self._outward = outward
+        self._trust = trust
 
     def endpoints(self) -> Component:
         return {
@@ -27,15 +29,13 @@ class HeartbeatComponent:
     async def _beat(self, call: Call, tx: Transaction) -> wire.BeatAnswer:
         """What we know of each other. What a queue has lost shows in the numbers of its lanes."""
         remote = None if call.permit is None else call.permit.remote
-        if remote is None:
-            raise Denied("federation_denied", "not_listed")
-        federation = await tx.federation.get()
-        received = {state.lane.value: state.received for state in await tx.outbox.lanes(remote.id)}
+        lanes = [] if remote is None else await tx.outbox.lanes(remote.id)
         return wire.BeatAnswer(
-            bundle_sequence=0 if federation is None else federation.generation,
-            known_sequence=remote.bundle_sequence,
-            state=remote.state.value,
-            received=received,
+            bundle_sequence=(await self._trust.trust()).bundle_sequence,
+            known_sequence=0 if remote is None else remote.bundle_sequence,
+            # Who has no entry was let in because everybody is.
+            state=State.ACTIVE.value if remote is None else remote.state.value,
+            received={state.lane.value: state.received for state in lanes},
             time=call.at.timestamp(),
         )
 

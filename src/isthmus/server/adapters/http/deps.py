@@ -14,6 +14,7 @@ from isthmus.server.application.agents import AgentService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.denials import DenialService
+from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.history import HistoryService
@@ -52,6 +53,8 @@ class Services:
     paths: PathService
     endpoints: EndpointService
     jumps: JumpWatch
+    directory: DirectoryService
+    lookups: LookupService
 
 
 def services(request: Request) -> Services:

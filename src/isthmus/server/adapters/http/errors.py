@@ -6,6 +6,7 @@ from dataclasses import asdict
 from http import HTTPStatus
 from typing import Any
 
+import msgspec
 import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -14,7 +15,9 @@ from starlette.responses import Response
 
 from isthmus.domain import errors
 from isthmus.domain.errors import InvalidValue, RateLimited, Refusal
+from isthmus.protocol.problem import MEDIA_TYPE, headers_of
 from isthmus.server.application.bulk import BulkRefused
+from isthmus.server.outward_ports import RemoteRefused
 from isthmus.server.ports import Conflict, StoreUnavailable
 
 log = structlog.get_logger()
@@ -81,6 +84,8 @@ def problem(code: str, detail: str, request_id: str, **members: Any) -> Response
 
 
 def of_refusal(refusal: Refusal, request_id: str) -> Response:
+    if isinstance(refusal, RemoteRefused):
+        return of_remote(refusal)
     members: dict[str, Any] = {"hint": refusal.mend}
     if isinstance(refusal, InvalidValue):
         item = {"pointer": refusal.field, "detail": refusal.problem, "hint": refusal.hint}
@@ -96,6 +101,13 @@ def of_refusal(refusal: Refusal, request_id: str) -> Response:
     elif isinstance(refusal, RateLimited):
         members["retry_after"] = refusal.retry_after
     return problem(refusal.code, str(refusal), request_id, **members)
+
+
+def of_remote(refusal: RemoteRefused) -> Response:
+    """What a Federator said, as it said it: its code, its stage, and what the remote said to it."""
+    body = msgspec.json.decode(msgspec.json.encode(refusal.problem))
+    hint = {} if refusal.hint is None else {"hint": refusal.hint}
+    return Response(json.dumps(body | hint), refusal.problem.status, headers_of(refusal.problem), MEDIA_TYPE)
 
 
 def _filled(item: dict[str, Any]) -> dict[str, Any]:
