@@ -10,7 +10,7 @@ from isthmus.domain.federation.bundle import BundleRefused, Known, same_code, sh
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.names import BackendDomain
-from isthmus.domain.federation.remote import Action, Remote, State
+from isthmus.domain.federation.remote import Action, Remote, Revocation, State
 from isthmus.protocol import handshake as wire
 from isthmus.protocol.bundle import open_first, open_next
 from isthmus.server.application import secrets
@@ -109,6 +109,11 @@ class HandshakeComponent:
             evidence = {"pinned": list(before.infra_domains), "announced": list(bundle.infra_domains)}
             found = RemoteFinding(self._ids.new(), "infra_domain_changed", before.domain, call.at, call.at, 1, evidence)
             await tx.findings.put(found)
+        known_serials = {each.serial for each in await tx.revocations.of(before.domain)}
+        for serial in bundle.revoked:
+            if serial not in known_serials:
+                revocation = Revocation(before.domain, call.at, "revoked by its owner", serial=serial)
+                await tx.revocations.add(revocation, self._ids.new())
         return replace(
             before,
             authorities=bundle.authorities,

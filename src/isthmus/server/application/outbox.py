@@ -12,7 +12,7 @@ import structlog
 from msgspec import UNSET, Struct
 
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.remote import Remote, State
+from isthmus.domain.federation.remote import Remote, State, Trust
 from isthmus.protocol import handshake as wire
 from isthmus.protocol.federation import RPCS
 from isthmus.protocol.problem import Problem
@@ -66,6 +66,16 @@ async def enqueue(tx: Transaction, remote: Remote, letter: Letter, now: datetime
     if letter.lane in NUMBERED:
         body["number"] = number
     await tx.outbox.add(Message(remote.id, letter.lane, number, letter.component, letter.rpc, body, now, now))
+
+
+async def tell_bundle(clock: Clock, tx: Transaction, bundle: str) -> None:
+    """Queue our new bundle for every remote that goes by it, in the transaction that publishes it."""
+    waiting = {each.remote_id for each in await tx.remotes.acceptances()}
+    for known in await tx.remotes.all():
+        # Whom we have not met yet gets it with our acceptance.
+        if known.state is not State.REVOKED and known.trust is Trust.PINNED and known.id not in waiting:
+            remote = await tx.remotes.lock(known.domain)
+            await enqueue(tx, remote, notice("bundle", bundle), clock.now())
 
 
 async def take(tx: Transaction, remote: Remote, lane: Lane, number: int) -> bool:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import structlog
 
-from isthmus.domain.federation.remote import Direction, Remote, State
+from isthmus.domain.federation.remote import Remote, State
 from isthmus.protocol import heartbeat as wire
 from isthmus.server.application.outbox import MOST_AT_ONCE, NUMBERED, enqueue, note_state_there, notice, said_by
 from isthmus.server.federation_ports import OwnCertificates
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 MOST_QUEUED = 100_000
 SAID: Mapping[str, State] = {"remote_suspended": State.SUSPENDED, "remote_revoked": State.REVOKED}
+IN_TOUCH = frozenset({State.PENDING, State.ACTIVE})
 AS_NOTICE: Mapping[State, str] = {State.ACTIVE: "resumed", State.SUSPENDED: "suspended"}
 
 
@@ -34,7 +35,7 @@ class PulseService:
         """Say to every remote that may be called that we are there."""
         async with self._store.reading() as tx:
             waiting = {each.remote_id for each in await tx.remotes.acceptances()}
-            remotes = [each for each in await tx.remotes.all() if each.id not in waiting and _may_be_called(each)]
+            remotes = [each for each in await tx.remotes.all() if each.id not in waiting and each.state in IN_TOUCH]
         gate = asyncio.Semaphore(MOST_AT_ONCE)
 
         async def beat(remote: Remote) -> None:
@@ -79,10 +80,6 @@ class PulseService:
             if bundle and not await _is_queued(tx, present, bundle):
                 await enqueue(tx, present, notice("bundle", bundle), now)
             await tx.outbox.wake(present.domain, now)
-
-
-def _may_be_called(remote: Remote) -> bool:
-    return remote.state in {State.PENDING, State.ACTIVE} and remote.direction.has(Direction.OUT)
 
 
 async def _is_queued(tx: Transaction, remote: Remote, bundle: str) -> bool:

@@ -149,9 +149,9 @@ async def revoke_leaf(domain: str, body: RevocationBody, calls: Calls, by: By) -
     """Refuse a leaf or an instance of a remote for good, on connections that are open too."""
     named = Named(
         body.reason,
-        body.fingerprint and bytes.fromhex(body.fingerprint) or None,
+        (body.fingerprint and bytes.fromhex(body.fingerprint)) or None,
         None if body.serial is None else int(body.serial, 16),
-        body.key and bytes.fromhex(body.key) or None,
+        (body.key and bytes.fromhex(body.key)) or None,
         None if body.instance is None else InstanceId(body.instance),
     )
     return RevocationView.of(await calls.federation.remotes.revoke_leaf(by, remote_domain(domain), named))
