@@ -27,9 +27,7 @@ DOCTOR_SECONDS = 40
 LIMITS = ("requests", "requests_burst", "mutations", "mutations_burst", "parallel")
 
 Domain = Annotated[str, typer.Argument(metavar="DOMAIN", help="Domain of the other backend, such as b.example.")]
-Instance = Annotated[
-    str, typer.Argument(metavar="INSTANCE", help="Id of the instance, as isthmus remote show lists it.")
-]
+Instance = Annotated[str, typer.Argument(metavar="INSTANCE", help="Id of the instance, from isthmus remote show.")]
 Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
@@ -85,9 +83,7 @@ def accept(
 def confirm(
     session: Session,
     domain: Domain,
-    code: Annotated[
-        str | None, typer.Option(help="The short code that the other side shows; asked about if left out.")
-    ] = None,
+    code: Annotated[str | None, typer.Option(help="The short code of the other side; asked about if left out.")] = None,
 ) -> None:
     """Confirm that the other side shows the same short code. Once both operators have, the remote is active."""
     if code is None:
@@ -251,9 +247,7 @@ def _compared(session: Session, domain: str) -> str:
     """The code, once somebody at a terminal has said that the other side shows the same."""
     code = session.api.get(path_of(domain))["short_code"]
     if not sys.stdin.isatty():
-        raise Misuse(
-            "there is no terminal to ask whether the short codes are equal", "give the other side's with --code"
-        )
+        raise Misuse("there is no terminal to ask whether the short codes are equal", "give the other's with --code")
     question = f"Here the short code is {printable(code)}. Does the operator of {domain} see the same?"
     typer.confirm(question, abort=True, err=True)
     return str(code)

@@ -1,7 +1,7 @@
 """Remotes: what they may do, and how their standing changes. Every change is told to the Federator and the ingress."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -275,7 +275,7 @@ def parse_limits(before: Limits, given: Mapping[str, float]) -> Limits:
         lowest, most = (1, MOST_PARALLEL) if name == "parallel" else (1 if name.endswith("_burst") else 0, FASTEST)
         if not lowest <= value <= most:
             raise InvalidValue(f"/limits/{name}", f"is not between {lowest} and {most}")
-    return replace(before, **given)
+    return Limits(**(asdict(before) | dict(given)))
 
 
 def parse_line(text: str, field: str) -> str:
