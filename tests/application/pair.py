@@ -4,9 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
-from hashlib import sha256
 from uuid import uuid4
 
 import httpx2
@@ -17,7 +17,7 @@ from isthmus.domain.errors import NotFound
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.remote import Remote, State, Strategy
 from isthmus.protocol.context import HEADER, Context, seal
-from isthmus.protocol.federation import IDEMPOTENCY_KEY, RPCS
+from isthmus.protocol.federation import IDEMPOTENCY_KEY
 from isthmus.protocol.federator import Examination, Snapshot
 from isthmus.protocol.places import Places
 from isthmus.protocol.problem import Nested, Stage, problem
@@ -192,13 +192,13 @@ class Side:
         if key is not None:
             headers[IDEMPOTENCY_KEY] = key
         app = self.federation.components[context.aud]
-        transport = httpx2.ASGITransport(app)  # type: ignore[arg-type]  # the same shape by another name
+        transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://component") as client:
             return await client.post(context.path, content=msgspec.json.encode(body), headers=headers)
 
 
 def refused(code: str, errand: Errand, nested: Nested | None = None) -> RemoteRefused:
-    members = {} if nested is None else {"remote": nested}
+    members: dict[str, Any] = {} if nested is None else {"remote": nested}
     return RemoteRefused(problem(code, Stage.FEDERATOR_OUT, errand.request_id, **members))
 
 

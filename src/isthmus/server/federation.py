@@ -90,7 +90,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     certificates.on_bundle.append(partial(tell_bundle, clock))
     components = Components()
     register_own(components, ground.places, outward, certificates)
-    components.register("handshake", HandshakeComponent(ids, changes, certificates).endpoints())
+    components.register("handshake", HandshakeComponent(ids, changes).endpoints())
     return Federation(
         services=FederationServices(
             facts=FederationService(store, clock, changes, certificates),

@@ -19,7 +19,6 @@ from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.invitations import remote_of
 from isthmus.server.application.outbox import take
 from isthmus.server.application.remotes import end, next_generation, opened, told_of
-from isthmus.server.federation_ports import OwnCertificates
 from isthmus.server.federation_records import Lane, RemoteFinding
 from isthmus.server.ports import Ids, Transaction
 
@@ -30,10 +29,9 @@ SAID = {"suspended": State.SUSPENDED, "resumed": State.ACTIVE, "revoked": State.
 class HandshakeComponent:
     """Every call runs in the transaction that the plane opens for it."""
 
-    def __init__(self, ids: Ids, changes: FederationChanges, certificates: OwnCertificates) -> None:
+    def __init__(self, ids: Ids, changes: FederationChanges) -> None:
         self._ids = ids
         self._changes = changes
-        self._certificates = certificates
 
     def endpoints(self) -> Component:
         return {
@@ -61,14 +59,13 @@ class HandshakeComponent:
             generation = await next_generation(tx, invitation.domain)
         except TransitionNotAllowed:
             raise Denied("invitation_invalid", "invitation.remote_exists") from None
-        sealed = await self._certificates.bundle()
+        sealed = await _own_bundle(tx)
         code = await asyncio.to_thread(short_code, open_first(sealed), bundle)
         remote = remote_of(self._ids.new(), bundle, generation, code, call.at)
         await tx.invitations.save(invitation)
         await tx.remotes.add(remote)
         await self._changes.within(tx, call.afterwards)
-        told = {"invitation": str(invitation.id), "bundle": bundle.digest.hex(), **told_of(remote)}
-        call.did("invitation.accept", remote.domain, **told)
+        call.did("invitation.accept", remote.domain, bundle=bundle.digest.hex(), **told_of(remote))
         return wire.Accepted(sealed, code)
 
     async def _confirm(self, call: Call, tx: Transaction) -> wire.Standing:
@@ -138,6 +135,14 @@ async def _presented(call: Call, tx: Transaction) -> Invitation:
     if not hmac.compare_digest(invitation.digest, digest):
         raise Denied("invitation_invalid", "invitation.secret")
     return invitation
+
+
+async def _own_bundle(tx: Transaction) -> str:
+    # In this very transaction: whoever waits here for a second connection may wait for itself.
+    bundle = await tx.own_trust.bundle()
+    if bundle is None:
+        raise Denied("upstream_unavailable", "no_bundle", "this backend has no bundle yet")
+    return bundle.signed
 
 
 async def _locked(call: Call, tx: Transaction) -> Remote:

@@ -185,7 +185,7 @@ class RevocationView(View):
 
     @classmethod
     def of(cls, revocation: Revocation) -> "RevocationView":
-        return cls(**{"at": revocation.at, "reason": revocation.reason, **shown(revocation)})
+        return cls.model_validate({"at": revocation.at, "reason": revocation.reason, **shown(revocation)})
 
 
 class LaneView(View):
