@@ -135,7 +135,7 @@ def examine(diplomacy: Diplomacy) -> None:
 def suspend(diplomacy: Diplomacy) -> None:
     """B suspends A: cut at once, and A is told; then it goes on"""
     a, b = diplomacy.a, diplomacy.b
-    b.cli("remote", "suspend", a.domain, "--yes")
+    b.cli("remote", "suspend", a.domain)
     diplomacy.refuses(a, "user", "lookup", "alice@b.example")
     wait_until(lambda: (a.remote(b) or {})["state_there"] == "suspended", within=FOLLOW_SECONDS, what="the notice")
     diplomacy.say.fact("A knows that B has suspended it")

@@ -207,7 +207,7 @@ class Organisation:
 def federate(inviting: Organisation, accepting: Organisation) -> str:
     """The journey of two operators: invite, accept, compare the short code, confirm on both sides. Returns the code."""
     invitation = inviting.cli("remote", "invite", accepting.domain)
-    accepting.cli("remote", "accept", "--file", "-", input=invitation)
+    accepting.cli("remote", "accept", "-", input=invitation)
     codes = {one.await_remote(two, "pending")["short_code"] for one, two in both(inviting, accepting)}
     if len(codes) != 1:
         raise AssertionError(f"the two operators see different codes: {codes}")

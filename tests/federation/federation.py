@@ -13,7 +13,7 @@ from lab.scripted_names import ScriptedNames
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 
-LOG_LINES = 40
+LOG_LINES = 12
 
 
 @dataclass
