@@ -117,7 +117,17 @@ def speaks_as(site: Organisation, other: Organisation, origin: str) -> str:
     )
     pair = "/var/lib/isthmus/federation/federator/current"
     where = ["-connect", f"{other.host.ipv4}:{PORT}", "-servername", other.infra]
-    command = ["openssl", "s_client", "-quiet", "-ign_eof", *where, "-cert", f"{pair}/chain.pem", "-key", f"{pair}/key.pem"]
+    command = [
+        "openssl",
+        "s_client",
+        "-quiet",
+        "-ign_eof",
+        *where,
+        "-cert",
+        f"{pair}/chain.pem",
+        "-key",
+        f"{pair}/key.pem",
+    ]
     return site.host.run(command, input=request).stdout
 
 

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from isthmus.protocol.federation import API_VERSION, COMPONENTS, ORIGIN
-from lab.organisation import DATA, PORT, Organisation
+from lab.organisation import PORT, Organisation
 from lab.recording import Recorder
 from tests.federation.wire import (
     ANSWER_SECONDS,
@@ -219,6 +219,10 @@ class Party:
                 return rows[::-1]
             before = items[-1]["number"]
 
+    def denials(self, after: int = 0) -> list[Row]:
+        """The rows of what was denied."""
+        return [row for row in self.audit(after) if row["outcome"] == "denied"]
+
     def last_row(self) -> int:
         """The number of the newest audit row."""
         items = self.api.get("/audit", params={"limit": 1}).raise_for_status().json()["items"]
@@ -236,7 +240,7 @@ class Party:
             return database.execute(query).fetchall()
 
     def _database(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{self.site.host.path(f'{DATA}/isthmus.db')}?mode=ro", uri=True, timeout=10)
+        return sqlite3.connect(f"file:{self.site.database}?mode=ro", uri=True, timeout=10)
 
 
 def over_socket(path: Path, data: bytes) -> Answer:

@@ -17,7 +17,7 @@ from tests.federation.planting import restart_federator
 # Where a backend may write of another one; "remote record with its trust anchors, bridges, grants and audit rows".
 OF_REMOTES = {
     "remotes", "invitations", "acceptances", "remote_instances", "revocations", "outbox", "outbox_lanes", "nonces",
-    "remote_findings", "audit_log", "directory_visibility",
+    "remote_findings", "audit_log", "directory_overrides", "kept_answers",
 }  # fmt: skip
 WITHIN = 20.0
 
