@@ -106,8 +106,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name, text in nginx.render(found.facts, Layout.of(found.places, secret)).items():
         (config / name).write_text(text)
     own = found.cas["b"].leaf(INFRA)
-    shutil.copy(own.chain, config / nginx.CHAIN)
-    shutil.copy(own.key, config / nginx.KEY)
+    pair = found.places.ingress_config / "pair"
+    pair.mkdir()
+    shutil.copy(own.chain, pair / nginx.CHAIN)
+    shutil.copy(own.key, pair / nginx.KEY)
     command = ["nginx", "-e", "stderr", "-p", str(config), "-c", str(config / nginx.CONFIG)]
     found.process = subprocess.Popen(command, text=True)
     try:

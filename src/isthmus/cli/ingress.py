@@ -1,6 +1,7 @@
 """`isthmus ingress`: the reverse proxy that takes calls of remotes."""
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from isthmus.cli import targets
 from isthmus.cli.command import SHARED, command, noun
 from isthmus.cli.errors import Failure, Misuse, Unreachable
 from isthmus.cli.session import Session
+from isthmus.cli.text import age, fields
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused
 from isthmus.protocol.places import Places
 
@@ -73,6 +75,70 @@ def lint(
     session.show({"kind": kind, "findings": findings}, _lint_text)
     if findings:
         raise typer.Exit(1)
+
+
+@command(app, "apply", "isthmus ingress apply", options={})
+def apply(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None:
+    """Render, check and swap the configuration once, and reload the nginx that `isthmus ingress run` keeps."""
+    from isthmus.ingress import process
+    from isthmus.ingress.applying import Applier
+
+    places = _places(data_dir)
+    applier = Applier(places)
+    try:
+        found = _facts(places, facts)
+        runs = process.master_of(applier.layout()) is not None
+        version = applier.apply(found, reload=runs, force=True)
+    except IngressRefused as refused:
+        raise _failure(refused) from None
+    done = "nginx runs it" if runs else "nothing runs it yet: isthmus ingress run"
+    session.note(f"applied version {version.name}; {done}")
+
+
+@command(app, "run", "isthmus ingress run", options={})
+def run(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None:
+    """Keep an nginx that is as the server's facts and the certificate say, until Ctrl-C."""
+    import asyncio
+
+    from isthmus.ingress import logs, runner
+
+    logs.configure()
+    try:
+        asyncio.run(runner.run(_places(data_dir), facts))
+    except IngressRefused as refused:
+        raise _failure(refused) from None
+
+
+@command(app, "status", "isthmus ingress status", options=SHARED)
+def status(session: Session, data_dir: DataDir = None) -> None:
+    """Show what runs, and whether it still is what was rendered. Exit code 1 if it is not."""
+    from isthmus.ingress.standing import standing
+
+    try:
+        found = standing(_places(data_dir))
+    except IngressRefused as refused:
+        raise _failure(refused) from None
+    session.show(found, lambda each: _status_text(each, session.now))
+    if not found["well"]:
+        raise typer.Exit(1)
+
+
+def _status_text(found: dict[str, Any], now: datetime) -> str:
+    pairs: list[tuple[str, object]] = [
+        ("ingress", "running" if found["running"] else "not running: isthmus ingress run"),
+        ("version", found["version"]),
+        ("digest", found["digest"]),
+        ("reached at", [f"{each['address']}:{each['port']} ({each['network']})" for each in found["listeners"]]),
+        ("trust anchors", found["anchors"]),
+        ("certificate", f"until {found['certificate_until']}" if found["certificate_until"] else "none"),
+        ("drift", found["drift"] or "none"),
+    ]
+    if found["drifted_at"]:
+        pairs.append(("last drift", f"{age(found['drifted_at'], now)}: {'; '.join(found['last_drift'])}"))
+    if found["problem"]:
+        pairs.append(("problem", found["problem"]))
+        pairs.append(("what to do", found["mend"]))
+    return fields(pairs)
 
 
 def _lint_text(found: dict[str, Any]) -> str:

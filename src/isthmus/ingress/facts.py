@@ -97,9 +97,10 @@ def _is_uuid(text: str) -> bool:
 
 
 def anchors_text(anchors: Sequence[str]) -> str:
-    """The trust anchors as one PEM file, each once. Raises `FactsRefused` on none, and on anything but certificates.
+    """The trust anchors as one PEM file, each once, in an order that is theirs.
 
-    Without an anchor nobody could be verified; our own CA is always among them, so none means that something broke.
+    Raises `FactsRefused` on none, and on anything but certificates. Without an anchor nobody could be verified; our
+    own CA is always among them, so none means that something broke.
     """
     if not anchors:
         raise FactsRefused("there are no trust anchors", "our own CA is always one: isthmus federation init")
@@ -110,7 +111,7 @@ def anchors_text(anchors: Sequence[str]) -> str:
         for certificate in certificates_of(anchor, f"trust anchor {number}"):
             der = certificate.public_bytes(Encoding.DER)
             found[der] = certificate.public_bytes(Encoding.PEM).decode("ascii")
-    return "".join(found.values())
+    return "".join(text for _, text in sorted(found.items()))
 
 
 def certificates_of(text: str, what: str) -> list[x509.Certificate]:

@@ -21,13 +21,15 @@ def no_secret(listener: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Absolute paths. `user` is who the workers run as; None where the master is no root and cannot choose."""
+    """Absolute paths; `pair` is the folder of certificate and key, which nginx opens anew for every handshake. `user`
+    is who the workers run as; None where the master is no root and cannot choose."""
 
     inward: Path
     refusals: Path
     status: Path
     pid: Path
     temp: Path
+    pair: Path
     user: str | None
     secret: Callable[[str], str]
 
@@ -40,6 +42,7 @@ class Layout:
             status=run / "ingress.sock",
             pid=run / "ingress.pid",
             temp=places.ingress_config.absolute() / "temp",
+            pair=places.ingress_config.absolute() / "pair",
             user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
             secret=secret,
         )

@@ -3,13 +3,14 @@
 What each directive is for stands in docs/decisions/0022; `nginx_lint` checks that it is there.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 
 from isthmus.ingress.facts import anchors_text, checked
 from isthmus.ingress.layout import Layout
 from isthmus.ingress.nginx_errors import error_locations, error_pages
-from isthmus.ingress.nginx_maps import maps
+from isthmus.ingress.nginx_maps import PAIR, maps, pair_map
 from isthmus.ingress.refusal_table import ID_PLACE
 from isthmus.ingress.syntax import Directive, block, line, text_of
 from isthmus.protocol.ingress import (
@@ -34,30 +35,42 @@ SLOW_SECONDS = 10
 IDLE_SECONDS = 60
 ANSWER_SECONDS = 15
 SHUTDOWN_SECONDS = 5
-UNKNOWN_DIGEST = "0" * 64
+BLANK_STAMP = '"digest":"","version":""'
+STAMP = re.compile(r'"digest":"([0-9a-f]*)","version":"[A-Za-z0-9-]*"')
 
 
 def render(facts: IngressFacts, layout: Layout) -> dict[str, str]:
-    """The files of a configuration by name, `digest` among them; `chain.pem` and `key.pem` go beside them.
+    """The files of a configuration by name, `digest` among them; certificate and key stand in `layout.pair`.
 
     Raises `FactsRefused`.
     """
     checked(facts)
-    anchors = anchors_text(facts.anchors)
-    digest = digest_of({CONFIG: _config(facts, layout, UNKNOWN_DIGEST), ANCHORS: anchors})
-    return {CONFIG: _config(facts, layout, digest), ANCHORS: anchors, DIGEST: digest + "\n"}
+    files = {CONFIG: _config(facts, layout), ANCHORS: anchors_text(facts.anchors)}
+    digest = digest_of(files)
+    files[CONFIG] = files[CONFIG].replace(BLANK_STAMP, stamp(digest, ""), 1)
+    return {**files, DIGEST: digest + "\n"}
 
 
-def digest_of(files: dict[str, str]) -> str:
-    """SHA-256 over the rendered files, with nothing in the place of the digest that one of them holds."""
+def stamp(digest: str, version: str) -> str:
+    """What a running nginx says of its configuration; the only text in it that its digest does not cover."""
+    return f'"digest":"{digest}","version":"{version}"'
+
+
+def with_version(config: str, version: str) -> str:
+    """`config`, for the folder `version` of the places that it is kept in."""
+    return STAMP.sub(lambda found: stamp(found[1], version), config, count=1)
+
+
+def digest_of(files: Mapping[str, str]) -> str:
+    """SHA-256 over the rendered files."""
     found = sha256()
-    for name in (CONFIG, ANCHORS):
-        raw = files[name].encode()
+    for name, text in ((CONFIG, STAMP.sub(BLANK_STAMP, files[CONFIG])), (ANCHORS, files[ANCHORS])):
+        raw = text.encode()
         found.update(f"{name} {len(raw)}\n".encode() + raw)
     return found.hexdigest()
 
 
-def _config(facts: IngressFacts, layout: Layout, digest: str) -> str:
+def _config(facts: IngressFacts, layout: Layout) -> str:
     run_as = [line("user", layout.user)] if layout.user else []
     return text_of(
         [
@@ -68,18 +81,19 @@ def _config(facts: IngressFacts, layout: Layout, digest: str) -> str:
             line("pid", layout.pid),
             line("error_log", "stderr", "warn"),
             block("events", of=[line("worker_connections", CONNECTIONS)]),
-            block("http", of=_http(facts, layout, digest)),
+            block("http", of=_http(facts, layout)),
         ]
     )
 
 
-def _http(facts: IngressFacts, layout: Layout, digest: str) -> list[Directive]:
+def _http(facts: IngressFacts, layout: Layout) -> list[Directive]:
     return [
         *_temporary_files(layout),
         *_tls(facts),
         *_limits(facts),
         *_answers(),
         *maps(),
+        pair_map(layout.pair),
         *error_pages(),
         # A row for each refusal goes to the Federator; what was passed on is the Federator's own to log.
         line("access_log", "off"),
@@ -94,7 +108,7 @@ def _http(facts: IngressFacts, layout: Layout, digest: str) -> list[Directive]:
             ],
         ),
         *(each for listener in facts.listeners for each in _servers(facts, listener, layout)),
-        _status_server(layout, digest, facts.generation),
+        _status_server(layout),
     ]
 
 
@@ -107,8 +121,8 @@ def _tls(facts: IngressFacts) -> list[Directive]:
     # For all servers: nginx takes some of these from the default server whatever the name of the session is.
     return [
         line("ssl_protocols", "TLSv1.3"),
-        line("ssl_certificate", CHAIN),
-        line("ssl_certificate_key", KEY),
+        line("ssl_certificate", f"{PAIR}/{CHAIN}"),
+        line("ssl_certificate_key", f"{PAIR}/{KEY}"),
         line("ssl_client_certificate", ANCHORS),
         line("ssl_verify_client", "on"),
         line("ssl_verify_depth", facts.verify_depth),
@@ -257,8 +271,8 @@ def _headers(listener: Listener, layout: Layout) -> Iterator[Directive]:
         yield line("proxy_set_header", name, f"$http_{name.lower().replace('-', '_')}")
 
 
-def _status_server(layout: Layout, digest: str, generation: int) -> Directive:
-    body = f'{{"digest":"{digest}","generation":{generation},"worker":$pid}}'
+def _status_server(layout: Layout) -> Directive:
+    body = f'{{{BLANK_STAMP},"worker":$pid}}'
     return block(
         "server",
         of=[

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from isthmus.ingress.facts import DEEPEST_CHAIN, certificates_of
-from isthmus.ingress.nginx import ANCHORS, CONFIG, DIGEST, UNKNOWN_DIGEST, digest_of
+from isthmus.ingress.nginx import ANCHORS, CONFIG, DIGEST, digest_of
 from isthmus.ingress.nginx_errors import error_locations, error_pages
 from isthmus.ingress.nginx_maps import maps
 from isthmus.ingress.refused import FactsRefused
@@ -51,8 +51,8 @@ HTTP: Mapping[str, Want] = {
     "uwsgi_temp_path": _one,
     "scgi_temp_path": _one,
     "ssl_protocols": ("TLSv1.3",),
-    "ssl_certificate": ("chain.pem",),
-    "ssl_certificate_key": ("key.pem",),
+    "ssl_certificate": ("$isthmus_pair/chain.pem",),
+    "ssl_certificate_key": ("$isthmus_pair/key.pem",),
     "ssl_client_certificate": ("anchors.pem",),
     "ssl_verify_client": ("on",),
     "ssl_verify_depth": _number(DEEPEST_CHAIN),
@@ -176,8 +176,7 @@ def _beside(files: Mapping[str, str]) -> Iterator[str]:
     except FactsRefused as refused:
         yield str(refused)
     digest = files[DIGEST].strip()
-    blank = {CONFIG: files[CONFIG].replace(digest or "-", UNKNOWN_DIGEST), ANCHORS: files[ANCHORS]}
-    if f'"digest":"{digest}"' not in files[CONFIG] or digest_of(blank) != digest:
+    if f'"digest":"{digest}"' not in files[CONFIG] or digest_of(files) != digest:
         yield f"{DIGEST}: it is not that of {CONFIG} and {ANCHORS}: one of them was changed by hand"
 
 
@@ -213,7 +212,10 @@ def _http(http: Directive) -> Iterator[str]:
     yield from _check("http", http.block or (), HTTP, tuple(MANY_IN_HTTP))
     limits = [(each.name, *each.args) for each in http.block or () if each.name in {row[0] for row in LIMITS}]
     yield from _differences("http", limits, LIMITS)
-    yield from _differences("http", http.inside("map"), maps())
+    named = [each for each in http.inside("map") if each.args[1:] == ("$isthmus_pair",)]
+    yield from _differences("http", [each for each in http.inside("map") if each not in named], maps())
+    if [_pairs(each).keys() for each in named] != [{"default"}] or not _pairs(named[0])["default"].startswith("/"):
+        yield "http: the map of the certificate's folder does not name one folder"
     yield from _differences("http", http.inside("error_page"), list(error_pages()))
     lines = [each for each in http.inside("map") if each.args[1:] == ("$isthmus_line",)]
     if [each.args for each in lines] != [("$request", "$isthmus_line")] or _pairs(lines[0]) != CALLS:

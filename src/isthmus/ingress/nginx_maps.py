@@ -1,10 +1,13 @@
 """The variables of an nginx configuration: what a request line is, whose request it is, what its refusal is called."""
 
+from pathlib import Path
+
 from isthmus.ingress.syntax import Directive, block, line
 from isthmus.protocol.ingress import TRUST_HEADERS
 
 SEGMENT = "[a-z][a-z0-9-]{0,62}"
 CALL = f"/federation/{SEGMENT}/{SEGMENT}"
+PAIR = "$isthmus_pair"
 LONGEST_PATH = 256
 LONGEST_ID = 128
 LONGEST_NAME = 128
@@ -12,6 +15,12 @@ LONGEST_NAME = 128
 
 def maps() -> list[Directive]:
     return [*_request_lines(), *_request_ids(), *_presented(), *_refusals()]
+
+
+def pair_map(folder: Path) -> Directive:
+    """A variable in the name of a certificate has nginx read it for each handshake: a new one takes no reload, which
+    would close the connections that remotes keep open."""
+    return _map("$server_port", PAIR, {"default": str(folder)})
 
 
 def _map(source: str, target: str, values: dict[str, str]) -> Directive:

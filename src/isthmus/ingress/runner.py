@@ -1,0 +1,235 @@
+"""`isthmus ingress run`: keeps an nginx that is what the facts, the certificate and the contract say."""
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from isthmus.ingress import process
+from isthmus.ingress.applying import Applier
+from isthmus.ingress.refused import FactsUnavailable, IngressRefused, NginxFailed
+from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Pause
+from isthmus.protocol.ingress import IngressFacts
+from isthmus.protocol.places import Places
+
+log = structlog.get_logger()
+
+PACE_SECONDS = 0.25
+DRIFT_SECONDS = 30.0
+REMIND_SECONDS = 30.0
+
+
+class Runner:
+    """One at a time does things to nginx: `run`. Watchers only say what they saw, and wake it."""
+
+    def __init__(self, places: Places, facts_file: Path | None = None, drift_seconds: float = DRIFT_SECONDS) -> None:
+        self._places = places
+        self._file = facts_file
+        self._drift_seconds = drift_seconds
+        self._applier = Applier(places)
+        self._files = FileWatch(places)
+        self._facts: IngressFacts | None = None
+        # Facts that are broken stay a problem, whatever is applied meanwhile for another reason.
+        self._broken: IngressRefused | None = None
+        self._child: process.Child | None = None
+        self._wake = asyncio.Event()
+        self._stopped = False
+        self._dirty = False
+        self._force = False
+        self._applied_at = 0.0
+        self._told: tuple[str, float] = ("", 0.0)
+        self._retry = Pause()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._wake.set()
+
+    def refresh(self) -> None:
+        """Render, check and reload again, though nothing is known to have changed."""
+        self._force = True
+        self._want()
+
+    def _want(self) -> None:
+        self._dirty = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until `stop`. Raises `IngressRefused` when it cannot begin and has no last good configuration either."""
+        await asyncio.to_thread(self._prepare)
+        try:
+            await self._begin()
+            async with self._watching():
+                while not self._stopped:
+                    await self._wake.wait()
+                    self._wake.clear()
+                    if not self._stopped:
+                        await self._step()
+        finally:
+            self._stopped = True
+            if self._child is not None:
+                log.info("ingress stops; running requests may end")
+                await self._child.stop()
+
+    def _prepare(self) -> None:
+        process.binary()
+        self._places.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._applier.versions.prepare()
+        self._files.material_changed()
+        self._files.receiver_changed()
+
+    async def _begin(self) -> None:
+        """With the facts if they can be had at once, else with the last good configuration, else not yet."""
+        first: asyncio.Queue[IngressFacts | IngressRefused] = asyncio.Queue()
+        watch = FactsWatch(self._places, self._file, first.put_nowait)
+        watch.start()
+        found = await first.get()
+        watch.stop()
+        try:
+            if isinstance(found, IngressRefused):
+                raise found
+            self._facts = found
+            await self._apply(found)
+        except IngressRefused as refused:
+            await self._begin_without(refused)
+
+    async def _begin_without(self, refused: IngressRefused) -> None:
+        good = await asyncio.to_thread(self._applier.last_good)
+        self._tell(refused)
+        await asyncio.to_thread(self._applier.note, refused)
+        if good is None:
+            if not isinstance(refused, FactsUnavailable):
+                raise refused
+            return
+        version, facts = good
+        self._facts = self._facts or facts
+        log.warning("starting with the last good configuration", version=version.name)
+        await self._start(version.name)
+
+    @contextlib.asynccontextmanager
+    async def _watching(self) -> AsyncIterator[None]:
+        watch = FactsWatch(self._places, self._file, self._heard)
+        watch.start()
+        tasks = [asyncio.create_task(each) for each in (self._watch_files(), self._watch_drift())]
+        try:
+            yield
+        finally:
+            watch.stop()
+            for task in tasks:
+                task.cancel()
+
+    def _heard(self, what: IngressFacts | IngressRefused) -> None:
+        if isinstance(what, FactsUnavailable):
+            self._tell(what)
+        elif isinstance(what, IngressRefused):
+            self._broken = what
+            self._tell(what)
+            self._applier.note(what)
+        else:
+            was_broken, self._broken = self._broken is not None, None
+            if was_broken or self._facts is None or _but_generation(what) != _but_generation(self._facts):
+                self._facts = what
+                self._want()
+
+    async def _watch_files(self) -> None:
+        while True:
+            await asyncio.sleep(FILE_SECONDS)
+            if await asyncio.to_thread(self._files.material_changed):
+                self._want()
+            if self._files.receiver_changed():
+                # Each worker would lose one refusal to the socket that is gone before it looks for the new one.
+                log.info("the Federator listens anew: nginx reloads")
+                self.refresh()
+
+    async def _watch_drift(self) -> None:
+        while True:
+            await asyncio.sleep(self._drift_seconds)
+            if self._child is None or not self._child.running or self._dirty:
+                continue
+            drift = await asyncio.to_thread(self._applier.drift)
+            if drift and not self._dirty:
+                log.error("ingress drift: what runs is not what was rendered; rendering it again", drift=drift)
+                await asyncio.to_thread(self._applier.note, self._broken, drift)
+                self.refresh()
+
+    async def _step(self) -> None:
+        """Bring nginx to what is wanted now, whatever woke us."""
+        runs = self._child is not None and self._child.running
+        if self._facts is None or (runs and not self._dirty):
+            return
+        # What changes quickly is applied once.
+        await asyncio.sleep(max(0.0, self._applied_at + PACE_SECONDS - time.monotonic()))
+        force, self._dirty, self._force = self._force, False, False
+        self._applied_at = time.monotonic()
+        try:
+            await self._apply(self._facts, force=force)
+        except IngressRefused as refused:
+            self._tell(refused)
+            await asyncio.to_thread(self._applier.note, refused)
+            await self._stay_up()
+
+    async def _apply(self, facts: IngressFacts, *, force: bool = False) -> None:
+        runs = self._child is not None and self._child.running
+        version = await asyncio.to_thread(self._applier.apply, facts, reload=runs, force=force)
+        if not runs:
+            await self._start(version.name)
+        await asyncio.to_thread(self._applier.note, self._broken)
+        if self._broken is None:
+            self._told = ("", 0.0)
+        log.info("ingress applied", version=version.name, generation=facts.generation)
+
+    async def _start(self, version: str) -> None:
+        child = process.Child(self._applier.layout(), self._applier.current, lambda text: log.info("nginx", said=text))
+        await child.start(version)
+        self._child = child
+        self._notice = asyncio.create_task(self._notice_end(child))
+
+    async def _notice_end(self, child: process.Child) -> None:
+        code = await child.wait()
+        if self._stopped:
+            return
+        pause = self._retry.after_failure()
+        log.error("nginx ended by itself; starting it again", exit_code=code, seconds=pause)
+        await asyncio.sleep(pause)
+        self._wake.set()
+
+    async def _stay_up(self) -> None:
+        """After a failure: nginx goes on with the last good configuration, or starts with it if it ended."""
+        if self._child is not None and self._child.running:
+            return
+        good = await asyncio.to_thread(self._applier.last_good)
+        try:
+            if good is None:
+                raise NginxFailed("there is no last good configuration to start with")
+            await self._start(good[0].name)
+        except IngressRefused as refused:
+            self._tell(refused)
+            asyncio.get_running_loop().call_later(self._retry.after_failure(), self._want)
+
+    def _tell(self, refused: IngressRefused) -> None:
+        """Say what is wrong: at once, and again from time to time while it lasts."""
+        text, at = self._told
+        if str(refused) != text or time.monotonic() - at > REMIND_SECONDS:
+            self._told = (str(refused), time.monotonic())
+            waits = isinstance(refused, FactsUnavailable)
+            what = "waiting for the facts" if waits else "the ingress stays as it is"
+            (log.warning if waits else log.error)(what, problem=str(refused), mend=refused.mend)
+
+
+def _but_generation(facts: IngressFacts) -> IngressFacts:
+    """A generation may grow for what is no matter of the ingress."""
+    return msgspec.structs.replace(facts, generation=0)
+
+
+async def run(places: Places, facts_file: Path | None = None) -> None:
+    """Run until SIGTERM or SIGINT; SIGHUP applies everything again. Raises `IngressRefused`."""
+    runner = Runner(places, facts_file)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, runner.stop)
+    loop.add_signal_handler(signal.SIGHUP, runner.refresh)
+    await runner.run()
