@@ -27,7 +27,7 @@ def list_all(
     session: Session,
     every: Annotated[bool, typer.Option("--all", help="Also leaves that were replaced or have expired.")] = False,
 ) -> None:
-    """List certificates and keys: which are in use, until when, and what happens next."""
+    """List what is in use, until when, and what happens next."""
     session.show(session.api.get("/certificates"), lambda answer: overview(answer, session, every=every))
 
 
@@ -36,7 +36,10 @@ def show(
     session: Session,
     name: Annotated[str, typer.Argument(metavar="ID", help="An id, its beginning, or the word bundle.")],
 ) -> None:
-    """Show one certificate or key, or the bundle that remotes know us by."""
+    """Show one certificate or key, or the bundle.
+
+    The bundle is what remotes know us by.
+    """
     if name == "bundle":
         session.show(session.api.get("/certificates/bundle"), bundle)
         return
@@ -45,7 +48,10 @@ def show(
 
 @command(app, "renew", "isthmus certificate renew")
 def renew(session: Session) -> None:
-    """Issue new leaves for Federator and ingress now. Both take them up by themselves."""
+    """Issue new leaves now.
+
+    Federator and ingress take them up by themselves.
+    """
     session.show(session.api.post("/certificates/renew"), lambda answer: overview(answer, session))
 
 
@@ -56,7 +62,10 @@ def revoke(
     reason: Annotated[str, typer.Option(help="Why; it is kept in the audit log.")],
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """Revoke a leaf before it expires: remotes are told, and a new one takes its place at once."""
+    """Revoke a leaf before it expires.
+
+    Remotes are told, and a new one takes its place at once.
+    """
     leaf = session.api.get(f"/certificates/{_id(serial)}")
     if leaf["kind"] != "leaf":
         raise Misuse(f"{serial} is no leaf", "a CA or message key is replaced: isthmus certificate roll")
@@ -71,25 +80,35 @@ def roll(
     what: Annotated[What, typer.Argument(help="What shall be followed by a new one.")],
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """Make another CA or message key: published now, used in seven days, when remotes have heard of it."""
+    """Make another CA or message key.
+
+    It is published now and used in seven days, when remotes have heard of it.
+    """
     confirm(f"Make another {what.value.replace('-', ' ')}?", yes=yes)
     answer = session.api.post("/certificates/roll", {"what": what.value.replace("-", "_")})
     session.show(answer, lambda found: overview(found, session))
 
 
-@command(app, "import", "isthmus certificate import --certificate ca.pem --key ca.key")
+@command(app, "import", "isthmus certificate import --certificate ca.pem --key-file ca.key")
 def import_authority(
     session: Session,
     certificate: Annotated[Path, typer.Option(help="The CA and those above it up to its root, in PEM.")],
-    key: Annotated[Path, typer.Option(help="Its private key, in PEM without a password.")],
+    key_file: Annotated[Path, typer.Option(help="Its private key, in PEM without a password.")],
     key_stays: Annotated[
         bool, typer.Option("--key-stays", help="Use the key where it is, instead of a copy in the data folder.")
     ] = False,
 ) -> None:
-    """Take a CA that exists as the next one. Runs on the server's machine, where the server reads the files."""
+    """Take a CA that exists as the next one.
+
+    To be run on the server's machine: the server itself reads the files.
+    """
     if session.target.socket is None:
         raise Misuse("a CA is imported on the server's own machine", "run this there, over the server's socket")
-    body = {"certificate_file": str(certificate.absolute()), "key_file": str(key.absolute()), "key_stays": key_stays}
+    body = {
+        "certificate_file": str(certificate.absolute()),
+        "key_file": str(key_file.absolute()),
+        "key_stays": key_stays,
+    }
     session.show(session.api.post("/certificates/import", body), lambda found: overview(found, session))
 
 
