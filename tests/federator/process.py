@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -65,10 +66,13 @@ class Federator:
             raise RuntimeError(f"the Federator did not start: {self.log}")
 
     def is_alive(self) -> bool:
-        try:
-            return self.ask("/health/live")[0] == 200
-        except httpx2.TransportError:
-            return False
+        # httpx2 leaves its socket open where nobody listens.
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.places.outward))
+            except OSError:
+                return False
+        return self.ask("/health/live")[0] == 200
 
     def ask(self, path: str) -> tuple[int, Any]:
         """GET on the outward socket."""

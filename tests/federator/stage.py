@@ -6,7 +6,7 @@ import json
 import secrets
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ LISTENER = "wan-1"
 SOURCE = "192.0.2.7"
 LOOKUP = "/federation/directory/get-user-by-handle"
 CONFIRM = "/federation/handshake/confirm"
+MARKER = "/settled"
 ROW_SECONDS = 10.0
 BODY = b'{"handle": "alice"}'
 
@@ -169,7 +170,7 @@ class Stage:
 
     def call(self, headers: dict[str, str], path: str = LOOKUP, body: bytes = BODY, method: str = "POST") -> Answer:
         with self.connection() as connection:
-            return exchange(connection, headers, path, body, method)
+            return exchange(connection, anew(headers), path, body, method)
 
     def ask(self, caller: Organisation, path: str = LOOKUP, **more: Any) -> Answer:
         """A clean call of `caller`, but for the headers in `more`."""
@@ -184,13 +185,18 @@ class Stage:
             connection.close()
 
     def raw(self, data: bytes) -> bytes:
-        """Send these bytes and read until the end or a whole answer has come."""
+        """Send these bytes and read one answer, or nothing where the connection is ended without one."""
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(10)
             sock.connect(str(self.places.inward))
             sock.sendall(data)
-            sock.shutdown(socket.SHUT_WR)
-            return b"".join(iter(lambda: sock.recv(65536), b""))
+            answer = http.client.HTTPResponse(sock)
+            try:
+                answer.begin()
+            except http.client.RemoteDisconnected:
+                return b""
+            head = f"HTTP/1.1 {answer.status}\r\n{answer.headers}".encode()
+            return head + answer.read()
 
     # What is seen of them.
 
@@ -203,12 +209,23 @@ class Stage:
         (row,) = self.rows(answer.request_id)
         return row
 
+    def settled(self) -> dict[str, Row]:
+        """All rows by id, once everything that has happened has been reported. What is asked for that leaves none."""
+        marker = self.call(self.headers(self.a), MARKER)
+        self.row(marker)
+        return {row.id: row for row in list(self.around.server.rows.values()) if row.subject != MARKER}
+
     def suspicions(self, kind: str) -> list[Suspicion]:
         return [each for each in self.around.server.suspicions if each.kind == kind]
 
     @property
     def calls(self) -> list[Call]:
         return self.around.calls
+
+
+def anew(headers: dict[str, str]) -> dict[str, str]:
+    """The ingress gives each request an id, and the next one another."""
+    return {**headers, ingress.INGRESS_REQUEST_ID: str(uuid4())}
 
 
 def exchange(
@@ -218,7 +235,9 @@ def exchange(
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     for name, value in {"Host": "isthmus-federator", "Content-Length": str(len(body)), **headers}.items():
         connection.putheader(name, value.encode("latin-1"))
-    connection.endheaders(body)
+    with suppress(BrokenPipeError):
+        # What is refused by its head alone may be answered before its body is sent.
+        connection.endheaders(body)
     answer = connection.getresponse()
     return Answer(answer.status, dict(answer.getheaders()), answer.read())
 

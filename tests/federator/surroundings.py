@@ -108,7 +108,7 @@ class ScriptedServer:
 
 @dataclass
 class Call:
-    """What a component got."""
+    """What a component got; names of headers in lower case."""
 
     path: str
     headers: dict[str, str]
@@ -138,7 +138,8 @@ class RecordingComponent:
 
     async def _answer(self, request: web.Request) -> web.Response:
         context = unseal(request.headers[HEADER], self.key, self.name)
-        self.calls.append(Call(request.path, dict(request.headers), await request.read(), context))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        self.calls.append(Call(request.path, headers, await request.read(), context))
         await asyncio.sleep(self.delay)
         return web.Response(status=self.status, body=self.body, headers=self.headers)
 

@@ -58,6 +58,7 @@ def bundles(draw: st.DrawFn) -> Bundle:
         message_keys={key.id: key.public for key in keys},
         versions=tuple(draw(st.lists(st.integers(0, 2**31), max_size=64))),
         refresh_hint=timedelta(seconds=draw(st.integers(1, 7 * 86_400))),
+        revoked=tuple(draw(st.lists(st.integers(0, 2**160 - 1), max_size=4))),
     )
 
 
@@ -196,6 +197,10 @@ LEAF = base64.b64encode(a_leaf(an_authority()).der).decode()
         (changed(spiffe_refresh_hint=10**12), "limits"),
         (changed(spiffe_refresh_hint=10**18), "unreadable"),
         (changed(versions=["0"]), "unreadable"),
+        (changed(revoked_serials=["1"] * 257), "limits"),
+        (changed(revoked_serials=["-1"]), "unreadable"),
+        (changed(revoked_serials=["1\n"]), "unreadable"),
+        (changed(revoked_serials=["f" * 41]), "unreadable"),
         (with_key(0, x5c=[]), "unreadable"),
         (with_key(0, x5c=["%%%"]), "unreadable"),
         (with_key(0, x5c=["AAAA"]), "unreadable"),

@@ -11,6 +11,7 @@ from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.discovery import Kept, LookupLimit, Record, kept, kept_absence, usable
 from isthmus.domain.federation.names import BackendDomain
+from isthmus.domain.federation.view import View
 from isthmus.federator.ports import Snapshots
 from isthmus.federator.resolving import Answer, LookupFailed, Resolver, Tlsa
 
@@ -181,17 +182,17 @@ class Discovery:
 
 
 class RemoteDiscovery:
-    """`isthmus.federator.ports.Discovery`: where remotes of the newest snapshot are reached."""
+    """`isthmus.federator.ports.Discovery`: where remotes are reached."""
 
     def __init__(self, discovery: Discovery, snapshots: Snapshots, resolver: Resolver) -> None:
         self._discovery, self._snapshots, self._resolver = discovery, snapshots, resolver
 
-    async def targets(self, domain: BackendDomain) -> Services:
-        """Raises `Denied`: `discovery_no_service`, `discovery_unavailable`. Odd targets, and what no resolver vouches
-        for where the entry asks for that, are as good as none."""
-        view = self._snapshots.current
-        known = view.find(domain) if view is not None else None
-        if view is None or known is None:
+    async def targets(self, domain: BackendDomain, view: View) -> Services:
+        """By that snapshot, whatever has become of the remote since. Odd targets, and what no resolver vouches for
+        where the entry asks for that, are as good as none. Raises `Denied`: `discovery_no_service`,
+        `discovery_unavailable`."""
+        known = view.find(domain)
+        if known is None:
             raise Denied("discovery_no_service", "not_listed", f"{domain} is not on the allow list")
         try:
             found = await self._discovery.services(domain, view.service, ANY_PORT, pinned=bool(known.infra_domains))

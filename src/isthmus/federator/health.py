@@ -1,15 +1,17 @@
 """Whether the Federator lives, and whether each of its parts does its work."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 
-from isthmus.federator.ports import Clock, Pairs, Snapshots
-from isthmus.protocol.federator import SNAPSHOT_LIFE
+from isthmus.federator.ports import Clock, Discovery, Pairs, Snapshots
 
 ALARM_SECONDS = 72 * 3600.0
 ALARM_FRACTION = 0.25
 """Of its life, for a certificate that lives shorter than the alarm would be early."""
+
+RESOLVER_SECONDS = 3.0
 
 Check = Callable[[], Awaitable[str]]
 """Why a part does not do its work; empty when it does."""
@@ -21,6 +23,21 @@ class Health(Struct, frozen=True):
     ready: bool
     parts: dict[str, str]
     alarms: list[str]
+
+
+class ResolverCheck:
+    """Asks the resolver at most every few seconds, and only when somebody wants to know."""
+
+    def __init__(self, discovery: Discovery) -> None:
+        self._discovery = discovery
+        self._asked_at = float("-inf")
+        self._fault = ""
+
+    async def __call__(self) -> str:
+        if time.monotonic() - self._asked_at >= RESOLVER_SECONDS:
+            self._fault = "" if await self._discovery.is_ready() else "no resolver answers"
+            self._asked_at = time.monotonic()
+        return self._fault
 
 
 class Readiness:
@@ -49,7 +66,7 @@ class Readiness:
         age = self._snapshots.age
         if age == float("inf"):
             return "the server has given no snapshot yet"
-        return f"the last snapshot is {age:.0f} s old, more than {SNAPSHOT_LIFE:.0f} s"
+        return f"the server last confirmed its snapshot {age:.0f} s ago, which is too long"
 
     async def _certificate(self) -> str:
         leaf, now = self._pairs.current.leaf, self._clock.now()

@@ -224,7 +224,7 @@ class Inbound:
             return
         known = _there(passage.known)
         try:
-            found = (await self._discovery.targets(known.domain)).names
+            found = (await self._discovery.targets(known.domain, passage.view)).names
         except Denied as denied:
             if denied.code != "discovery_no_service":
                 raise

@@ -29,7 +29,7 @@ from isthmus.federator.adapters.listening import (
 )
 from isthmus.federator.adapters.local import Control, follow
 from isthmus.federator.adapters.outward_socket import OutwardSocket
-from isthmus.federator.health import Check, Readiness
+from isthmus.federator.health import Check, Readiness, ResolverCheck
 from isthmus.federator.logs import configure_logs
 from isthmus.federator.pairs import NewestPair
 from isthmus.federator.parts import Parts
@@ -83,7 +83,7 @@ def remedy_of(reason: Exception) -> str:
 
 async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
     stop = stop_event()
-    snapshots = NewestSnapshot()
+    snapshots = NewestSnapshot(settings.snapshot_seconds)
     with binding(settings) as bound:
         async with Control(settings.places.control) as control:
             rows = QueuedRows(control.report, clock)
@@ -99,6 +99,7 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> Non
 async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Event) -> None:
     """Answer on both sockets until `stop`, then let running calls end."""
     carrying = outward_side.build(parts, settings)
+    parts.readiness.checks["resolver"] = ResolverCheck(carrying.discovery)
     async with contextlib.aclosing(carrying), InwardSocket(parts, settings, carrying.discovery) as inward:
         outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), carrying.side)
         ingress = user_id(settings.ingress_user, "ingress_user")

@@ -78,9 +78,9 @@ class Discovered(Protocol):
 
 
 class Discovery(Protocol):
-    async def targets(self, domain: BackendDomain) -> Discovered:
-        """One lookup serves all who wait for it; answers are cached. Raises `Denied` with `discovery_no_service`, or
-        with `discovery_unavailable` and `retry_after`."""
+    async def targets(self, domain: BackendDomain, view: View) -> Discovered:
+        """Where a remote of that snapshot is. One lookup serves all who wait for it; answers are cached. Raises
+        `Denied` with `discovery_no_service`, or with `discovery_unavailable` and `retry_after`."""
 
     async def is_ready(self) -> bool:
         """Whether the resolver answers at all."""

@@ -14,6 +14,7 @@ from msgspec import Meta
 
 from isthmus.domain.federation.names import is_domain
 from isthmus.federator.resolving import parse_server
+from isthmus.protocol.federator import SNAPSHOT_LIFE
 from isthmus.protocol.places import Places
 
 PREFIX = "ISTHMUS_FEDERATOR_"
@@ -36,7 +37,8 @@ class Settings(msgspec.Struct, frozen=True):
     numbers of those who may use the two sockets besides the user that the Federator runs as. `resolvers` are
     `ADDRESS` or `ADDRESS:PORT`, none for those of the system; `trust_resolvers` says that the network between leaves
     their answers as they are. `allowed_private` are private or loopback ranges that remotes may live in,
-    `denied_addresses` hosts that are never dialled, such as that of the database."""
+    `denied_addresses` hosts that are never dialled, such as that of the database. For `snapshot_seconds` it goes on
+    without the server."""
 
     data_dir: str
     certificate: str | None = None
@@ -49,6 +51,7 @@ class Settings(msgspec.Struct, frozen=True):
     allowed_private: list[str] = []
     denied_addresses: list[str] = []
     call_seconds: Seconds = 10.0
+    snapshot_seconds: Annotated[float, Meta(ge=1, le=SNAPSHOT_LIFE)] = SNAPSHOT_LIFE
     drain_seconds: Seconds = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -12,9 +12,10 @@ from isthmus.protocol import federator as wire
 
 
 class NewestSnapshot:
-    """Holds one snapshot. While it is confirmed within `SNAPSHOT_LIFE` seconds it counts; after that there is none."""
+    """Holds one snapshot. While it is confirmed within `life` seconds it counts; after that there is none."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, life: float = wire.SNAPSHOT_LIFE, clock: Callable[[], float] = time.monotonic) -> None:
+        self.life = life
         self._clock = clock
         self._view: View | None = None
         self._confirmed_at = float("-inf")
@@ -23,7 +24,7 @@ class NewestSnapshot:
     @property
     def current(self) -> View | None:
         """What to decide by. None before the first snapshot, and when the last one is too old."""
-        return self._view if self.age <= wire.SNAPSHOT_LIFE else None
+        return self._view if self.age <= self.life else None
 
     @property
     def generation(self) -> int:

@@ -54,6 +54,7 @@ class Document(Struct, frozen=True):
     domain: Annotated[str, Meta(max_length=253)]
     infra_domains: Annotated[list[Annotated[str, Meta(max_length=253)]], Meta(max_length=64)]
     versions: Annotated[list[Annotated[int, Meta(ge=0, le=2**31)]], Meta(max_length=256)]
+    revoked_serials: Annotated[list[Annotated[str, Meta(pattern=r"\A[0-9a-f]{1,40}\Z")]], Meta(max_length=1024)] = []
 
 
 def seal(bundle: Bundle, key: MessageKey) -> str:
@@ -94,6 +95,7 @@ def encode(bundle: Bundle) -> bytes:
         domain=bundle.domain,
         infra_domains=list(bundle.infra_domains),
         versions=list(bundle.versions),
+        revoked_serials=[f"{serial:x}" for serial in bundle.revoked],
     )
     return msgspec.json.encode(document)
 
@@ -110,6 +112,7 @@ def decode(payload: bytes) -> Bundle:
             message_keys=dict(_message_key(key) for key in document.keys if key.use == MESSAGE_USE),
             versions=tuple(document.versions),
             refresh_hint=timedelta(seconds=document.spiffe_refresh_hint),
+            revoked=tuple(int(serial, 16) for serial in document.revoked_serials),
         )
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError) as error:
         raise BundleRefused("unreadable", str(error)[:200]) from None

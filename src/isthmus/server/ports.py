@@ -26,6 +26,7 @@ from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.template import Template
+from isthmus.server.certificate_ports import OwnTrustRows
 from isthmus.server.directory_ports import DirectoryUsers, KeptAnswers
 from isthmus.server.federation_ports import (
     FederationFacts,
@@ -301,6 +302,8 @@ class Transaction(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def findings(self) -> Findings: ...
+    @property
+    def own_trust(self) -> OwnTrustRows: ...
 
 
 class Store(Protocol):

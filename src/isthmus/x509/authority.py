@@ -58,6 +58,11 @@ class Authority:
         return f"Authority({self.certificate.subject.rfc4514_string()})"
 
     @property
+    def fingerprint(self) -> bytes:
+        """SHA-256 of the issuing certificate's DER."""
+        return self.certificate.fingerprint(SHA256())
+
+    @property
     def certificates(self) -> tuple[bytes, ...]:
         """DER of the authorities that remotes must know, the issuing one first."""
         return tuple(each.public_bytes(Encoding.DER) for each in (self.certificate, *self.above))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from isthmus.domain.federation.certificate import CLIENT_AUTH, SERVER_AUTH, LeafFacts, check_profile
@@ -67,10 +68,10 @@ def load_folder(folder: Path) -> Pair:
 
 def load_pair(chain: Path, key: Path) -> Pair:
     """Two files that belong together, whatever the certificate says and however old it is. Raises `PairUnusable`."""
-    text = _read(chain, "certificate")
-    secret = _read(key, "key")
+    text = read_file(chain, "certificate")
+    secret = read_file(key, "key")
     certificate = _first_certificate(chain, text)
-    public = _public_half(key, secret)
+    public = public_half(read_key(key, secret))
     if certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != public:
         raise PairUnusable(key, "key_of_another", f"this is the key of another certificate than that in {chain}")
     try:
@@ -107,7 +108,8 @@ def check_pair(
         raise PairUnusable(path, "infra_domain", f"the certificate is not for {wanted}; it names {names}")
 
 
-def _read(path: Path, what: str) -> bytes:
+def read_file(path: Path, what: str) -> bytes:
+    """A file of one's own, `what` it is. Raises `PairUnusable`."""
     try:
         with path.open("rb") as file:
             found = file.read(LONGEST + 1)
@@ -132,14 +134,18 @@ def _first_certificate(path: Path, text: bytes) -> x509.Certificate:
     return certificate
 
 
-def _public_half(path: Path, secret: bytes) -> bytes:
-    """The SubjectPublicKeyInfo of the private key in `secret`."""
+def read_key(path: Path, secret: bytes) -> PrivateKeyTypes:
+    """The private key in `secret`, which is the content of `path`. Raises `PairUnusable`."""
     if b"PRIVATE KEY-----" not in secret:
         raise PairUnusable(path, "no_key", "the file holds no private key in PEM")
     try:
-        key = load_pem_private_key(secret, password=None)
+        return load_pem_private_key(secret, password=None)
     except TypeError:
         raise PairUnusable(path, "key_encrypted", "the private key is encrypted: store it without a password") from None
     except (ValueError, UnsupportedAlgorithm):
         raise PairUnusable(path, "no_key", "the private key cannot be read") from None
+
+
+def public_half(key: PrivateKeyTypes) -> bytes:
+    """The SubjectPublicKeyInfo that belongs to `key`."""
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -17,6 +17,7 @@ MOST_AUTHORITIES = 16
 MOST_MESSAGE_KEYS = 16
 MOST_INFRA_DOMAINS = 16
 MOST_VERSIONS = 64
+MOST_REVOKED = 256
 LARGEST_SEQUENCE = 2**53 - 1
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -37,7 +38,8 @@ class BundleRefused(Exception):
 @dataclass(frozen=True, slots=True)
 class Bundle:
     """What `domain` says of itself. `authorities` are DER certificates of its CAs: none means that all its leaves are
-    revoked. `message_keys` are raw Ed25519 public keys by their thumbprints."""
+    revoked. `message_keys` are raw Ed25519 public keys by their thumbprints. `revoked` are serial numbers of leaves
+    that count no more although they have not expired."""
 
     domain: BackendDomain
     sequence: int
@@ -46,6 +48,7 @@ class Bundle:
     message_keys: Mapping[str, bytes]
     versions: tuple[int, ...]
     refresh_hint: timedelta = REFRESH_HINT
+    revoked: tuple[int, ...] = ()
 
     @property
     def revokes_everything(self) -> bool:
@@ -60,6 +63,7 @@ class Bundle:
             self.authorities,
             [part for name in sorted(self.message_keys) for part in (name.encode(), self.message_keys[name])],
             [str(version).encode() for version in self.versions],
+            [str(serial).encode() for serial in self.revoked],
         ):
             parts += [struct.pack(">I", len(group)), *group]
         return sha256(b"".join(map(_with_length, parts))).digest()
@@ -85,6 +89,7 @@ def check_limits(bundle: Bundle) -> None:
         ("message keys", len(bundle.message_keys), MOST_MESSAGE_KEYS),
         ("infra domains", len(bundle.infra_domains), MOST_INFRA_DOMAINS),
         ("versions", len(bundle.versions), MOST_VERSIONS),
+        ("revoked leaves", len(bundle.revoked), MOST_REVOKED),
     ):
         if count > most:
             raise BundleRefused("limits", f"more than {most} {name}")

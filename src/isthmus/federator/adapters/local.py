@@ -1,6 +1,7 @@
 """The server of this backend, over its control socket: snapshots come from it, reports and nonces go to it."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
@@ -23,6 +24,7 @@ CALL_SECONDS = 5.0
 NONCE_SECONDS = 2.0
 LEAST_PAUSE = 0.05
 LONGEST_PAUSE = 1.0
+EARLY = 0.9
 REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY)
 
 
@@ -93,12 +95,19 @@ async def follow(control: Control, snapshots: NewestSnapshot, tell: Callable[[st
     """Keep `snapshots` up to date, for ever. After a failure it begins with the whole: a server that was set up anew
     may count its generations anew too."""
     pause, after, is_told = LEAST_PAUSE, 0, False
+    # Confirmed several times within its life, so that one answer that is late does not end it.
+    wait = min(POLL_SECONDS, snapshots.life / 4)
     while True:
+        asked_at = time.monotonic()
         try:
-            snapshot = await control.snapshot(after, POLL_SECONDS)
+            snapshot = await control.snapshot(after, wait)
             if snapshot is not None:
                 snapshots.take(snapshot)
                 after = snapshot.generation
+            elif time.monotonic() - asked_at < wait * EARLY:
+                # It sends us away because it ends: what comes after it is looked at from the beginning.
+                after = 0
+                await asyncio.sleep(LEAST_PAUSE)
             elif after:
                 snapshots.confirm()
             if is_told:

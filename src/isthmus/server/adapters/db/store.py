@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
+from isthmus.server.adapters.db.certificates import SqlOwnTrust
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
@@ -65,6 +66,7 @@ class SqlTransaction:
         self.nonces = SqlNonces(statements)
         self.outbox = SqlOutbox(statements)
         self.findings = SqlFindings(statements)
+        self.own_trust = SqlOwnTrust(statements)
 
 
 class SqlStore:
