@@ -41,7 +41,7 @@ def invite(
     domain: Domain,
     lifetime: Annotated[int | None, options.LIFETIME] = None,
 ) -> None:
-    """Invite another backend; the invitation goes to standard output.
+    """Invite another backend; prints the invitation.
 
     Whoever holds it can become that remote.
     """
@@ -190,9 +190,8 @@ def revoke(
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
     """Cut a remote off for good, or one leaf or instance of it."""
-    named = without_none(
-        {"instance": instance, "fingerprint": _hex(leaf), "serial": _hex(serial), "key": _hex(public_key)}
-    )
+    leaves = {"fingerprint": _hex(leaf), "serial": _hex(serial), "key": _hex(public_key)}
+    named = without_none({"instance": instance, **leaves})
     if not named:
         ask_confirm(f"Revoke remote {domain}? What belongs to it is not revived by inviting it again.", yes=yes)
         answer = session.api.post(f"{path_of(domain)}/revoke")
