@@ -10,12 +10,14 @@ from isthmus.server.adapters.api.views import Body, View
 from isthmus.server.application.certificate_list import Entry
 from isthmus.server.application.certificates import CertificateService
 
-File = Annotated[str, Field(min_length=2, max_length=4096, pattern=r"^/[^\x00]+$", description="absolute path")]
-Reason = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+File = Annotated[str, Field(min_length=2, max_length=4096, pattern=r"^/[^\x00]+$", examples=["/etc/isthmus/ca.pem"])]
+Reason = Annotated[
+    str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$", examples=["the key was copied"])
+]
 
 
 class ImportBody(Body):
-    """Files on the server's machine: a private key does not travel."""
+    """Absolute paths on the server's machine: a private key does not travel."""
 
     certificate_file: File
     key_file: File
@@ -27,7 +29,7 @@ class RevokeBody(Body):
 
 
 class RollBody(Body):
-    what: Literal["authority", "message_key"]
+    what: Annotated[Literal["authority", "message_key"], Field(examples=["message_key"])]
 
 
 class CertificateView(View):
