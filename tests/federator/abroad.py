@@ -6,7 +6,8 @@ import json
 import socket
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -109,6 +110,30 @@ class Ingress:
         """Requests but for questions about versions."""
         return [asked for asked in self.asked if asked.path != VERSIONS]
 
+    @contextlib.contextmanager
+    def alerting(self) -> Iterator["Ingress"]:
+        """Serve in a thread instead: unlike that of a loop, its TLS tells the client why it refuses it."""
+        sock = socket.create_server((self.address, self.port))
+        self.port = sock.getsockname()[1]
+        context = self._context()
+
+        def serve() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    connection, _ = sock.accept()
+                    connection.settimeout(5)
+                    with contextlib.suppress(OSError), connection:
+                        context.wrap_socket(connection, server_side=True)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield self
+        finally:
+            sock.shutdown(socket.SHUT_RDWR)
+            sock.close()
+            thread.join()
+
     def _context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
@@ -146,7 +171,8 @@ class Ingress:
         asked = Asked(line, headers, body)
         self.asked.append(asked)
         if self.silent:
-            await asyncio.sleep(60)
+            await reader.read()
+            return False
         answer = self._answer(asked)
         if answer is None:
             return False

@@ -12,6 +12,8 @@ from typing import Any
 
 import aiohttp
 import msgspec
+from cryptography.hazmat.primitives.hashes import SHA256
+from yarl import URL
 
 from isthmus.federator import outward
 from isthmus.federator.adapters.listening import bind
@@ -97,7 +99,7 @@ class Home:
         self.renew()
         given = {"resolvers": [self.names.where], "allowed_private": ["127.0.0.0/8"], **self.settings}
         settings = Settings(str(self.folder), **given)
-        clock = SystemClock()
+        self.clock = clock = SystemClock()
         self.snapshots = NewestSnapshot()
         self.pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         self.rows_queue = QueuedRows(self._report, clock)
@@ -167,7 +169,9 @@ class Home:
         self, path: str = LOOKUP, body: bytes = ALICE, headers: Mapping[str, str] | None = None, method: str = "POST"
     ) -> Answer:
         given = {"Content-Type": "application/json", **(headers or {})}
-        async with self.session.request(method, f"http://federator{path}", data=body, headers=given) as answer:
+        async with self.session.request(
+            method, URL(f"http://federator{path}", encoded=True), data=body, headers=given
+        ) as answer:
             return Answer(answer.status, answer.headers, await answer.read())
 
     async def rows(self) -> list[Row]:
@@ -183,6 +187,12 @@ class Home:
         (row,) = rows
         assert row.outcome == "denied"
         return row
+
+    @property
+    def fingerprint(self) -> str:
+        """That of our present leaf, as a snapshot names it."""
+        assert self.leaf is not None
+        return b64encode(self.leaf.certificate.fingerprint(SHA256())).decode()
 
     @property
     def suspicions(self) -> list[Suspicion]:

@@ -1,37 +1,20 @@
 """A component calls a remote: the ordinary way, with real DNS, real sockets and real certificates."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
-from tests.federator.abroad import Ingress, a_problem, a_real_authority, a_server_leaf, an_answer
-from tests.federator.home import ALICE, LOOKUP, Home, an_entry, at_home
-from tests.x509.forge import Forged
+from lab.names_server import answers
+from lab.waiting import wait_until
+from tests.federator.abroad import Ingress, a_problem, an_answer
+from tests.federator.home import ALICE, LOOKUP, Home
+from tests.federator.outward_fixtures import anyio_backend, b, b_authority, home
 
 pytestmark = pytest.mark.anyio
+__all__ = ["anyio_backend", "b", "b_authority", "home"]
 
 SRV = "_isthmus-federator._tcp.b.example SRV"
-
-
-@pytest.fixture(scope="module")
-def b_authority() -> Forged:
-    return a_real_authority("B's CA")
-
-
-@pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    async with at_home(tmp_path / "a") as home:
-        yield home
-
-
-@pytest.fixture
-async def b(home: Home, b_authority: Forged) -> AsyncIterator[Ingress]:
-    async with Ingress(a_server_leaf(b_authority), home.authority).running() as ingress:
-        home.publish("b.example", ingress)
-        home.know(an_entry(b_authority), ports=[ingress.port])
-        yield ingress
 
 
 async def test_the_answer_comes_back_as_the_remote_gave_it(home: Home, b: Ingress) -> None:
@@ -105,3 +88,44 @@ async def test_a_request_id_goes_all_the_way(home: Home, b: Ingress) -> None:
     assert b.calls[0].one("X-Request-Id") == given
     assert json.loads(b.calls[0].body) == {"handle": "alice"}
     assert LOOKUP.endswith("get-user-by-handle")
+
+
+@pytest.mark.case("SEED-021")
+async def test_the_remote_is_discovered_once_and_before_any_connection(home: Home, b: Ingress) -> None:
+    home.names.say(SRV, *answers(f"60 SRV 0 0 {b.port} infra.b.example.", delay=0.3))
+    first = asyncio.create_task(home.call())
+    await asyncio.to_thread(wait_until, lambda: home.names.asked(SRV), within=5, what="the question")
+    assert b.handshakes == 0
+    assert (await first).status == 200
+    assert (await home.call()).status == 200
+    assert [asked.name for asked in home.names.questions if asked.kind == "SRV"] == [
+        "_isthmus-federator._tcp.b.example"
+    ]
+
+
+@pytest.mark.case("SEED-023")
+async def test_the_request_is_sent_as_the_component_gave_it(home: Home, b: Ingress) -> None:
+    body = b'{ "handle":\t"alice" }'
+    assert (await home.call(LOOKUP, body)).status == 200
+    (asked,) = b.calls
+    assert asked.line == "POST /federation/directory/get-user-by-handle HTTP/1.1"
+    assert (asked.all("Isthmus-Origin-Domain"), asked.all("Isthmus-Api-Version")) == (["a.example"], ["0"])
+    assert asked.body == body
+
+
+TRUST_HEADERS = (
+    "X-Calling-Instance", "X-Sdwan-Network", "X-Forwarded-For", "X-Real-Ip", "Forwarded", "Isthmus-Context",
+    "Isthmus-Ingress-Leaf", "Isthmus-Ingress-Secret", "X-Forwarded-Client-Cert", "Cookie", "Idempotency-Key",
+    "Signature", "Signature-Input", "Content-Digest",
+)  # fmt: skip
+
+
+@pytest.mark.case("OUT-001")
+@pytest.mark.parametrize("claims", [True, False])
+async def test_we_state_our_own_domain_whatever_a_component_claims(home: Home, b: Ingress, claims: bool) -> None:
+    forged = {"Isthmus-Origin-Domain": "c.example", **dict.fromkeys(TRUST_HEADERS, "forged")}
+    assert (await home.call(headers=forged if claims else {})).status == 200
+    for asked in b.asked:
+        assert asked.all("Isthmus-Origin-Domain") == ["a.example"]
+        assert not [name for name in TRUST_HEADERS if asked.all(name)]
+        assert "forged" not in str(asked.headers)

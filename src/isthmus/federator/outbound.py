@@ -42,7 +42,8 @@ SHARE_SECONDS = 2.5
 
 @dataclass
 class Course:
-    """One call on its way through the steps. `stage` says how far it came, for a deadline that passes meanwhile."""
+    """One call on its way through the steps. `stage` says how far it came when a deadline passes; `asking`
+    is the question that this call asks first. `facts` go to the audit row of a failure."""
 
     call: Call
     rpc: Rpc
@@ -55,6 +56,7 @@ class Course:
     stage: str = "list"
     sent: bool = False
     facts: dict[str, object] = field(default_factory=dict)
+    asking: "Course | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,14 +140,17 @@ class Outbound:
             raise Denied("target_denied", "discovery.not_authenticated", detail)
 
     async def _narrow(self, course: Course) -> None:
-        targets = ordered(course.services.records, self._draw)
-        if course.known.infra_domains:
-            targets = among(targets, course.known.infra_domains)
+        targets = self.plan(course.services)
+        course.targets = among(targets, course.known.infra_domains) if course.known.infra_domains else targets
+
+    def plan(self, services: Services) -> list[Target]:
+        """The targets in the order in which one call tries them; those that were just found dead come last."""
         now = time.monotonic()
-        course.targets = sorted(targets, key=lambda target: self._sour.get(target, 0.0) > now)
+        targets = ordered(services.records, self._draw)
+        return sorted(targets, key=lambda target: self._sour.get(target, 0.0) > now)
 
     async def _agree(self, course: Course) -> None:
-        ours = sorted(set(course.rpc.versions) & set(course.view.versions)) or list(course.rpc.versions)
+        ours = versions_of(course.rpc, course.view)
         version = min(ours)
         if asks_for_version(course.rpc):
             version = await self._versions.of(course.known, ours, lambda: self._ask_versions(course))
@@ -154,9 +159,11 @@ class Outbound:
     async def _ask_versions(self, course: Course) -> Reply:
         rpc = RPCS["heartbeat", "get-versions"]
         call = Call(course.call.domain, "heartbeat", "get-versions", b"{}", course.call.request_id, course.call.seconds)
-        asking = Course(call, rpc, course.view, course.known, course.deadline, targets=list(course.targets))
+        asking = Course(call, rpc, course.view, course.known, course.deadline, facts=course.facts)
+        asking.targets, course.asking = list(course.targets), asking
         asking.headers[API_VERSION] = str(min(rpc.versions))
         await self._write(asking)
+        asking.stage = "connection"
         return judged(await self._carry(asking))
 
     async def _write(self, course: Course) -> None:
@@ -256,7 +263,8 @@ class Outbound:
         if course.stage == "list":
             return Denied("overloaded", "no_room", "too many calls are under way", members={"retry_after": 1})
         detail = f"the remote did not answer within {call.seconds:g} s"
-        return CallFailed("remote_timeout", f"{course.stage}.timeout", detail, sent=course.sent)
+        stage = course.asking.stage if course.stage == "version" and course.asking else course.stage
+        return CallFailed("remote_timeout", f"{stage}.timeout", detail, sent=course.sent)
 
     def _forget_version(self, course: Course) -> Callable[[], None]:
         return lambda: self._versions.forget(course.call.domain)
@@ -269,3 +277,8 @@ class Outbound:
     def heard_of(self, domain: BackendDomain) -> None:
         """The remote has made an admitted call to us: it is there, so nothing is held back any longer."""
         self.patience.forget(domain)
+
+
+def versions_of(rpc: Rpc, view: View) -> list[int]:
+    """The versions in which our components make this call."""
+    return sorted(set(rpc.versions) & set(view.versions)) or list(rpc.versions)

@@ -28,6 +28,7 @@ class Outward:
     discovery: RemoteDiscovery
     pool: Pool
     lookups: Discovery
+    outbound: Outbound
 
     async def aclose(self) -> None:
         """End all connections and lookups."""
@@ -53,4 +54,4 @@ def build(parts: Parts, settings: Settings) -> Outward:
     eyes = Eyes(parts.snapshots, parts.pairs, lookups, addresses, PassiveLooker(), parts.clock)
     teller = Teller(parts.rows, parts.snapshots)
     side = OutwardSide(outbound, Doctor(eyes, outbound), teller, parts.rows, settings.call_seconds)
-    return Outward(side, RemoteDiscovery(lookups, parts.snapshots, resolver), pool, lookups)
+    return Outward(side, RemoteDiscovery(lookups, parts.snapshots, resolver), pool, lookups, outbound)
