@@ -49,7 +49,11 @@ class OutwardSocket:
         raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
     async def _exchanged(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
-        headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
+        headers = {
+            "Content-Type": "application/json",
+            wire.REQUEST_ID: errand.request_id,
+            wire.CALL_SECONDS_HEADER: f"{errand.seconds:.3f}",
+        }
         if errand.idempotency_key is not None:
             headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
         url = f"http://federator/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
