@@ -49,24 +49,31 @@ class OutwardSocket:
         raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
     async def _exchanged(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
-        headers = {
-            "Content-Type": "application/json",
-            wire.REQUEST_ID: errand.request_id,
-            wire.CALL_SECONDS_HEADER: f"{errand.seconds:.3f}",
-        }
-        if errand.idempotency_key is not None:
-            headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
-        url = f"http://federator/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
         try:
             async with asyncio.timeout(errand.seconds + GRACE_SECONDS):
-                async with self._opened().post(url, data=body, headers=headers) as answer:
-                    raw = await _read(answer, errand)
-                    return answer.status, answer.content_type, raw
+                try:
+                    return await self._once(errand, body)
+                except aiohttp.ClientConnectorError:
+                    raise
+                except (aiohttp.ClientConnectionError, OSError):
+                    # Most likely an idle connection to a Federator that was started again since then.
+                    if not may_repeat(errand):
+                        raise
+                    return await self._once(errand, body)
         except TimeoutError:
             raise refused("remote_timeout", errand, f"no answer within {errand.seconds:g} s") from None
         except (aiohttp.ClientError, OSError):
             detail = "the Federator of this backend does not answer, so no remote can be reached"
             raise refused("upstream_unavailable", errand, detail) from None
+
+    async def _once(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
+        headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
+        headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
+        if errand.idempotency_key is not None:
+            headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
+        url = f"http://federator/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
+        async with self._opened().post(url, data=body, headers=headers) as answer:
+            return answer.status, answer.content_type, await _read(answer, errand)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -79,6 +86,14 @@ class OutwardSocket:
                 trust_env=False,
             )
         return self._session
+
+
+def may_repeat(errand: Errand) -> bool:
+    """Whether a call has one effect however often it arrives."""
+    if errand.idempotency_key is not None:
+        return True
+    rpc = wire.RPCS.get((errand.component, errand.rpc))
+    return rpc is not None and not rpc.changes and wire.Admits.INVITED not in rpc.admits
 
 
 async def _read(answer: aiohttp.ClientResponse, errand: Errand) -> bytes:

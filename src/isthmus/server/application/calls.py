@@ -120,22 +120,22 @@ STATES: Mapping[Admits, State] = {
 # Without these a remote could not even end what it has with us: they are for every remote, whatever else it may use.
 FOR_ALL = frozenset({"handshake", "heartbeat"})
 
-Standings: TypeAlias = Callable[[Transaction, BackendDomain, UUID], Awaitable[Standing]]
-"""What this backend makes of an instance of a remote, as the transaction sees it."""
 
-
-async def standing_of(tx: Transaction, domain: BackendDomain, instance: UUID) -> Standing:
+async def standing_of(tx: Transaction, context: Context, *, hold: bool) -> Standing:
+    """What this backend makes of the caller, as the transaction sees it; with `hold` its entry stays so until the end
+    of the transaction, and a revocation waits for that."""
+    domain, instance = BackendDomain(context.remote), InstanceId(UUID(context.instance))
     federation = await tx.federation.get()
     strategy = Strategy.NONE if federation is None else federation.strategy
-    known = await tx.remote_instances.get(domain, InstanceId(instance))
-    is_blocked = known is not None and known.blocked_at is not None
     try:
-        return Standing(await tx.remotes.get(domain), strategy, is_blocked)
+        remote = await (tx.remotes.lock(domain) if hold else tx.remotes.get(domain))
     except NotFound:
-        return Standing(None, strategy, is_blocked)
+        remote = None
+    known = await tx.remote_instances.get(domain, instance)
+    return Standing(remote, strategy, known is not None and known.blocked_at is not None)
 
 
-async def authorize(call: Call, tx: Transaction, standings: Standings) -> Permit:
+async def authorize(call: Call, tx: Transaction, *, hold: bool) -> Permit:
     """The one gate of every endpoint, asked in the transaction of the effect. Raises `Denied`."""
     context, admits = call.context, call.entry.admits
     if context.invitation:
@@ -143,7 +143,7 @@ async def authorize(call: Call, tx: Transaction, standings: Standings) -> Permit
             raise Denied("federation_denied", "invitation.elsewhere")
         return Permit(None)
     states = frozenset(STATES[each] for each in admits if each in STATES)
-    standing = await standings(tx, BackendDomain(context.remote), UUID(context.instance))
+    standing = await standing_of(tx, context, hold=hold)
     check_standing(standing, context.generation, states, call.at)
     if standing.remote is not None and call.component not in FOR_ALL:
         check_component(standing.remote, call.component)

@@ -147,7 +147,9 @@ def _pointer(location: Sequence[str | int]) -> str:
 
 async def on_refusal(request: Request, refusal: Refusal) -> Response:
     response = of_refusal(refusal, request_id_of(request.scope))
-    await deny(request, refusal.code)
+    if not isinstance(refusal, RemoteRefused):
+        # Of calls to remotes that failed the Federator has told the audit log.
+        await deny(request, refusal.code)
     return response
 
 
