@@ -30,6 +30,10 @@ class Effects:
         self._components = components
         self._running: set[AnswerKey] = set()
 
+    def calls_of(self, component: str) -> frozenset[str]:
+        """The names of the calls that have an endpoint."""
+        return frozenset(self._components[component])
+
     async def of(self, call: Call) -> bytes:
         """The answer as JSON. Raises `Denied`, or what the endpoint or the store raised."""
         endpoint = self._components[call.component][call.rpc]

@@ -74,9 +74,8 @@ class ComponentApp:
         self._effects = effects
         self._ledger = ledger
         self._running = 0
-        self._decoders = {
-            rpc: msgspec.json.Decoder(entry.request) for (component, rpc), entry in RPCS.items() if component == name
-        }
+        self.calls = effects.calls_of(name)
+        self._decoders = {rpc: msgspec.json.Decoder(RPCS[name, rpc].request) for rpc in self.calls}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
