@@ -1,17 +1,21 @@
 """The own Federator over its unix socket: the only way by which this process reaches other backends."""
 
 import asyncio
+from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 from msgspec import UNSET, Struct
 
 from isthmus.protocol import federation as wire
 from isthmus.protocol import plain_json
 from isthmus.protocol.problem import MEDIA_TYPE, STATUS, Problem, Stage, problem
 from isthmus.server.outward_ports import Errand, RemoteRefused
+
+log = structlog.get_logger()
 
 T = TypeVar("T", bound=Struct)
 
@@ -41,12 +45,13 @@ class OutwardSocket:
 
     async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
         """The remote's answer as `response`. Raises `RemoteRefused`: `upstream_unavailable` where nobody listens."""
-        status, kind, raw = await self._exchanged(errand, msgspec.json.encode(body))
-        if status == 200 and kind == "application/json":
-            return _decoded(errand, raw, response)
-        if kind == MEDIA_TYPE:
-            raise _passed_on(errand, raw)
-        raise refused("internal", errand, f"the Federator answered {status} without a problem document")
+        try:
+            found = _understood(errand, response, *await self._exchanged(errand, msgspec.json.encode(body)))
+        except RemoteRefused as refusal:
+            log_call(errand, refusal.problem.code)
+            raise
+        log_call(errand, "")
+        return found
 
     async def _exchanged(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         try:
@@ -87,6 +92,12 @@ class OutwardSocket:
         return self._session
 
 
+def log_call(errand: Errand, refused: str) -> None:
+    """One line for each call: the request id in it is that of all processes on the way."""
+    call = f"{errand.component}/{errand.rpc}"
+    log.info("called a remote", call=call, remote=errand.domain, request_id=errand.request_id, refused=refused)
+
+
 def may_repeat(errand: Errand) -> bool:
     """Whether a call has one effect however often it arrives."""
     if errand.idempotency_key is not None:
@@ -104,6 +115,15 @@ async def _read(answer: aiohttp.ClientResponse, errand: Errand) -> bytes:
             detail = f"the answer is larger than {wire.MOST_RESPONSE} bytes"
             raise refused("remote_response_too_large", errand, detail)
     return b"".join(parts)
+
+
+def _understood(errand: Errand, response: type[T], *answer: Any) -> T:
+    status, kind, raw = answer
+    if status == HTTPStatus.OK and kind == "application/json":
+        return _decoded(errand, raw, response)
+    if kind == MEDIA_TYPE:
+        raise _passed_on(errand, raw)
+    raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
 
 def _decoded(errand: Errand, raw: bytes, response: type[T]) -> T:
