@@ -40,11 +40,11 @@ class Effects:
         match endpoint:
             case Outside():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, hold=False)
+                    call.permitted = await authorize(call, tx, hold=False)
                 return encoded(await endpoint.answer(call))
             case Reading():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, hold=False)
+                    call.permitted = await authorize(call, tx, hold=False)
                     return encoded(await endpoint.answer(call, tx))
             case Writing():
                 return await self._once(call, endpoint)
@@ -64,7 +64,7 @@ class Effects:
 
     async def _written(self, call: Call, endpoint: Writing, key: AnswerKey | None) -> bytes:
         async with self._store.transaction() as tx:
-            call.permit = await authorize(call, tx, hold=True)
+            call.permitted = await authorize(call, tx, hold=True)
             if key is not None and (kept := await tx.answers.get(key)) is not None:
                 return same_as(kept, call)
             answer = encoded(await endpoint.answer(call, tx))
