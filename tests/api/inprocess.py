@@ -63,5 +63,6 @@ async def inside(folder: Path, database_url: str | None = None) -> AsyncIterator
     finally:
         stop.set()
         await serving
+        await assembled.outward.aclose()
         listener.close()
         await store.close()

@@ -53,12 +53,15 @@ class Client:
     pair: Pair | None
     name: str | None = INFRA
     address: str = "127.0.0.1"
+    versions: tuple[ssl.TLSVersion, ssl.TLSVersion] | None = None
 
     @contextlib.contextmanager
     def connected(self, session: ssl.SSLSession | None = None) -> Iterator[ssl.SSLSocket]:
         with (
             socket.create_connection((self.address, self.port), timeout=SECONDS) as plain,
-            context_of(self.pair).wrap_socket(plain, server_hostname=self.name, session=session) as secured,
+            context_of(self.pair, self.versions).wrap_socket(
+                plain, server_hostname=self.name, session=session
+            ) as secured,
         ):
             yield secured
 

@@ -1,5 +1,6 @@
 """A real nginx with a rendered configuration, before a socket that records what it is sent."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 
 from isthmus.ingress import nginx
 from isthmus.ingress.layout import Layout
-from isthmus.protocol.ingress import IngressFacts, Listener, listener_secret
+from isthmus.ingress.refusals import read_refusal
+from isthmus.protocol.ingress import IngressFacts, Listener, Refusal, listener_secret
 from isthmus.protocol.places import Places
+from isthmus.protocol.problem import LONGEST, RETRYABLE
 from tests.ingress.authority import Ca, Pair
 from tests.ingress.client import INFRA, Answer, Client
 from tests.ingress.recorder import Recorder, Refusals, Seen
@@ -83,6 +86,26 @@ class World:
         (seen,) = self.upstream.seen
         self.upstream.seen.clear()
         return seen
+
+    def refused(self, answer: Answer, code: str, status: int) -> Refusal:
+        """The one record of a refusal that is told as a problem document, and of which the Federator sees nothing."""
+        assert (answer.status, answer.code) == (status, code)
+        assert answer.all("Content-Type") == ["application/problem+json"]
+        assert answer.all("Cache-Control") == ["no-store"]
+        assert len(answer.body) <= LONGEST
+        told = answer.json
+        assert told["stage"] == "ingress"
+        assert told["status"] == status
+        assert told["retryable"] is (code in RETRYABLE)
+        assert answer.all("X-Request-Id") == [told["request_id"]]
+        assert answer.all("Server") == ["nginx"]
+        assert not re.search(rb"nginx|openssl|\d+\.\d+\.\d", answer.body.replace(b"HTTP/1.1", b""), re.IGNORECASE)
+        row = read_refusal(self.refusals.next())
+        assert (row.code, row.status, row.request_id) == (code, status, told["request_id"])
+        time.sleep(0.02)
+        assert self.refusals.raw.empty()
+        assert self.upstream.seen == []
+        return row
 
 
 def make_world(folder: Path) -> World:

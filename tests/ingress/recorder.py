@@ -39,7 +39,7 @@ class Recorder:
     def __init__(self, path: Path) -> None:
         self.seen: list[Seen] = []
         self.answer = ANSWER
-        self.before: Callable[[], None] = lambda: None
+        self.before: Callable[[], object] = lambda: None
         self._connections = 0
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))

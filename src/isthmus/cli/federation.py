@@ -37,7 +37,10 @@ def init(
     service: Service = None,
     listen: Listen = None,
 ) -> None:
-    """Set federation up: make the CA, certificates and keys, and show the SRV record to publish."""
+    """Set federation up, and show the SRV record to publish.
+
+    Makes the CA, certificates and keys.
+    """
     if not infra:
         raise Misuse("no infra domain was given", f"name where the ingress is reached: --infra infra.{domain}")
     given = {"domain": domain, "infra_domains": infra, "strategy": strategy and str(strategy), "service": service}
@@ -47,7 +50,7 @@ def init(
 
 @command(app, "show", "isthmus federation show")
 def show(session: Session) -> None:
-    """Show what this backend is to others, and the SRV record to publish."""
+    """Show what we are to others, and the SRV record to publish."""
     session.show(session.api.get("/federation"), details)
 
 
@@ -66,7 +69,7 @@ def set_(
         typer.Option(metavar="FILE", help="PEM file of the CAs that may vouch for remotes without a handshake."),
     ] = None,
 ) -> None:
-    """Change what this backend is to others, live. What is not given stays as it is."""
+    """Change what we are to others. What is not given stays."""
     given: dict[str, Any] = {"infra_domains": infra or None, "strategy": strategy and str(strategy)}
     given |= {"service": service, "listen": listen, "ports": port or None}
     given["shared_roots"] = None if shared_roots is None else _read(shared_roots)

@@ -41,7 +41,10 @@ def invite(
     domain: Domain,
     lifetime: Annotated[int | None, options.LIFETIME] = None,
 ) -> None:
-    """Invite another backend. The invitation goes to standard output; whoever holds it can become that remote."""
+    """Invite another backend; prints the invitation.
+
+    Whoever holds it can become that remote.
+    """
     made = session.api.post("/remotes/invitations", without_none({"domain": domain, "lifetime": lifetime}))
     session.note(
         f"Hand this to the operator of {domain} over a channel that you both trust; it is shown only now.\n"
@@ -74,7 +77,7 @@ def accept(
         str | None, typer.Argument(metavar="FILE", help="The invitation, - for standard input; asked for if left out.")
     ] = None,
 ) -> None:
-    """Accept the invitation of another backend, and show the short code to compare."""
+    """Accept an invitation, and show the short code to compare."""
     answer = session.api.post("/remotes/accept", {"invitation": _invitation(file)})
     session.show(answer, accepted_text)
 
@@ -85,7 +88,10 @@ def confirm(
     domain: Domain,
     code: Annotated[str | None, typer.Option(help="The short code of the other side; asked about if left out.")] = None,
 ) -> None:
-    """Confirm that the other side shows the same short code. Once both operators have, the remote is active."""
+    """Confirm that the other side shows the same short code.
+
+    Once both operators have, the remote is active.
+    """
     if code is None:
         code = _compared(session, domain)
     session.show(session.api.post(f"{path_of(domain)}/confirm", {"short_code": code}), after_confirm)
@@ -99,7 +105,10 @@ def add(
         list[str], typer.Option("--infra", metavar="DOMAIN", help="Its infra domain; may be given more often.")
     ],
 ) -> None:
-    """List a remote that the shared roots vouch for, without a handshake. All others are invited."""
+    """List a remote that the shared roots vouch for.
+
+    It needs no handshake; all others are invited.
+    """
     answer = session.api.post("/remotes", {"domain": domain, "infra_domains": infra})
     session.show(answer, lambda each: f"remote {each['domain']} is {each['state']}")
 
@@ -113,7 +122,7 @@ def list_all(session: Session) -> None:
 
 @command(app, "show", "isthmus remote show b.example", options=LIST)
 def show(session: Session, domain: Domain) -> None:
-    """Show a remote with its instances, and what it has not acknowledged yet."""
+    """Show a remote, its instances and what it has not yet heard."""
     session.show(session.api.get(path_of(domain)), lambda each: details(each, session))
 
 
@@ -139,7 +148,7 @@ def set_(
     dnssec: Annotated[bool | None, typer.Option("--dnssec/--no-dnssec", help="Insist on DNSSEC.")] = None,
     tlsa: Annotated[bool | None, typer.Option("--tlsa/--no-tlsa", help="Insist on TLSA records.")] = None,
 ) -> None:
-    """Change what a remote may do, live. What is not given stays as it is."""
+    """Change what a remote may do. What is not given stays."""
     given: dict[str, Any] = {"direction": direction and str(direction), "infra_domains": infra or None}
     given |= {"contact": contact, "notes": notes, "needs_dnssec": dnssec, "needs_tlsa": tlsa}
     change = without_none(given | {"limits": limits_of(limit)})
@@ -158,7 +167,7 @@ def set_(
 
 @command(app, "suspend", "isthmus remote suspend b.example")
 def suspend(session: Session, domain: Domain) -> None:
-    """Cut a remote off at once, until it is resumed; it is told."""
+    """Cut a remote off at once, until it is resumed."""
     answer = session.api.post(f"{path_of(domain)}/suspend")
     session.show(answer, lambda each: f"remote {each['domain']} is suspended; isthmus remote resume lets it go on")
 
@@ -176,12 +185,13 @@ def revoke(
     instance: Annotated[str | None, typer.Option(help="Only this instance of it.")] = None,
     leaf: Annotated[str | None, typer.Option(metavar="SHA256", help="Only the leaf with this fingerprint.")] = None,
     serial: Annotated[str | None, typer.Option(metavar="HEX", help="Only the leaf with this serial.")] = None,
-    key: Annotated[str | None, typer.Option(metavar="SHA256", help="Only leaves with this public key.")] = None,
+    public_key: Annotated[str | None, typer.Option(metavar="SHA256", help="Only leaves with this public key.")] = None,
     reason: Annotated[str | None, typer.Option(help="Why; needed for a leaf or an instance.")] = None,
     yes: Annotated[bool, options.YES] = False,
 ) -> None:
-    """Cut a remote off at once and for good, or only one leaf or instance of it."""
-    named = without_none({"instance": instance, "fingerprint": _hex(leaf), "serial": _hex(serial), "key": _hex(key)})
+    """Cut a remote off for good, or one leaf or instance of it."""
+    leaves = {"fingerprint": _hex(leaf), "serial": _hex(serial), "key": _hex(public_key)}
+    named = without_none({"instance": instance, **leaves})
     if not named:
         ask_confirm(f"Revoke remote {domain}? What belongs to it is not revived by inviting it again.", yes=yes)
         answer = session.api.post(f"{path_of(domain)}/revoke")
@@ -217,7 +227,10 @@ def findings(session: Session) -> None:
 
 @command(app, "doctor", "isthmus remote doctor b.example")
 def doctor(session: Session, domain: Domain) -> None:
-    """Look at every link of the chain to a remote; each one is ok, or its mend is told."""
+    """Look at every link of the chain to a remote.
+
+    Each one is ok, or its mend is told.
+    """
     found = session.api.patient(DOCTOR_SECONDS).post(f"{path_of(domain)}/doctor")
     session.show(found, examination)
     if not found["ok"]:

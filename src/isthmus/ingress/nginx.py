@@ -165,6 +165,7 @@ def _answers() -> list[Directive]:
         line("msie_padding", "off"),
         line("max_ranges", 0),
         line("uninitialized_variable_warn", "off"),
+        line("variables_hash_max_size", 4096),
         line("add_header", "Cache-Control", "no-store", "always"),
         line("add_header", "X-Request-Id", ID_PLACE, "always"),
     ]
@@ -214,19 +215,24 @@ def _servers(facts: IngressFacts, listener: Listener, layout: Layout) -> list[Di
 
 
 def _no_call() -> list[Directive]:
-    return [_refuse("$isthmus_line", "malformed", 471), _refuse("$isthmus_host_agrees", "no", 472), line("return", 404)]
+    return [
+        _refuse("$isthmus_line", "= malformed", 471),
+        _refuse("$isthmus_host_agrees", "!= yes", 472),
+        line("return", 404),
+    ]
 
 
-def _refuse(variable: str, value: str, status: int) -> Directive:
-    return block("if", f"({variable}", "=", f"{value})", of=[line("return", status)])
+def _refuse(variable: str, test: str, status: int) -> Directive:
+    return block("if", f"({variable}", *f"{test})".split(" "), of=[line("return", status)])
 
 
 def _call(listener: Listener, layout: Layout) -> list[Directive]:
     """The location matches a decoded path; whether the line is a call was told by its raw bytes."""
-    refusals = {"malformed": 471, "method": 405, "query": 470, "other": 404}
+    # The last one has no gap: whatever is not known to be a call is none.
+    refusals = {"= malformed": 471, "= method": 405, "= query": 470, "!= call": 404}
     return [
-        _refuse("$isthmus_host_agrees", "no", 472),
-        *(_refuse("$isthmus_line", name, status) for name, status in refusals.items()),
+        _refuse("$isthmus_host_agrees", "!= yes", 472),
+        *(_refuse("$isthmus_line", test, status) for test, status in refusals.items()),
         line("proxy_pass", "http://isthmus_federator"),
         line("proxy_http_version", "1.1"),
         line("proxy_pass_request_headers", "off"),

@@ -80,6 +80,7 @@ HTTP: Mapping[str, Want] = {
     "msie_padding": ("off",),
     "max_ranges": ("0",),
     "uninitialized_variable_warn": ("off",),
+    "variables_hash_max_size": ("4096",),
     "access_log": ("off",),
     "upstream": ("isthmus_federator",),
 }
@@ -126,13 +127,13 @@ CALL: Mapping[str, Want] = {
     ),
 }  # fmt: skip
 REFUSED_IN_CALL = [
-    ("$isthmus_host_agrees", "no", "472"),
-    ("$isthmus_line", "malformed", "471"),
-    ("$isthmus_line", "method", "405"),
-    ("$isthmus_line", "query", "470"),
-    ("$isthmus_line", "other", "404"),
+    ("($isthmus_host_agrees != yes)", "472"),
+    ("($isthmus_line = malformed)", "471"),
+    ("($isthmus_line = method)", "405"),
+    ("($isthmus_line = query)", "470"),
+    ("($isthmus_line != call)", "404"),
 ]
-REFUSED_ELSEWHERE = [("$isthmus_line", "malformed", "471"), ("$isthmus_host_agrees", "no", "472")]
+REFUSED_ELSEWHERE = [("($isthmus_line = malformed)", "471"), ("($isthmus_host_agrees != yes)", "472")]
 # None stands for a constant of the listener.
 SENT: Mapping[str, str | None] = {
     "Host": "isthmus-federator",
@@ -155,6 +156,7 @@ SENT: Mapping[str, str | None] = {
     "Content-Type": "$http_content_type",
     "Content-Encoding": "$http_content_encoding",
 }
+PART = re.compile(r"\(\?<(\w+)>")
 ROUTE = f"^/federation/{SEGMENT}/{SEGMENT}$"
 
 
@@ -220,6 +222,10 @@ def _http(http: Directive) -> Iterator[str]:
     lines = [each for each in http.inside("map") if each.args[1:] == ("$isthmus_line",)]
     if [each.args for each in lines] != [("$request", "$isthmus_line")] or _pairs(lines[0]) != CALLS:
         yield "http: the map of request lines is not the strict one on raw bytes"
+    parts = {name for each in http.inside("map") for key in each.block or () for name in PART.findall(key.name)}
+    taken = parts & {each.args[1].removeprefix("$") for each in http.inside("map") if len(each.args) > 1}
+    if taken or not all(name.startswith("part_") for name in parts):
+        yield "http: a part of a regular expression has the name of another variable"
     for upstream in http.inside("upstream"):
         yield from _check("upstream", upstream.block or (), UPSTREAM)
     yield from _servers(http)
@@ -341,11 +347,10 @@ def _ours(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
 
 
 def _refusals(location: Directive) -> Iterator[tuple[str, ...]]:
-    """Variable, value and status of each `if (variable = value) { return status; }`."""
+    """Condition and status of each `if (variable = value) { return status; }`."""
     for each in location.inside("if"):
         inner = each.block or ()
-        words = " ".join(each.args).removeprefix("(").removesuffix(")").split(" = ")
-        yield (*words, *(inner[0].args if len(inner) == 1 and inner[0].name == "return" else ("?",)))
+        yield (" ".join(each.args), *(inner[0].args if len(inner) == 1 and inner[0].name == "return" else ("?",)))
 
 
 def _call(location: Directive) -> Iterator[str]:

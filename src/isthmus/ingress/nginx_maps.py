@@ -1,4 +1,7 @@
-"""The variables of an nginx configuration: what a request line is, whose request it is, what its refusal is called."""
+"""The variables of an nginx configuration: what a request line is, whose request it is, what its refusal is called.
+
+Parts of regular expressions are variables too: those are called `part_…`, or one could take another variable's place.
+"""
 
 from pathlib import Path
 
@@ -44,7 +47,7 @@ def _request_lines() -> list[Directive]:
         _map(
             "$ssl_server_name $host",
             "$isthmus_host_agrees",
-            {"default": "no", r"~*^(?<isthmus_name>[a-z0-9.-]+) \k<isthmus_name>$": "yes"},
+            {"default": "no", r"~*^(?<part_name>[a-z0-9.-]+) \k<part_name>$": "yes"},
         ),
         _map("$server_port", "$isthmus_everybody", {"default": "all"}),
     ]
@@ -52,13 +55,15 @@ def _request_lines() -> list[Directive]:
 
 def _request_ids() -> list[Directive]:
     # 120 random bits in the form of a version 4 UUID.
-    digits = r"~^(?<ida>.{8})(?<idb>.{4}).(?<idc>.{3}).(?<idd>.{3})(?<ide>.{12})$"
+    digits = r"~^(?<part_a>.{8})(?<part_b>.{4}).(?<part_c>.{3}).(?<part_d>.{3})(?<part_e>.{12})$"
     return [
-        _map("$request_id", "$isthmus_request_id", {"default": "", digits: "$ida-$idb-4$idc-8$idd-$ide"}),
+        _map(
+            "$request_id", "$isthmus_request_id", {"default": "", digits: "$part_a-$part_b-4$part_c-8$part_d-$part_e"}
+        ),
         _map(
             "$http_x_request_id",
             "$isthmus_caller_request_id",
-            {"default": "", rf"~^(?<isthmus_id>[\x21-\x7e]{{1,{LONGEST_ID}}})": "$isthmus_id"},
+            {"default": "", rf"~^(?<part_id>[\x21-\x7e]{{1,{LONGEST_ID}}})": "$part_id"},
         ),
     ]
 
@@ -71,7 +76,7 @@ def _presented() -> list[Directive]:
             _map(f"$http_{variable}", f"$isthmus_has_{variable}", {"default": f"{name},", "": ""})
             for name, variable in names
         ),
-        _map(listed, "$isthmus_presented", {"default": "", "~^(?<isthmus_names>.+),$": "$isthmus_names"}),
+        _map(listed, "$isthmus_presented", {"default": "", "~^(?<part_names>.+),$": "$part_names"}),
     ]
 
 
@@ -100,7 +105,7 @@ def _refusals() -> list[Directive]:
         _map(
             "$request",
             "$isthmus_shown_method",
-            {"default": "", "~^(?<isthmus_method>[A-Za-z_-]{1,16}) ": "$isthmus_method"},
+            {"default": "", "~^(?<part_method>[A-Za-z_-]{1,16}) ": "$part_method"},
         ),
         _map("$ssl_client_verify", "$isthmus_shown_verify", _beginning("verify", LONGEST_NAME)),
         _map("$http_host", "$isthmus_shown_host", _beginning("host", LONGEST_NAME)),
@@ -109,4 +114,4 @@ def _refusals() -> list[Directive]:
 
 def _beginning(name: str, most: int) -> dict[str, str]:
     """The values of a map that cuts its source off."""
-    return {"default": "", rf"~^(?<isthmus_{name}>[^\r\n]{{0,{most}}})": f"$isthmus_{name}"}
+    return {"default": "", rf"~^(?<part_{name}>[^\r\n]{{0,{most}}})": f"$part_{name}"}

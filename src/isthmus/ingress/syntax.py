@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 _PLAIN = re.compile(r"(?:\$\{\w+\}|[^\s;{}\"'#\\])+")
+_BLANKS = re.compile(r"(?:\s+|#[^\n]*)+")
+_IN_QUOTES = re.compile(r"[^\\\"']+")
+_IN_WORD = re.compile(r"[^\s;{\\]+")
 # nginx turns these pairs into one character, in quotes or not, and leaves every other backslash alone.
 _ESCAPES = {'"': '"', "'": "'", "\\": "\\", "t": "\t", "r": "\r", "n": "\n"}
 _ENDS = frozenset(";{}")
@@ -125,19 +128,16 @@ class _Reader:
             self.next_token = (self._bare_word(), False)
 
     def _skip_blanks(self) -> None:
-        while self._at < len(self._text):
-            if self._text[self._at].isspace():
-                self._at += 1
-            elif self._text[self._at] == "#":
-                end = self._text.find("\n", self._at)
-                self._at = len(self._text) if end < 0 else end
-            else:
-                return
+        found = _BLANKS.match(self._text, self._at)
+        self._at = found.end() if found else self._at
 
     def _quoted_word(self, quote: str) -> str:
         self._at += 1
         word: list[str] = []
         while self._at < len(self._text):
+            word.append(self._run(_IN_QUOTES))
+            if self._at >= len(self._text):
+                break
             character = self._take()
             if character == quote and not self._escaped:
                 after = self._text[self._at : self._at + 1]
@@ -150,19 +150,26 @@ class _Reader:
     def _bare_word(self) -> str:
         word: list[str] = []
         while self._at < len(self._text):
-            character = self._text[self._at]
+            word.append(self._run(_IN_WORD))
+            character = self._text[self._at : self._at + 1]
             # `${name}` is a variable, no block.
-            if character == "{" and word and word[-1] == "$":
+            if character == "{" and word and word[-1].endswith("$"):
                 end = self._text.find("}", self._at)
                 if end < 0:
                     raise self.broken("a variable's } is missing")
                 word.append(self._text[self._at : end + 1])
                 self._at = end + 1
                 continue
-            if character.isspace() or character in ";{":
+            if not character or character.isspace() or character in ";{":
                 break
             word.append(self._take())
         return "".join(word)
+
+    def _run(self, pattern: re.Pattern[str]) -> str:
+        """What needs no closer look."""
+        found = pattern.match(self._text, self._at)
+        self._at = found.end() if found else self._at
+        return found[0] if found else ""
 
     _escaped = False
 

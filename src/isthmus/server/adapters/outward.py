@@ -1,11 +1,13 @@
 """The own Federator over its unix socket: the only way by which this process reaches other backends."""
 
 import asyncio
+from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 from msgspec import UNSET, Struct
 
 from isthmus.protocol import federation as wire
@@ -14,13 +16,15 @@ from isthmus.protocol.federator import Examination
 from isthmus.protocol.problem import MEDIA_TYPE, STATUS, Problem, Stage, problem
 from isthmus.server.outward_ports import Errand, RemoteRefused
 
+log = structlog.get_logger()
+
 T = TypeVar("T", bound=Struct)
 
 MOST_CONNECTIONS = 64
 IDLE_SECONDS = 60.0
 # The Federator ends a call at its deadline itself and says so: that answer is worth waiting for.
 GRACE_SECONDS = 1.0
-DOCTOR_SECONDS = 30.0
+DOCTOR, DOCTOR_SECONDS = "doctor", 30.0
 PROBLEM = msgspec.json.Decoder(Problem)
 MENDS = {
     "upstream_unavailable": "start the Federator of this backend: isthmus up, or isthmus federator beside the server",
@@ -43,39 +47,52 @@ class OutwardSocket:
 
     async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
         """The remote's answer as `response`. Raises `RemoteRefused`: `upstream_unavailable` where nobody listens."""
-        status, kind, raw = await self._exchanged(errand, msgspec.json.encode(body))
-        if status == 200 and kind == "application/json":
-            return _decoded(errand, raw, response)
-        if kind == MEDIA_TYPE:
-            raise _passed_on(errand, raw)
-        raise refused("internal", errand, f"the Federator answered {status} without a problem document")
+        try:
+            found = _understood(errand, response, *await self._exchanged(errand, msgspec.json.encode(body)))
+        except RemoteRefused as refusal:
+            log_call(errand, refusal.problem.code)
+            raise
+        log_call(errand, "")
+        return found
 
     async def examine(self, domain: str, request_id: str) -> Examination:
         """What the Federator's doctor finds on the way to `domain`. Raises `RemoteRefused`."""
-        errand = Errand(domain, "doctor", domain, request_id, seconds=DOCTOR_SECONDS)
-        status, kind, raw = await self._exchanged(errand, b"{}", f"/doctor/{domain}")
+        errand = Errand(domain, DOCTOR, "examine", request_id, seconds=DOCTOR_SECONDS)
+        status, kind, raw = await self._exchanged(errand, b"{}")
         if status == 200 and kind == "application/json":
             return msgspec.json.decode(raw, type=Examination)
         if kind == MEDIA_TYPE:
             raise _passed_on(errand, raw)
         raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
-    async def _exchanged(self, errand: Errand, body: bytes, path: str = "") -> tuple[int, str, bytes]:
-        headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
-        if errand.idempotency_key is not None:
-            headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
-        path = path or f"/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
-        url = f"http://federator{path}"
+    async def _exchanged(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         try:
             async with asyncio.timeout(errand.seconds + GRACE_SECONDS):
-                async with self._opened().post(url, data=body, headers=headers) as answer:
-                    raw = await _read(answer, errand)
-                    return answer.status, answer.content_type, raw
+                try:
+                    return await self._once(errand, body)
+                except aiohttp.ClientConnectorError:
+                    raise
+                except (aiohttp.ClientConnectionError, OSError):
+                    # Most likely an idle connection to a Federator that was started again since then.
+                    if not may_repeat(errand):
+                        raise
+                    return await self._once(errand, body)
         except TimeoutError:
             raise refused("remote_timeout", errand, f"no answer within {errand.seconds:g} s") from None
         except (aiohttp.ClientError, OSError):
             detail = "the Federator of this backend does not answer, so no remote can be reached"
             raise refused("upstream_unavailable", errand, detail) from None
+
+    async def _once(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
+        headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
+        headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
+        if errand.idempotency_key is not None:
+            headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
+        is_doctor = errand.component == DOCTOR
+        path = f"/doctor/{errand.domain}" if is_doctor else f"/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
+        url = f"http://federator{path}"
+        async with self._opened().post(url, data=body, headers=headers) as answer:
+            return answer.status, answer.content_type, await _read(answer, errand)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -90,6 +107,20 @@ class OutwardSocket:
         return self._session
 
 
+def log_call(errand: Errand, refused: str) -> None:
+    """One line for each call: the request id in it is that of all processes on the way."""
+    call = f"{errand.component}/{errand.rpc}"
+    log.info("called a remote", call=call, remote=errand.domain, request_id=errand.request_id, refused=refused)
+
+
+def may_repeat(errand: Errand) -> bool:
+    """Whether a call has one effect however often it arrives."""
+    if errand.idempotency_key is not None:
+        return True
+    rpc = wire.RPCS.get((errand.component, errand.rpc))
+    return rpc is not None and not rpc.changes and wire.Admits.INVITED not in rpc.admits
+
+
 async def _read(answer: aiohttp.ClientResponse, errand: Errand) -> bytes:
     parts, size = [], 0
     async for part in answer.content.iter_any():
@@ -99,6 +130,15 @@ async def _read(answer: aiohttp.ClientResponse, errand: Errand) -> bytes:
             detail = f"the answer is larger than {wire.MOST_RESPONSE} bytes"
             raise refused("remote_response_too_large", errand, detail)
     return b"".join(parts)
+
+
+def _understood(errand: Errand, response: type[T], *answer: Any) -> T:
+    status, kind, raw = answer
+    if status == HTTPStatus.OK and kind == "application/json":
+        return _decoded(errand, raw, response)
+    if kind == MEDIA_TYPE:
+        raise _passed_on(errand, raw)
+    raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
 
 def _decoded(errand: Errand, raw: bytes, response: type[T]) -> T:

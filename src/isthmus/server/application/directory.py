@@ -3,18 +3,22 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from msgspec import UNSET
+
 from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.federation import directory as rules
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.directory import User, Visibility
 from isthmus.domain.federation.names import BackendDomain, backend_domain, qualified
 from isthmus.protocol import directory as wire
+from isthmus.protocol.problem import Stage, problem
+from isthmus.server.application import patch
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.calls import Call, Component, Reading
 from isthmus.server.application.networks import check_version
-from isthmus.server.application.patch import UNSET, Maybe, chosen
+from isthmus.server.application.patch import Maybe, chosen
 from isthmus.server.directory_ports import Instances
-from isthmus.server.outward_ports import Errand, Outward
+from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
 from isthmus.server.ports import Clock, HandleTaken, Ids, Store, Transaction
 from isthmus.server.records import Page
 
@@ -30,9 +34,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    handle: Maybe[str] = UNSET
-    display_name: Maybe[str] = UNSET
-    visibility: Maybe[Visibility] = UNSET
+    handle: Maybe[str] = patch.UNSET
+    display_name: Maybe[str] = patch.UNSET
+    visibility: Maybe[Visibility] = patch.UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +159,29 @@ class LookupService:
 
     async def _of_remote(self, caller: Caller, handle: str, domain: BackendDomain) -> Profile:
         errand = Errand(domain, COMPONENT, "get-user-by-handle", caller.request_id)
-        found = await self._outward.call(errand, wire.GetUser(handle), wire.UserProfile)
+        try:
+            found = await self._outward.call(errand, wire.GetUser(handle), wire.UserProfile)
+        except RemoteRefused as refusal:
+            raise _or_not_there(refusal, f"{handle}@{domain}") from None
+        if found.handle != handle:
+            raise _of_somebody_else(errand)
         # The domain that was asked and proven counts; what the body says of domains is text for people.
         return Profile(found.id, found.handle, domain, found.display_name)
+
+
+def _or_not_there(refusal: RemoteRefused, who: str) -> RemoteRefused:
+    """A remote that has no such user, or shows us none, is an answer and no fault of the way to it."""
+    remote = refusal.problem.remote
+    if remote is UNSET or remote.code != "not_found":
+        return refusal
+    detail = f"there is no user {who}, or its backend does not show it to this one"
+    document = problem("not_found", Stage.REMOTE, refusal.problem.request_id, detail, remote=remote)
+    return RemoteRefused(document)
+
+
+def _of_somebody_else(errand: Errand) -> RemoteRefused:
+    detail = f"{errand.domain} answered with the profile of somebody else"
+    return RemoteRefused(problem("remote_protocol_error", Stage.FEDERATOR_OUT, errand.request_id, detail))
 
 
 class DirectoryComponent:
@@ -180,14 +204,13 @@ class DirectoryComponent:
             raise _nobody(body.handle, "no_such_user")
         if not user.is_found_by_handle(BackendDomain(call.context.remote)):
             raise _nobody(body.handle, "not_visible")
-        return profile_of(user, await own_domain(tx))
+        return profile_of(user, call.permit.own_domain)
 
     async def _search(self, call: Call, tx: Transaction) -> wire.FoundUsers:
         body: wire.SearchUsers = call.body
         remote = BackendDomain(call.context.remote)
-        domain = await own_domain(tx)
         found = await tx.directory.beginning_with(body.begins, remote, body.limit)
-        return wire.FoundUsers([profile_of(user, domain) for user in found])
+        return wire.FoundUsers([profile_of(user, call.permit.own_domain) for user in found])
 
     async def _instance(self, call: Call, tx: Transaction) -> wire.Instance:
         body: wire.GetInstance = call.body
@@ -200,14 +223,6 @@ class DirectoryComponent:
 def _nobody(handle: str, reason: str) -> Denied:
     """One answer for those who do not exist and those who are not shown: which it was, only the audit log says."""
     return Denied("not_found", reason, f"there is no user {handle}")
-
-
-async def own_domain(tx: Transaction) -> BackendDomain:
-    federation = await tx.federation.get()
-    if federation is None:
-        # Whoever got a context was admitted by a Federator, and that has its domain from here.
-        raise Denied("federation_denied", "no_federation")
-    return federation.domain
 
 
 def profile_of(user: User, domain: BackendDomain) -> wire.UserProfile:

@@ -12,10 +12,8 @@ from isthmus.server.application.calls import (
     Component,
     Outside,
     Reading,
-    Standings,
     Writing,
     authorize,
-    standing_of,
 )
 from isthmus.server.directory_ports import AnswerKey, KeptAnswer
 from isthmus.server.ports import Clock, Conflict, Store, Transaction
@@ -27,11 +25,14 @@ MOST_FORGOTTEN = 5_000
 class Effects:
     """Every endpoint of every component, behind the one gate."""
 
-    def __init__(self, store: Store, components: Mapping[str, Component], standings: Standings = standing_of) -> None:
+    def __init__(self, store: Store, components: Mapping[str, Component]) -> None:
         self._store = store
         self._components = components
-        self._standings = standings
         self._running: set[AnswerKey] = set()
+
+    def calls_of(self, component: str) -> frozenset[str]:
+        """The names of the calls that have an endpoint."""
+        return frozenset(self._components[component])
 
     async def of(self, call: Call) -> bytes:
         """The answer as JSON. Raises `Denied`, or what the endpoint or the store raised."""
@@ -39,11 +40,11 @@ class Effects:
         match endpoint:
             case Outside():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, self._standings)
+                    call.permitted = await authorize(call, tx, hold=False)
                 return encoded(await endpoint.answer(call))
             case Reading():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, self._standings)
+                    call.permitted = await authorize(call, tx, hold=False)
                     return encoded(await endpoint.answer(call, tx))
             case Writing():
                 return await self._once(call, endpoint)
@@ -63,7 +64,7 @@ class Effects:
 
     async def _written(self, call: Call, endpoint: Writing, key: AnswerKey | None) -> bytes:
         async with self._store.transaction() as tx:
-            call.permit = await authorize(call, tx, self._standings)
+            call.permitted = await authorize(call, tx, hold=True)
             if key is not None and (kept := await tx.answers.get(key)) is not None:
                 return same_as(kept, call)
             answer = encoded(await endpoint.answer(call, tx))

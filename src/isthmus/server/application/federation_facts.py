@@ -60,7 +60,7 @@ class FederationService:
         """Raises `NoFederation` before `init`."""
         facts = await self._found()
         if facts is None:
-            raise NoFederation
+            raise no_federation()
         return facts
 
     async def init(self, caller: Caller, draft: Draft) -> Federation:
@@ -140,8 +140,9 @@ class NoFederation(NotFound):
 
     mend = "set it up: isthmus federation init --domain a.example --infra infra.a.example"
 
-    def __init__(self) -> None:
-        super().__init__("federation", "yet")
+
+def no_federation() -> NoFederation:
+    return NoFederation("federation", "yet")
 
 
 def parse_infra_domains(texts: Sequence[str]) -> tuple[InfraDomain, ...]:

@@ -21,7 +21,7 @@ from isthmus.protocol.problem import Problem
 from isthmus.server.application import secrets
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.federation_changes import FederationChanges
-from isthmus.server.application.federation_facts import NoFederation, check_is_ours
+from isthmus.server.application.federation_facts import check_is_ours, no_federation
 from isthmus.server.application.outbox import said_by
 from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import is_listed, next_generation, told_of
@@ -225,7 +225,7 @@ class InvitationService:
         async with self._store.reading() as tx:
             facts = await tx.federation.get()
             if facts is None:
-                raise NoFederation
+                raise no_federation()
             check_is_ours(facts, domain, "/domain")
             if facts.strategy is Strategy.NONE:
                 hint = "isthmus federation set --strategy list"

@@ -136,7 +136,9 @@ def live_revoked(leaves: Sequence[OwnLeaf], now: datetime) -> list[OwnLeaf]:
 
 def contents(state: OwnState, names: Names, now: datetime) -> Bundle:
     """The bundle that says what `state` is, with the sequence that was published last."""
-    certificates = [each for authority in state.authorities for each in authority.certificates]
+    # In one order, whichever they were read in: another order would be another bundle.
+    authorities = sorted(state.authorities, key=lambda each: (each.published_at, each.fingerprint))
+    certificates = [each for authority in authorities for each in authority.certificates]
     return Bundle(
         domain=names.domain,
         sequence=max(1, state.bundle.sequence if state.bundle else 1),
