@@ -103,7 +103,7 @@ class ScriptedNames:
 
     @contextlib.contextmanager
     def watching(self, by: Host | None = None) -> Iterator[list[Question]]:
-        """A list that holds, once the block has ended, the questions that came while it ran, from one host or from all."""
+        """A list that holds, once the block has ended, the questions that came meanwhile, from one host or from all."""
         # What was asked is written down thirty times a second: a change is logged after all that came before it.
         self._apply()
         before = len(self.questions())

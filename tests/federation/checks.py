@@ -105,10 +105,10 @@ def refusing(party: Party, reason: str, *, by_ingress: bool = False) -> Iterator
             refused(c.asks(b, c.request(b, changed={ORIGIN: a.domain})), 403, "federation_denied")
         clean_request(c, b)
     """
-    seen = party.inward.count()
+    seen = party.federator_calls()
     with no_state_change(party), no_component_call(party), one_audit_row(party, reason) as watch:
         yield watch
-    watch.federator = party.inward.count() - seen
+    watch.federator = party.federator_calls() - seen
     if by_ingress:
         assert watch.federator == 0, f"the Federator of {party} saw a request that its ingress refused"
 

@@ -30,7 +30,7 @@ class Counted:
 
 @contextlib.contextmanager
 def connections_from(host: Host, to: Host | None = None) -> Iterator[Counted]:
-    """Count the connections that any process of the host tries to open to another host, or to any, while the block runs.
+    """Count the connections that any process of the host tries to open, to one other host or to any.
 
     Backends that know each other say so from time to time, so whoever counts those to a remote may see one more.
     """

@@ -30,13 +30,13 @@ from tests.federation.wire import (
 )
 from tests.x509.forge import Forged, a_leaf
 
-# What may change while nothing happens, or by the refusal itself: the log, and what was noticed of callers.
-NO_STATE = frozenset(
-    {"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "alembic_version"}
-)
+# What may change while nothing happens, or by the refusal itself: the log, what was noticed of callers, what runs out.
+NO_STATE = frozenset({"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "nonces"})
 JSON = "application/json"
 CALL = "POST /federation/directory/get-user-by-handle"
 OF_OURS = object()
+# What backends that know each other say from time to time, whatever a test does.
+BACKGROUND = ("/beat", "/get-versions", "/notice")
 
 Row = dict[str, Any]
 
@@ -72,6 +72,11 @@ class Party:
                 self.recorders[name] = Recorder(f"{name} of {self.domain}", run / f"{name}.sock")
             self.recorders[name].place()
 
+    def unrecord(self) -> None:
+        """Take the boxes away, before the processes end that the sockets belong to."""
+        for recorder in self.recorders.values():
+            recorder.remove()
+
     @property
     def inward(self) -> Recorder:
         """Between the ingress and the Federator."""
@@ -87,8 +92,13 @@ class Party:
         return self.recorders[f"component-{name}"]
 
     def component_calls(self) -> int:
-        """How many calls of any component have been seen so far."""
-        return sum(each.count() for name, each in self.recorders.items() if name.startswith("component-"))
+        """How many calls of any component have been seen so far, but for those that nobody asks for."""
+        boxes = [each for name, each in self.recorders.items() if name.startswith("component-")]
+        return sum(not seen.path.endswith(BACKGROUND) for box in boxes for seen in box.since(0))
+
+    def federator_calls(self) -> int:
+        """How many requests the ingress has passed on to the Federator so far, likewise."""
+        return sum(not seen.path.endswith(BACKGROUND) for seen in self.inward.since(0))
 
     # ---- what it proves itself with
 

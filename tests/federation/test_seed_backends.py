@@ -32,6 +32,7 @@ def test_two_backends_share_nothing_but_the_network(federation: Federation) -> N
         party.add_user(f"bob-{party.site.name}")
     for party, other in ((a, b), (b, a)):
         assert written_of(party, other) <= OF_REMOTES
+    a.unrecord()
     a.site.up.stop(within=WITHIN)
     try:
         assert [each["name"] for each in b.api.get("/networks").json()["items"]] == ["office"]
