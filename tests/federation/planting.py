@@ -77,5 +77,10 @@ def _reload(party: Party, config: Path, text: str) -> None:
     config.write_text(text)
     before = party.site.nginx_workers()
     party.site.signal_nginx(signal.SIGHUP)
-    # A worker that goes still ends what it has begun; new connections are for those that came.
-    wait_until(lambda: party.site.nginx_workers() - before, within=WITHIN, what="new workers of nginx")
+    wait_until(partial(has_changed, party, before), within=WITHIN, what="new workers of nginx")
+
+
+def has_changed(party: Party, before: set[int]) -> bool:
+    """Whether other workers than before take connections, and they alone."""
+    workers = party.site.nginx_workers()
+    return bool(workers) and not workers & before

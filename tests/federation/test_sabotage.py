@@ -26,8 +26,9 @@ FEDERATOR: list[tuple[str, Check]] = [
 @pytest.mark.parametrize(("weakness", "check"), INGRESS, ids=[name for name, _ in INGRESS])
 def test_a_weak_ingress_is_noticed(federation: Federation, weakness: str, check: Check) -> None:
     check(federation)
-    with weak_ingress(federation.b, weakness), pytest.raises(AssertionError):
+    with weak_ingress(federation.b, weakness), pytest.raises(AssertionError) as noticed:
         check(federation)
+    print("NOTICED", str(noticed.value)[:300])
     check(federation)
 
 
@@ -36,6 +37,7 @@ def test_a_weak_ingress_is_noticed(federation: Federation, weakness: str, check:
 )
 def test_a_weak_federator_is_noticed(federation: Federation, weakness: str, check: Check) -> None:
     check(federation)
-    with weak_federator(federation.b, weakness), pytest.raises(AssertionError):
+    with weak_federator(federation.b, weakness), pytest.raises(AssertionError) as noticed:
         check(federation)
+    print("NOTICED", str(noticed.value)[:300])
     check(federation)

@@ -90,7 +90,16 @@ def test_the_admitted_request_goes_to_the_component_with_what_was_proven(a: Part
     assert proven.instance in str(a.leaf.extensions)
     assert (proven.network, proven.source, proven.api_version) == ("wan", str(a.site.host.ipv4), 0)
     assert proven.request_id == request.header(ingress.INGRESS_REQUEST_ID)
-    assert call.names - FORWARDED <= {context.HEADER.lower(), REQUEST_ID.lower(), API_VERSION.lower(), ORIGIN.lower()}
+    facts = {
+        ingress.INSTANCE: proven.instance,
+        ingress.NETWORK: "wan",
+        ingress.SOURCE: str(a.site.host.ipv4),
+        ORIGIN: a.domain,
+        API_VERSION: "0",
+        REQUEST_ID: proven.request_id,
+    }
+    assert {name: call.header(name) for name in facts} == facts
+    assert call.names - FORWARDED == {name.lower() for name in (context.HEADER, *facts)}
 
 
 @pytest.mark.case("SEED-037")
