@@ -174,7 +174,7 @@ def test_a_code_is_confirmed_when_it_is_given_and_asked_about_at_a_terminal_only
     assert isthmus("remote", "confirm", "b.example", "--code", "X").code == 1
 
 
-STANDINGS = {
+STANDINGS: dict[str, Json] = {
     "active": {},
     "suspended by them": {"state_there": "suspended"},
     "suspended": {"state": "suspended"},
@@ -211,7 +211,7 @@ def test_what_a_remote_may_do_is_set_by_its_etag(isthmus: Run, server: Script) -
     server.on(f"PATCH {ONE}", a_remote())
     given = ("--direction", "in", "--component", "directory", "--limit", "requests=2.5", "--limit", "parallel=3")
     isthmus("remote", "set", "b.example", *given, "--contact", "ops", "--dnssec", "--no-tlsa", "--expires", "never")
-    sent = {"direction": "in", "components": ["directory"], "limits": {"requests": 2.5, "parallel": 3}}
+    sent: Json = {"direction": "in", "components": ["directory"], "limits": {"requests": 2.5, "parallel": 3}}
     sent |= {"contact": "ops", "needs_dnssec": True, "needs_tlsa": False, "expires_at": None}
     assert server.bodies_of("PATCH") == [sent]
     assert [each.headers.get("If-Match") for each in server.asked if each.method == "PATCH"] == ['"3"']
