@@ -97,6 +97,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             facts=FederationService(store, clock, changes, certificates),
             remotes=RemoteService(store, clock, ids, changes),
             invitations=invitations,
+            certificates=certificates,
             doctor=doctor,
         ),
         changes=changes,
