@@ -50,8 +50,7 @@ class Ledger:
         await self._kept(self.denials.record(caller, f"component {component}", subject, reason), request.request_id)
 
     async def of_caller(self, call: Call, denial: Denied) -> None:
-        entry = denied(call, denial.code, denial.reason, **denial.facts)
-        await self._kept(self._write(entry), call.context.request_id)
+        await self._kept(self._write(denied(call, denial)), call.context.request_id)
 
     async def _write(self, entry: Any) -> None:
         async with self.store.transaction() as tx:
