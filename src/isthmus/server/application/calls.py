@@ -175,9 +175,8 @@ def facts_of(context: Context) -> dict[str, Any]:
         "snapshot": context.snapshot,
         "stage": "component",
     }
-    if context.invitation:
-        facts["invitation"] = context.invitation
-    return facts
+    more = {"invitation": context.invitation, "caller_request_id": context.caller_request_id}
+    return facts | {name: value for name, value in more.items() if value}
 
 
 def denied(call: Call, denial: Denied) -> AuditEntry:

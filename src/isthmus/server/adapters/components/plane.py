@@ -159,9 +159,16 @@ class ComponentApp:
 
 
 def log_call(call: Call, reason: str) -> None:
-    """One line for each call: the request id in it is that of all processes on the way."""
-    remote = call.context.remote or call.context.origin
-    log.info("answered a remote", call=call.action, remote=remote, request_id=call.context.request_id, denied=reason)
+    """One line for each call, with the request id of this side and that of the other."""
+    context = call.context
+    log.info(
+        "answered a remote",
+        call=call.action,
+        remote=context.remote or context.origin,
+        request_id=context.request_id,
+        caller_request_id=context.caller_request_id,
+        denied=reason,
+    )
 
 
 def meaning_of(error: Denied | Refusal | Conflict) -> Denied:
