@@ -125,6 +125,13 @@ class Organisation:
         """An `isthmus` command of the administrator; returns what it printed."""
         return self.type("isthmus", *arguments, input=input)
 
+    def shortly(self, *arguments: str) -> str:
+        """The same where what it prints is long; the watcher is shown its first and its last line."""
+        printed = self.host.run(["isthmus", *arguments]).stdout
+        lines = printed.splitlines()
+        self._watch(self.host, ["isthmus", *arguments], "\n".join([lines[0], "…", lines[-1]]) if lines else "")
+        return printed
+
     def asked(self, *arguments: str, input: str | None = None) -> Any:
         """The same with `--json`, which nobody has to see; returns what it answered."""
         return json.loads(self.host.run(["isthmus", *arguments, "--json"], input=input).stdout)
@@ -208,7 +215,7 @@ class Organisation:
 
 def federate(inviting: Organisation, accepting: Organisation) -> str:
     """The journey of two operators: invite, accept, compare the short code, confirm on both sides. Returns the code."""
-    invitation = inviting.cli("remote", "invite", accepting.domain)
+    invitation = inviting.shortly("remote", "invite", accepting.domain)
     accepting.cli("remote", "accept", "-", input=invitation)
     codes = {one.await_remote(two, "pending")["short_code"] for one, two in both(inviting, accepting)}
     if len(codes) != 1:
