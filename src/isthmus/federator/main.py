@@ -20,6 +20,7 @@ from isthmus.federator import outward as outward_side
 from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
+    BACKLOG,
     CannotListen,
     SocketServer,
     bind,
@@ -134,7 +135,7 @@ def binding(settings: Settings) -> Iterator[Bound]:
 
 @contextlib.asynccontextmanager
 async def serving(server: SocketServer, sock: socket.socket, settings: Settings) -> AsyncIterator[None]:
-    listener = await asyncio.get_running_loop().create_unix_server(server, sock=sock)
+    listener = await asyncio.get_running_loop().create_unix_server(server, sock=sock, backlog=BACKLOG)
     try:
         yield
     finally:
