@@ -77,7 +77,11 @@ def federation(say: Terminal) -> int:
     """Three organisations that find each other."""
     with Lab() as lab:
         say.step("Three organisations start, each with a host, a server and a zone of its own")
-        return travel(assemble(say, lab), FEDERATION_STEPS)
+        diplomacy = assemble(say, lab)
+        try:
+            return travel(diplomacy, FEDERATION_STEPS)
+        finally:
+            diplomacy.close()
 
 
 PARTS: Mapping[str, Callable[[Terminal], int]] = {"mesh": mesh, "federation": federation}

@@ -31,6 +31,10 @@ class Diplomacy:
     def all(self) -> tuple[Organisation, ...]:
         return self.a, self.b, self.c
 
+    def close(self) -> None:
+        for site in self.all:
+            site.api.close()
+
     def logs(self) -> dict[str, str]:
         return {site.domain: site.log for site in self.all}
 
