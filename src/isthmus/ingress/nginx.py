@@ -40,7 +40,7 @@ STAMP = re.compile(r'"digest":"([0-9a-f]*)","version":"[A-Za-z0-9-]*"')
 
 
 def render(facts: IngressFacts, layout: Layout) -> dict[str, str]:
-    """The files of a configuration by name, `digest` among them; certificate and key stand in `layout.pair`.
+    """The files of a configuration by name, `digest` among them; certificate and key stand in `layout.pairs`.
 
     Raises `FactsRefused`.
     """
@@ -89,11 +89,13 @@ def _config(facts: IngressFacts, layout: Layout) -> str:
 def _http(facts: IngressFacts, layout: Layout) -> list[Directive]:
     return [
         *_temporary_files(layout),
+        # Nothing is served from it: it is empty, and what it leads to names the certificate.
+        line("root", layout.mark),
         *_tls(facts),
         *_limits(facts),
         *_answers(),
         *maps(),
-        pair_map(layout.pair),
+        pair_map(layout.pairs),
         *error_pages(),
         # A row for each refusal goes to the Federator; what was passed on is the Federator's own to log.
         line("access_log", "off"),

@@ -50,6 +50,7 @@ HTTP: Mapping[str, Want] = {
     "fastcgi_temp_path": _one,
     "uwsgi_temp_path": _one,
     "scgi_temp_path": _one,
+    "root": lambda args: len(args) == 1 and args[0].startswith("/") and args[0].endswith("/mark"),
     "ssl_protocols": ("TLSv1.3",),
     "ssl_certificate": ("$isthmus_pair/chain.pem",),
     "ssl_certificate_key": ("$isthmus_pair/key.pem",),
@@ -216,8 +217,8 @@ def _http(http: Directive) -> Iterator[str]:
     yield from _differences("http", limits, LIMITS)
     named = [each for each in http.inside("map") if each.args[1:] == ("$isthmus_pair",)]
     yield from _differences("http", [each for each in http.inside("map") if each not in named], maps())
-    if [_pairs(each).keys() for each in named] != [{"default"}] or not _pairs(named[0])["default"].startswith("/"):
-        yield "http: the map of the certificate's folder does not name one folder"
+    if [_is_folder_of_pair(each) for each in named] != [True]:
+        yield "http: the map of the certificate's folder is not ours"
     yield from _differences("http", http.inside("error_page"), list(error_pages()))
     lines = [each for each in http.inside("map") if each.args[1:] == ("$isthmus_line",)]
     if [each.args for each in lines] != [("$request", "$isthmus_line")] or _pairs(lines[0]) != CALLS:
@@ -229,6 +230,13 @@ def _http(http: Directive) -> Iterator[str]:
     for upstream in http.inside("upstream"):
         yield from _check("upstream", upstream.block or (), UPSTREAM)
     yield from _servers(http)
+
+
+def _is_folder_of_pair(mapping: Directive) -> bool:
+    values = _pairs(mapping)
+    folder = values.pop("~/(?<part_pair>[0-9a-f-]+)$", "")
+    is_one = folder.startswith("/") and folder.endswith("/$part_pair") and folder.count("$") == 1
+    return mapping.args[0] == "$realpath_root" and values == {"default": ""} and is_one
 
 
 def _pairs(mapping: Directive) -> dict[str, str]:
