@@ -13,6 +13,7 @@ from isthmus.domain import errors
 from isthmus.domain.errors import Refusal
 from isthmus.server.adapters.http.edge import MAX_BODY
 from isthmus.server.adapters.http.errors import STATUS, of_refusal
+from isthmus.server.outward_ports import RemoteRefused
 from tests.api.agent import Agent, a_name, a_network, a_peer, enroll_body, heartbeat
 from tests.server import Server
 
@@ -21,9 +22,10 @@ MEMBERS = {"type", "title", "status", "detail", "instance", "code", "stage", "re
 
 
 def subclasses(kind: type[Refusal]) -> list[type[Refusal]]:
-    """All refusals that the server can raise; the agent has some of its own, which never become HTTP."""
+    """All refusals that the server can raise; the agent has some of its own, which never become HTTP, and what a remote
+    said comes with a code and a status of its own."""
     found = [each for child in kind.__subclasses__() for each in (child, *subclasses(child))]
-    return [each for each in found if not each.__module__.startswith("isthmus.agent")]
+    return [each for each in found if not each.__module__.startswith("isthmus.agent") and each is not RemoteRefused]
 
 
 def some(kind: type[Refusal]) -> Refusal:

@@ -1,11 +1,15 @@
 """The use cases, on a fresh store: on SQLite unless a test asks for `BOTH_DATABASES`."""
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from isthmus.server.adapters.db import open_store
 from isthmus.server.ports import Store
 from tests.application.backend import Backend
+from tests.application.pair import Side, Wire
 from tests.stores import database_url, postgres, sqlite_template, store
 
 __all__ = ["database_url", "postgres", "sqlite_template", "store"]
@@ -21,3 +25,19 @@ async def backend(store: Store, tmp_path: Path) -> Backend:
     made = Backend(store, tmp_path)
     await made.prepare()
     return made
+
+
+@pytest.fixture
+async def pair(store: Store, tmp_path: Path) -> AsyncIterator[tuple[Side, Side]]:
+    """Backends a.example, on the store of the test, and b.example; both are set up and know nothing of each other."""
+    wire = Wire()
+    other = await open_store(f"sqlite:///{tmp_path / 'b.db'}")
+    a, b = Side("a.example", store, tmp_path / "a", wire), Side("b.example", other, tmp_path / "b", wire)
+    await a.set_up()
+    await b.set_up()
+    federators = [asyncio.create_task(side.following()) for side in (a, b)]
+    yield a, b
+    for task in federators:
+        task.cancel()
+    await asyncio.gather(*federators, return_exceptions=True)
+    await other.close()

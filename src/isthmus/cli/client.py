@@ -56,6 +56,11 @@ class Client:
     ) -> None:
         self._http.close()
 
+    def patient(self, seconds: float) -> Self:
+        """This client, waiting so long for each answer from now on."""
+        self._http.timeout = httpx2.Timeout(seconds, connect=TIMEOUT.connect)
+        return self
+
     def get(self, path: str, query: Query | None = None) -> Any:
         return self.call("GET", path, query=query).body
 

@@ -23,6 +23,8 @@ COMMANDS = {
     "template": ("templates:app", "Templates: settings for new networks, under a name."),
     "peer": ("peers:app", "Peers: the hosts and devices of a network."),
     "group": ("groups:app", "Groups: names that peers share, and how many share each."),
+    "federation": ("federation:app", "Federation: what this backend is to others."),
+    "remote": ("remotes:app", "Remotes: other backends, from the invitation to the end."),
     "ingress": ("ingress:app", "Ingress: takes calls of other backends."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
     "user": ("users:app", "Users: people as other backends may see them."),

@@ -3,25 +3,38 @@
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from isthmus.protocol.federation import COMPONENTS
 from isthmus.protocol.places import Places
 from isthmus.server.adapters.control.plane import ControlPlane
+from isthmus.server.adapters.http.deps import FederationServices
 from isthmus.server.adapters.http.edge import App
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
+from isthmus.server.adapters.material import FileMaterial
+from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
+from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
 from isthmus.server.application.federation_changes import FederationChanges
+from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
+from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.invitations import InvitationService, Voice
+from isthmus.server.application.outbox import OutboxService, tell_bundle
+from isthmus.server.application.pulse import PulseService
+from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.snapshots import SnapshotService
 from isthmus.server.background import Chore
 from isthmus.server.components import component_apps, component_chores, register_own
-from isthmus.server.federation_ports import OwnTrust
-from isthmus.server.outward_ports import Outward
+from isthmus.server.outward_ports import Examiner, Outward
 from isthmus.server.ports import Clock, Ids, Store, Vault
 
 PRUNE_SECONDS = 60.0
-SERVED = ("directory", "heartbeat")
-"""The components that have a socket: those that are registered below."""
+# It waits by itself until there is something to send.
+OUTBOX_SECONDS = 0.01
+PULSE_SECONDS = 60.0
+ACCEPT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +51,10 @@ class Ground:
 
 @dataclass(frozen=True, slots=True)
 class Federation:
-    """All parts that run. `changes` is what whoever alters the facts of the federation works through."""
+    """All parts that run. `changes` is what whoever alters the facts of the federation works through; `services` is
+    what routes ask."""
 
+    services: FederationServices
     changes: FederationChanges
     snapshots: SnapshotService
     reports: ReportService
@@ -59,23 +74,30 @@ class Federation:
         self.snapshots.close()
 
 
-class NoCertificates:
-    """Stands where the CA will: nothing asks for it before federation is set up."""
-
-    async def trust(self) -> OwnTrust:
-        raise NotImplementedError
-
-
-def assemble_federation(ground: Ground) -> Federation:
-    certificates = NoCertificates()
-    store, clock = ground.store, ground.clock
+def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
+    store, clock, ids, outward = ground.store, ground.clock, ground.ids, ground.outward
     changes = FederationChanges(store)
+    certificates = CertificateService(CertificateGround(store, clock, ids, changes, FileMaterial(ground.places)))
     snapshots = SnapshotService(store, certificates, ground.vault)
-    changes.listeners.append(snapshots.changed)
-    reports = ReportService(store, clock, ground.ids)
+    reports = ReportService(store, clock, ids)
+    outbox = OutboxService(store, clock, outward)
+    pulse = PulseService(store, clock, certificates, outward)
+    voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
+    invitations = InvitationService(store, clock, ids, changes, voice)
+    changes.listeners += [snapshots.changed, outbox.wake]
+    reports.on_contact.append(outbox.wake)
+    outbox.on_gap.append(pulse.repair)
+    certificates.on_bundle.append(partial(tell_bundle, clock))
     components = Components()
-    register_own(components, ground.places, ground.outward, certificates)
+    register_own(components, ground.places, outward, certificates)
+    components.register("handshake", HandshakeComponent(ids, changes).endpoints())
     return Federation(
+        services=FederationServices(
+            facts=FederationService(store, clock, changes, certificates),
+            remotes=RemoteService(store, clock, ids, changes),
+            invitations=invitations,
+            doctor=doctor,
+        ),
         changes=changes,
         snapshots=snapshots,
         reports=reports,
@@ -83,6 +105,10 @@ def assemble_federation(ground: Ground) -> Federation:
         components=component_apps(components, ground.places, store, clock),
         chores=(
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
+            Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
+            Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
+            Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
+            Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock),
         ),
     )
@@ -110,4 +136,4 @@ def bind_sockets(data_dir: Path, bound: contextlib.ExitStack) -> Sockets:
         bound.callback(made.close)
         return made
 
-    return Sockets(listener(places.control), {name: listener(places.component(name)) for name in SERVED})
+    return Sockets(listener(places.control), {name: listener(places.component(name)) for name in sorted(COMPONENTS)})

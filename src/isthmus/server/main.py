@@ -203,6 +203,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
+    federation = assemble_federation(Ground(store, clock, ids, vault, places, outward), outward)
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
@@ -224,8 +225,8 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         jumps=JumpWatch(store, clock, fanout, mesh, paths),
         directory=DirectoryService(store, clock, ids),
         lookups=LookupService(store, outward),
+        federation=federation.services,
     )
-    federation = assemble_federation(Ground(store, clock, ids, vault, places, outward))
     return Assembled(services, hub, events, federation, outward)
 
 

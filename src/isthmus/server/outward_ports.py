@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from isthmus.domain.errors import Refusal
 from isthmus.protocol.federation import CALL_SECONDS
+from isthmus.protocol.federator import Examination
 from isthmus.protocol.problem import Problem
 
 T = TypeVar("T", bound=Struct)
@@ -30,6 +31,13 @@ class Outward(Protocol):
 
     async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
         """The remote's answer, decoded strictly. Raises `RemoteRefused` for everything else that can happen."""
+
+
+class Examiner(Protocol):
+    """The own Federator's doctor."""
+
+    async def examine(self, domain: str, request_id: str) -> Examination:
+        """Every link of the way to a remote. Raises `RemoteRefused` where the Federator itself says no."""
 
 
 @dataclass(eq=False)

@@ -54,7 +54,7 @@ async def test_a_schema_newer_than_the_code_is_refused_with_what_to_do(database_
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
 
     def be_present_again(connection: Connection) -> None:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0005'"))
 
     await on_connection(database_url, pretend_to_be_newer)
     try:

@@ -10,6 +10,7 @@ from msgspec import UNSET, Struct
 
 from isthmus.protocol import federation as wire
 from isthmus.protocol import plain_json
+from isthmus.protocol.federator import Examination
 from isthmus.protocol.problem import MEDIA_TYPE, STATUS, Problem, Stage, problem
 from isthmus.server.outward_ports import Errand, RemoteRefused
 
@@ -19,6 +20,7 @@ MOST_CONNECTIONS = 64
 IDLE_SECONDS = 60.0
 # The Federator ends a call at its deadline itself and says so: that answer is worth waiting for.
 GRACE_SECONDS = 1.0
+DOCTOR, DOCTOR_SECONDS = "doctor", 30.0
 PROBLEM = msgspec.json.Decoder(Problem)
 MENDS = {
     "upstream_unavailable": "start the Federator of this backend: isthmus up, or isthmus federator beside the server",
@@ -48,6 +50,16 @@ class OutwardSocket:
             raise _passed_on(errand, raw)
         raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
+    async def examine(self, domain: str, request_id: str) -> Examination:
+        """What the Federator's doctor finds on the way to `domain`. Raises `RemoteRefused`."""
+        errand = Errand(domain, DOCTOR, "examine", request_id, seconds=DOCTOR_SECONDS)
+        status, kind, raw = await self._exchanged(errand, b"{}")
+        if status == 200 and kind == "application/json":
+            return msgspec.json.decode(raw, type=Examination)
+        if kind == MEDIA_TYPE:
+            raise _passed_on(errand, raw)
+        raise refused("internal", errand, f"the Federator answered {status} without a problem document")
+
     async def _exchanged(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         try:
             async with asyncio.timeout(errand.seconds + GRACE_SECONDS):
@@ -68,9 +80,12 @@ class OutwardSocket:
 
     async def _once(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
+        headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
         if errand.idempotency_key is not None:
             headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
-        url = f"http://federator/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
+        is_doctor = errand.component == DOCTOR
+        path = f"/doctor/{errand.domain}" if is_doctor else f"/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
+        url = f"http://federator{path}"
         async with self._opened().post(url, data=body, headers=headers) as answer:
             return answer.status, answer.content_type, await _read(answer, errand)
 

@@ -19,5 +19,13 @@ class FederationChanges:
         async with self._store.transaction() as tx:
             yield tx
             generation = await tx.federation.advance()
+        self.tell(generation)
+
+    async def within(self, tx: Transaction, afterwards: list[Callable[[], None]]) -> None:
+        """The same for a transaction that somebody else began, and who runs `afterwards` once it is committed."""
+        generation = await tx.federation.advance()
+        afterwards.append(lambda: self.tell(generation))
+
+    def tell(self, generation: int) -> None:
         for told in self.listeners:
             told(generation)

@@ -11,12 +11,14 @@ from isthmus.server.adapters.api.routes import (
     accounts,
     bulk,
     directory,
+    federation,
     history,
     incidents,
     networks,
     operations,
     paths,
     peers,
+    remotes,
     templates,
 )
 from isthmus.server.adapters.api.views import Problem
@@ -47,7 +49,8 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    for module in (accounts, networks, peers, bulk, incidents, paths, history, templates, directory, operations):
+    ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
+    for module in (*ours, directory, federation, remotes):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

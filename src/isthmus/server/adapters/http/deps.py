@@ -17,18 +17,32 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.invitations import InvitationService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
+from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
+from isthmus.server.outward_ports import Examiner
 from isthmus.server.ports import Presence, Store
 from isthmus.server.records import Page
+
+
+@dataclass(frozen=True, slots=True)
+class FederationServices:
+    """What routes ask of the federation."""
+
+    facts: FederationService
+    remotes: RemoteService
+    invitations: InvitationService
+    doctor: Examiner
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +69,7 @@ class Services:
     jumps: JumpWatch
     directory: DirectoryService
     lookups: LookupService
+    federation: FederationServices
 
 
 def services(request: Request) -> Services:

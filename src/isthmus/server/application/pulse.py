@@ -1,0 +1,109 @@
+"""Heartbeats to remotes: they find what a queue has lost, carry new bundles, and tell how the other side stands."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from uuid import uuid4
+
+import structlog
+
+from isthmus.domain.federation.remote import Remote, State
+from isthmus.protocol import heartbeat as wire
+from isthmus.server.application.outbox import MOST_AT_ONCE, NUMBERED, enqueue, note_state_there, notice, said_by
+from isthmus.server.federation_ports import OwnCertificates
+from isthmus.server.federation_records import Lane, LaneState, Message
+from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
+from isthmus.server.ports import Clock, Store, Transaction
+
+log = structlog.get_logger()
+
+MOST_QUEUED = 100_000
+SAID: Mapping[str, State] = {"remote_suspended": State.SUSPENDED, "remote_revoked": State.REVOKED}
+IN_TOUCH = frozenset({State.PENDING, State.ACTIVE})
+AS_NOTICE: Mapping[State, str] = {State.ACTIVE: "resumed", State.SUSPENDED: "suspended"}
+
+
+class PulseService:
+    def __init__(self, store: Store, clock: Clock, certificates: OwnCertificates, outward: Outward) -> None:
+        self._store = store
+        self._clock = clock
+        self._certificates = certificates
+        self._outward = outward
+
+    async def work(self) -> None:
+        """Say to every remote that may be called that we are there."""
+        async with self._store.reading() as tx:
+            waiting = {each.remote_id for each in await tx.remotes.acceptances()}
+            remotes = [each for each in await tx.remotes.all() if each.id not in waiting and each.state in IN_TOUCH]
+        gate = asyncio.Semaphore(MOST_AT_ONCE)
+
+        async def beat(remote: Remote) -> None:
+            async with gate:
+                await self.beat(remote)
+
+        await asyncio.gather(*map(beat, remotes))
+
+    async def beat(self, remote: Remote) -> bool:
+        """One heartbeat, and what follows from its answer; whether it was answered."""
+        trust = await self._certificates.trust()
+        async with self._store.reading() as tx:
+            sent = {state.lane.value: state.sent for state in await tx.outbox.lanes(remote.id)}
+        body = wire.Beat(trust.bundle_sequence, remote.bundle_sequence, remote.state.value, sent)
+        errand = Errand(remote.domain, "heartbeat", "beat", str(uuid4()))
+        try:
+            answer = await self._outward.call(errand, body, wire.BeatAnswer)
+        except RemoteRefused as refusal:
+            log.info("a remote does not answer", remote=remote.domain, code=refusal.problem.code)
+            said = SAID.get(said_by(refusal.problem))
+            if said is not None:
+                async with self._store.transaction() as tx:
+                    await note_state_there(tx, await tx.remotes.lock(remote.domain), said.value)
+            return False
+        bundle = await self._certificates.bundle() if answer.known_sequence < trust.bundle_sequence else ""
+        await self._follow(remote, answer, bundle)
+        return True
+
+    async def repair(self, remote: Remote) -> None:
+        """Ask what a remote has received, and have the numbers of the queue follow that."""
+        await self.beat(remote)
+
+    async def _follow(self, remote: Remote, answer: wire.BeatAnswer, bundle: str) -> None:
+        now = self._clock.now()
+        async with self._store.transaction() as tx:
+            present = await tx.remotes.lock(remote.domain)
+            if present.id != remote.id or present.state is State.REVOKED:
+                return
+            await note_state_there(tx, present, answer.state)
+            for lane in sorted(NUMBERED):
+                await _mend(tx, present, lane, answer.received.get(lane.value, 0), now)
+            if bundle and not await _is_queued(tx, present, bundle):
+                await enqueue(tx, present, notice("bundle", bundle), now)
+            await tx.outbox.wake(present.domain, now)
+
+
+async def _is_queued(tx: Transaction, remote: Remote, bundle: str) -> bool:
+    return any(message.body.get("bundle") == bundle for message in await tx.outbox.of(remote.id, MOST_QUEUED))
+
+
+async def _mend(tx: Transaction, remote: Remote, lane: Lane, received: int, now: datetime) -> None:
+    """Where one side was restored from a backup, numbers do not follow: the queue continues where the other side is."""
+    state = await tx.outbox.lane(remote.id, lane)
+    queued = [message for message in await tx.outbox.of(remote.id, MOST_QUEUED) if message.lane is lane]
+    first = queued[0].number if queued else state.sent + 1
+    # The message under way may have arrived without its answer: then the other side is one ahead of us.
+    if received + 1 == first or (queued and received == first):
+        return
+    log.warning("numbers of messages were repaired", remote=remote.domain, lane=lane.value, received=received)
+    await tx.outbox.clear(remote.id, [lane])
+    renumbered = [_renumbered(message, number, now) for number, message in enumerate(queued, received + 1)]
+    for message in renumbered:
+        await tx.outbox.add(message)
+    after = LaneState(remote.id, lane, received + len(queued), received, state.received)
+    await tx.outbox.save_lane(after)
+    if lane is Lane.STATE and not queued and remote.state in AS_NOTICE:
+        await enqueue(tx, remote, notice(AS_NOTICE[remote.state]), now)
+
+
+def _renumbered(message: Message, number: int, now: datetime) -> Message:
+    return replace(message, number=number, body={**message.body, "number": number}, next_at=now)
