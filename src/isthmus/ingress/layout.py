@@ -22,7 +22,8 @@ def no_secret(listener: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Absolute paths. `pairs` holds a folder for each certificate and key; `mark` is a symlink to an empty folder that
-    is called like the one to serve with. `user` is who the workers run as; None where the master is no root and cannot
+    is called like the one to serve with. `source` is where the
+    server keeps the present pair. `user` is who the workers run as; None where the master is no root and cannot
     choose."""
 
     inward: Path
@@ -32,6 +33,7 @@ class Layout:
     temp: Path
     pairs: Path
     mark: Path
+    source: Path
     user: str | None
     secret: Callable[[str], str]
 
@@ -46,6 +48,7 @@ class Layout:
             temp=places.ingress_config.absolute() / "temp",
             pairs=places.ingress_config.absolute() / "pairs",
             mark=places.ingress_config.absolute() / "mark",
+            source=places.ingress_pair.absolute(),
             user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
             secret=secret,
         )
