@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from isthmus.ingress import kubernetes, rendering, traefik
+from isthmus.ingress import kubernetes, process, rendering, traefik
+from isthmus.ingress.layout import Layout
 from isthmus.ingress.refused import FactsRefused
 from isthmus.ingress.weakenings import document_weakenings, weakenings
 from isthmus.protocol.ingress import IngressFacts, Listener
+from isthmus.protocol.places import Places
 from tests.ingress.authority import Ca
-from tests.ingress.conftest import OVERLAY
+from tests.ingress.conftest import OVERLAY, secret
 from tests.ingress.test_lint import LAYOUT
 
 SNIPPETS = ("http-snippet", "nginx.ingress.kubernetes.io/server-snippet")
@@ -23,14 +25,22 @@ SNIPPETS = ("http-snippet", "nginx.ingress.kubernetes.io/server-snippet")
 @pytest.fixture(scope="module")
 def facts(tmp_path_factory: pytest.TempPathFactory) -> IngressFacts:
     ca = Ca(tmp_path_factory.mktemp("ca"), "a")
-    return IngressFacts(3, ["infra.b.example"], [Listener("wan", "192.0.2.1", 8443)], [ca.pem])
+    return IngressFacts(3, ["infra.b.example"], [Listener("wan", "127.0.0.1", 8443)], [ca.pem])
 
 
 def with_overlay(facts: IngressFacts) -> IngressFacts:
     return msgspec.structs.replace(facts, listeners=[*facts.listeners, Listener("office", "fd00::1", 8443, OVERLAY)])
 
 
-def test_what_is_rendered_passes_its_lint(facts: IngressFacts) -> None:
+@pytest.mark.case("SEED-008")
+def test_what_is_rendered_passes_its_lint_and_nginx_takes_its_own(facts: IngressFacts, tmp_path: Path) -> None:
+    places = Places(tmp_path)
+    places.run.mkdir()
+    (places.ingress_config / "temp").mkdir(parents=True)
+    files = rendering.render("nginx", facts, Layout.of(places, secret))
+    assert rendering.lint("nginx", files) == []
+    rendering.write(files, tmp_path / "config")
+    process.check(tmp_path / "config")
     assert rendering.lint("traefik", rendering.render("traefik", with_overlay(facts), LAYOUT)) == []
     assert rendering.lint("kubernetes", rendering.render("kubernetes", facts, LAYOUT)) == []
 
@@ -39,7 +49,7 @@ def test_each_overlay_has_an_entry_point_with_its_router_pinned_to_it(facts: Ing
     files = traefik.render(with_overlay(facts), LAYOUT)
     static, dynamic = json.loads(files[traefik.STATIC]), json.loads(files[traefik.DYNAMIC])
     assert {name: each["address"] for name, each in static["entryPoints"].items()} == {
-        "wan": "192.0.2.1:8443",
+        "wan": "127.0.0.1:8443",
         "office": "[fd00::1]:8443",
     }
     assert {name: each["entryPoints"] for name, each in dynamic["http"]["routers"].items()} == {
@@ -124,6 +134,7 @@ def test_turned_values_of_traefik_fail(facts: IngressFacts, before: str, after: 
     assert rendering.lint("traefik", {**weaker, traefik.DIGEST: traefik.digest_of(weaker)})
 
 
+@pytest.mark.case("SEED-008")
 def test_every_weakening_of_the_clusters_objects_fails(facts: IngressFacts) -> None:
     tried = list(kubernetes_weakenings(kubernetes.render(facts, LAYOUT)))
     assert len(tried) > 200

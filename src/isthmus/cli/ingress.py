@@ -82,17 +82,20 @@ def apply(session: Session, facts: Facts = None, data_dir: DataDir = None) -> No
     """Render, check and swap the configuration once, and reload the nginx that `isthmus ingress run` keeps."""
     from isthmus.ingress import process
     from isthmus.ingress.applying import Applier
+    from isthmus.ingress.watching import present
 
     places = _places(data_dir)
     applier = Applier(places)
     try:
-        found = _facts(places, facts)
+        found, absent = present(_facts(places, facts))
         runs = process.master_of(applier.layout()) is not None
         version = applier.apply(found, reload=runs, force=True)
     except IngressRefused as refused:
         raise _failure(refused) from None
     done = "nginx runs it" if runs else "nothing runs it yet: isthmus ingress run"
     session.note(f"applied version {version.name}; {done}")
+    if absent:
+        session.note(f"left out, as this host does not have their addresses now: {', '.join(sorted(absent))}")
 
 
 @command(app, "run", "isthmus ingress run", options={})

@@ -1,4 +1,4 @@
-"""The ingress of a cluster: objects for an ingress-nginx controller of its own, in JSON, which `kubectl apply -f` takes.
+"""The ingress of a cluster: objects for an ingress-nginx controller of its own, in JSON for `kubectl apply -f`.
 
 The controller adds headers of its own to every location that it makes, and no annotation takes them away. So calls are
 handled in a location of ours, in the server snippet, and the same maps and problem documents as in our own nginx stand
