@@ -409,3 +409,10 @@ async def test_our_own_address_is_no_remote(home: Home) -> None:
     answer = await home.call("/rpc/a.example/directory/get-user-by-handle")
     assert answer.code == "target_denied"
     assert not home.names.questions
+
+
+async def test_the_machine_of_our_database_is_never_dialled(home: Home, b: Ingress, b_authority: Forged) -> None:
+    home.know(an_entry(b_authority), ports=[b.port], denied_addresses=["127.0.0.1"])
+    assert (await home.call()).code == "target_address_forbidden"
+    await home.one_row("address.own_host")
+    assert b.handshakes == 0

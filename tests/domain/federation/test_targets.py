@@ -75,3 +75,11 @@ def test_an_overlay_is_reached_by_a_bridge_of_that_remote_alone() -> None:
     assert reason_of(policy, "10.20.0.1") == "address.overlay"
     assert reason_of(policy, "10.20.0.1", "10.30.0.0/16") == "address.overlay"
     assert reason_of(policy, "10.20.0.1", "10.20.0.0/24") == ""
+
+
+def test_what_a_snapshot_denies_is_never_dialled() -> None:
+    policy = AddressPolicy(allowed=(ip_network("10.0.0.0/8"),))
+    with pytest.raises(Denied) as denied:
+        policy.check(ip_address("64:ff9b::10.0.0.5"), denied=frozenset({ip_address("10.0.0.5")}))
+    assert denied.value.reason == "address.own_host"
+    policy.check(ip_address("10.0.0.6"), denied=frozenset({ip_address("10.0.0.5")}))

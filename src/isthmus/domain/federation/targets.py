@@ -26,6 +26,7 @@ UNLESS_ALLOWED: tuple[tuple[str, tuple[IPNetwork, ...]], ...] = (
     ("private", _networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")),
 )
 NAT64 = IPv6Network("64:ff9b::/96")
+NOBODY: frozenset[IPAddress] = frozenset()
 COMPATIBLE = IPv6Network("::/96")
 
 
@@ -53,21 +54,27 @@ class AddressPolicy:
     hosts: frozenset[IPAddress] = field(default_factory=frozenset)
     overlays: tuple[IPNetwork, ...] = ()
 
-    def check(self, address: IPAddress, bridged: tuple[IPNetwork, ...] = ()) -> None:
-        """Raise `Denied` unless `address` may be dialled for a remote with active bridges into `bridged`."""
-        reason = _fault(self, address, bridged)
+    def check(
+        self, address: IPAddress, bridged: tuple[IPNetwork, ...] = (), denied: frozenset[IPAddress] = NOBODY
+    ) -> None:
+        """Raise `Denied` unless `address` may be dialled for a remote with active bridges into `bridged`, and is none
+        of `denied`, which are dialled never, like `hosts`."""
+        reason = _fault(self, address, bridged, denied)
         if reason:
             detail = f"the remote's name leads to {address}, which is not dialled: {reason.replace('_', ' ')}"
             raise Denied("target_address_forbidden", f"address.{reason}", detail, facts={"address": _text(address)})
 
 
 @lru_cache(maxsize=4096)
-def _fault(policy: AddressPolicy, address: IPAddress, bridged: tuple[IPNetwork, ...]) -> str:
+def _fault(
+    policy: AddressPolicy, address: IPAddress, bridged: tuple[IPNetwork, ...], denied: frozenset[IPAddress]
+) -> str:
     seen = {address, unwrapped(address)}
     for name, networks in NEVER:
         if _any_within(seen, networks):
             return name
-    if seen & {unwrapped(host) for host in policy.hosts} or seen & policy.hosts:
+    hosts = policy.hosts | denied
+    if seen & (hosts | set(map(unwrapped, hosts))):
         return "own_host"
     if _any_within(seen, policy.overlays):
         return "" if _all_within(seen, bridged) else "overlay"

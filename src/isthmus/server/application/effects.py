@@ -30,17 +30,21 @@ class Effects:
         self._components = components
         self._running: set[AnswerKey] = set()
 
+    def calls_of(self, component: str) -> frozenset[str]:
+        """The names of the calls that have an endpoint."""
+        return frozenset(self._components[component])
+
     async def of(self, call: Call) -> bytes:
         """The answer as JSON. Raises `Denied`, or what the endpoint or the store raised."""
         endpoint = self._components[call.component][call.rpc]
         match endpoint:
             case Outside():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, hold=False)
+                    call.permitted = await authorize(call, tx, hold=False)
                 return encoded(await endpoint.answer(call))
             case Reading():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, hold=False)
+                    call.permitted = await authorize(call, tx, hold=False)
                     return encoded(await endpoint.answer(call, tx))
             case Writing():
                 return await self._once(call, endpoint)
@@ -60,7 +64,7 @@ class Effects:
 
     async def _written(self, call: Call, endpoint: Writing, key: AnswerKey | None) -> bytes:
         async with self._store.transaction() as tx:
-            call.permit = await authorize(call, tx, hold=True)
+            call.permitted = await authorize(call, tx, hold=True)
             if key is not None and (kept := await tx.answers.get(key)) is not None:
                 return same_as(kept, call)
             answer = encoded(await endpoint.answer(call, tx))

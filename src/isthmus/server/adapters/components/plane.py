@@ -74,9 +74,8 @@ class ComponentApp:
         self._effects = effects
         self._ledger = ledger
         self._running = 0
-        self._decoders = {
-            rpc: msgspec.json.Decoder(entry.request) for (component, rpc), entry in RPCS.items() if component == name
-        }
+        self.calls = effects.calls_of(name)
+        self._decoders = {rpc: msgspec.json.Decoder(RPCS[name, rpc].request) for rpc in self.calls}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,8 +138,10 @@ class ComponentApp:
             log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
             denial = Denied("internal", detail="something broke; the log of the backend tells what, by the request id")
         else:
+            log_call(call, "")
             await requests.send_answer(send, answer, context.request_id)
             return
+        log_call(call, denial.reason)
         await requests.send_problem(send, requests.problem_of(denial, context.request_id))
 
     def _read(self, call: Call, request: Request) -> None:
@@ -156,6 +157,12 @@ class ComponentApp:
         if entry.changes:
             call.idempotency_key = _key_of(request)
         call.body = _decoded(request.body, self._decoders[call.rpc])
+
+
+def log_call(call: Call, reason: str) -> None:
+    """One line for each call: the request id in it is that of all processes on the way."""
+    remote = call.context.remote or call.context.origin
+    log.info("answered a remote", call=call.action, remote=remote, request_id=call.context.request_id, denied=reason)
 
 
 def meaning_of(error: Denied | Refusal | Conflict) -> Denied:
