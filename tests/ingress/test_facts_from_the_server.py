@@ -1,6 +1,7 @@
 """Facts come by a long poll on the server's control socket; without the server the ingress goes on as it is."""
 
 import asyncio
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
@@ -55,10 +56,12 @@ def handler_of(server: Server) -> type[BaseHTTPRequestHandler]:
                 server.changed.wait_for(lambda: server.facts.generation > after, wait)
                 facts = server.facts
             raw = msgspec.json.encode(facts) if facts.generation > after and asked.path == "/ingress" else b""
-            self.send_response(200 if raw else 204)
-            self.send_header("Content-Length", str(len(raw)))
-            self.end_headers()
-            self.wfile.write(raw)
+            # Whoever asked may be gone by now.
+            with contextlib.suppress(BrokenPipeError):
+                self.send_response(200 if raw else 204)
+                self.send_header("Content-Length", str(len(raw)))
+                self.end_headers()
+                self.wfile.write(raw)
 
         def address_string(self) -> str:
             return "a unix socket"
