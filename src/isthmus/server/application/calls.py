@@ -175,14 +175,14 @@ def facts_of(context: Context) -> dict[str, Any]:
         "snapshot": context.snapshot,
         "stage": "component",
     }
-    if context.invitation:
-        facts["invitation"] = context.invitation
-    return facts
+    more = {"invitation": context.invitation, "caller_request_id": context.caller_request_id}
+    return facts | {name: value for name, value in more.items() if value}
 
 
-def denied(call: Call, code: str, reason: str, **facts: Any) -> AuditEntry:
+def denied(call: Call, denial: Denied) -> AuditEntry:
     """The audit row of a call that a component said no to."""
-    subject = call.context.remote or call.context.origin
-    more = {"code": code, **facts_of(call.context), "source": call.context.source, **facts}
-    actor = actor_of(call.context)
-    return AuditEntry(call.at, actor, call.action, subject, Outcome.DENIED, call.context.request_id, reason, more)
+    context = call.context
+    facts = {**denial.facts, "code": denial.code, **facts_of(context), "source": context.source}
+    subject = context.remote or context.origin
+    actor, outcome = actor_of(context), Outcome.DENIED
+    return AuditEntry(call.at, actor, call.action, subject, outcome, context.request_id, denial.reason, facts)

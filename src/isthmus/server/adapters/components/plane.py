@@ -50,8 +50,7 @@ class Ledger:
         await self._kept(self.denials.record(caller, f"component {component}", subject, reason), request.request_id)
 
     async def of_caller(self, call: Call, denial: Denied) -> None:
-        entry = denied(call, denial.code, denial.reason, **denial.facts)
-        await self._kept(self._write(entry), call.context.request_id)
+        await self._kept(self._write(denied(call, denial)), call.context.request_id)
 
     async def _write(self, entry: Any) -> None:
         async with self.store.transaction() as tx:
@@ -160,9 +159,16 @@ class ComponentApp:
 
 
 def log_call(call: Call, reason: str) -> None:
-    """One line for each call: the request id in it is that of all processes on the way."""
-    remote = call.context.remote or call.context.origin
-    log.info("answered a remote", call=call.action, remote=remote, request_id=call.context.request_id, denied=reason)
+    """One line for each call, with the request id of this side and that of the other."""
+    context = call.context
+    log.info(
+        "answered a remote",
+        call=call.action,
+        remote=context.remote or context.origin,
+        request_id=context.request_id,
+        caller_request_id=context.caller_request_id,
+        denied=reason,
+    )
 
 
 def meaning_of(error: Denied | Refusal | Conflict) -> Denied:
