@@ -83,6 +83,11 @@ class Ingress:
     def call(self, verb: str, *more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(self.command(verb, *more), capture_output=True, text=True, timeout=60, check=False)
 
+    def lint(self, folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+        """It needs no data folder."""
+        whole = [*ISTHMUS, "ingress", "lint", str(folder), *more]
+        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+
     def status(self) -> Any:
         return standing(self.world.places)
 
