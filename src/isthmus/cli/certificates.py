@@ -66,7 +66,9 @@ def revoke(
 
     Remotes are told, and a new one takes its place at once.
     """
-    leaf = session.api.get(f"/certificates/{_id(serial)}")
+    # As other tools write it: 0F:2A:…
+    plain = serial.replace(":", "").lower().lstrip("0")
+    leaf = session.api.get(f"/certificates/{_id(plain)}")
     if leaf["kind"] != "leaf":
         raise Misuse(f"{serial} is no leaf", "a CA or message key is replaced: isthmus certificate roll")
     confirm(f"Revoke the leaf {leaf['id']} of the {leaf['purpose']}?", yes=yes)

@@ -133,7 +133,9 @@ class CertificateService:
         """One turn of the chore: what time asks for. `problem` says what stood in the way."""
         try:
             if (names := await self._names()) is not None:
-                await self._settle(names, Wish(), BY_ITSELF)
+                state = await self._settle(names, Wish(), BY_ITSELF)
+                # A CA whose key cannot be read is told now, not when the next leaf is due.
+                await asyncio.to_thread(self._material.authority, state.issuing().fingerprint)
         except MaterialUnusable as problem:
             if str(problem) != self.problem:
                 log.error("certificates cannot be kept up", problem=str(problem))
