@@ -209,25 +209,38 @@ def read_script(path: Path) -> dict[str, list[Reply]]:
     return {question: [Reply(**reply) for reply in replies] for question, replies in content.items()}
 
 
-def _stamp(path: Path) -> int:
-    return path.stat().st_mtime_ns
+@dataclass
+class Follower:
+    """Keeps a server to what a script file says, and writes down the questions. `script TIME` in the log says that from
+    there on the script of that time of change is spoken."""
 
+    server: NamesServer
+    script: Path
+    log: Path
+    _seen: int = 0
+    _told: int = 0
 
-async def follow(server: NamesServer, path: Path, log: Path) -> None:
-    """Serve until cancelled; look at the script ten times a second, and log the questions as they come."""
-    seen = _stamp(path)
-    told = 0
-    while True:
-        await asyncio.sleep(0.1)
-        changed = _stamp(path)
-        if changed != seen:
-            seen = changed
-            server.script = {question.lower(): replies for question, replies in read_script(path).items()}
-            server._turns.clear()
-        with log.open("a", encoding="utf-8") as lines:
-            for question in server.questions[told:]:
-                lines.write(f"{question.transport} {question.kind} {question.name}"[:LONGEST_LINE] + "\n")
-        told = len(server.questions)
+    async def follow(self) -> None:
+        """Look thirty times a second, until cancelled."""
+        while True:
+            self._look()
+            await asyncio.sleep(0.03)
+
+    def _look(self) -> None:
+        changed = self.script.stat().st_mtime_ns
+        new = self.server.questions[self._told :]
+        if changed == self._seen and not new:
+            return
+        lines = [f"{question.transport} {question.kind} {question.name}"[:LONGEST_LINE] for question in new]
+        self._told += len(new)
+        if changed != self._seen:
+            self._seen = changed
+            script = read_script(self.script)
+            self.server.script = {question.lower(): replies for question, replies in script.items()}
+            self.server._turns.clear()
+            lines.append(f"script {changed}")
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write("".join(f"{line}\n" for line in lines))
 
 
 async def main(listen: str, script: str, log: str) -> None:
@@ -235,7 +248,7 @@ async def main(listen: str, script: str, log: str) -> None:
     address = str(ip_address(listen))
     async with NamesServer(read_script(Path(script)), address, 53) as server:
         print(f"names_server: listening on {server.where}", flush=True)
-        await follow(server, Path(script), Path(log))
+        await Follower(server, Path(script), Path(log)).follow()
 
 
 if __name__ == "__main__":
