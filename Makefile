@@ -22,6 +22,7 @@ lint: setup ## style, types, import contracts, size budget
 	@.venv/bin/ruff format --check $(CODE)
 	@$(PYTHON) -m tools.budget $(CODE)
 	@PYTHONPATH=. .venv/bin/lint-imports --no-logo
+	@$(PYTHON) -m tools.federated_api --check
 	@.venv/bin/mypy $(CODE)
 
 lab: setup ## whole meshes on this machine, in network namespaces, step by step

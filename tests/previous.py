@@ -45,15 +45,17 @@ def _secret(name: str) -> str:
     return secrets.SESSION + name[0] * 43
 
 
-async def filled(url: str) -> Before:
-    """Make the first release's schema in an empty database, with a network in use."""
+async def filled(url: str, version: str = FIRST) -> Before:
+    """Make the first release's schema in an empty database, with a network in use; then bring both to `version`."""
     before = Before()
     await on_connection(url, lambda connection: _fill(connection, before))
+    if version != FIRST:
+        await on_connection(url, lambda connection: _bring_to(connection, version))
     return before
 
 
 def _fill(connection: Connection, before: Before) -> None:
-    _create(connection)
+    _bring_to(connection, FIRST)
     tables = MetaData()
     tables.reflect(connection)
     native = connection.dialect.name == "postgresql"
@@ -67,12 +69,12 @@ def _fill(connection: Connection, before: Before) -> None:
             connection.execute(insert(tables.tables[name]), {key: stored(value) for key, value in row.items()})
 
 
-def _create(connection: Connection) -> None:
+def _bring_to(connection: Connection, version: str) -> None:
     config = Config()
     package = upgrade.__module__.rpartition(".")[0]
     config.set_main_option("script_location", f"{package}:migrations")
     config.attributes["connection"] = connection
-    command.upgrade(config, FIRST)
+    command.upgrade(config, version)
 
 
 def _rows(before: Before) -> Iterable[tuple[str, list[dict[str, Any]]]]:

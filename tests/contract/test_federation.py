@@ -187,6 +187,23 @@ async def test_instances_are_registered_when_they_are_seen_and_stay_blocked(stor
         assert [(each.domain, each.instance) for each in await tx.remote_instances.blocked()] == [(B, one)]
 
 
+async def test_a_domain_has_room_for_so_many_instances(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("isthmus.server.adapters.db.remotes.MOST_INSTANCES", 3)
+    ids = [InstanceId(UUID(int=number)) for number in range(1, 6)]
+    async with store.transaction() as tx:
+        await tx.remote_instances.seen([(B, each, NOON) for each in ids[:2]])
+        await tx.remote_instances.seen([(B, each, ODD) for each in ids] + [(C, ids[4], NOON)])
+        assert [(each.instance, each.last_seen) for each in await tx.remote_instances.of(B)] == [
+            (each, ODD) for each in ids[:3]
+        ]
+        assert len(await tx.remote_instances.of(C)) == 1
+        await tx.remote_instances.save(RemoteInstance(C, ids[4], NOON, NOON, NOON, "odd"))
+        await tx.remote_instances.seen([(B, ids[0], ODD + timedelta(days=1))])
+        assert await tx.remote_instances.prune(ODD + timedelta(hours=1)) == 2
+        assert [each.instance for each in await tx.remote_instances.of(B)] == ids[:1]
+        assert len(await tx.remote_instances.of(C)) == 1
+
+
 async def test_revocations_keep_serials_of_any_length(store: Store) -> None:
     leaf = Revocation(B, ODD, "lost", fingerprint=b"\x01" * 32, key=b"\x02" * 32)
     serial = Revocation(B, NOON, "lost", serial=2**159 + 1)

@@ -36,6 +36,7 @@ class Federator:
     def __post_init__(self) -> None:
         self.places = Places(self.data)
         self.log_file = self.data / "federator.log"
+        self.way_in = self.places.outward
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,17 +70,21 @@ class Federator:
         # httpx2 leaves its socket open where nobody listens.
         with socket.socket(socket.AF_UNIX) as probe:
             try:
-                probe.connect(str(self.places.outward))
+                probe.connect(str(self.way_in))
             except OSError:
                 return False
         return self.ask("/health/live")[0] == 200
 
     def ask(self, path: str) -> tuple[int, Any]:
         """GET on the outward socket."""
-        transport = httpx2.HTTPTransport(uds=str(self.places.outward))
+        transport = httpx2.HTTPTransport(uds=str(self.way_in))
         with httpx2.Client(transport=transport, base_url="http://federator", timeout=10) as client:
             answer = client.get(path)
             return answer.status_code, answer.json()
+
+    def hide(self) -> None:
+        """Take the outward socket away from where callers look for it; `ask` still finds it."""
+        self.way_in = self.places.outward.rename(self.places.run / "elsewhere.sock")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self._process is None:

@@ -110,6 +110,7 @@ class ScriptedServer:
 class Call:
     """What a component got; names of headers in lower case."""
 
+    method: str
     path: str
     headers: dict[str, str]
     body: bytes
@@ -139,7 +140,7 @@ class RecordingComponent:
     async def _answer(self, request: web.Request) -> web.Response:
         context = unseal(request.headers[HEADER], self.key, self.name)
         headers = {name.lower(): value for name, value in request.headers.items()}
-        self.calls.append(Call(request.path, headers, await request.read(), context))
+        self.calls.append(Call(request.method, request.path, headers, await request.read(), context))
         await asyncio.sleep(self.delay)
         return web.Response(status=self.status, body=self.body, headers=self.headers)
 

@@ -13,20 +13,29 @@ from tests.federator.stage import BODY, LOOKUP, Answer, Stage
 
 PASSED_ON = {
     "host", "content-length", "content-type", "isthmus-context", "x-request-id", "isthmus-api-version",
+    "isthmus-origin-domain", "x-calling-instance", "x-sdwan-network", "x-forwarded-for",
 }  # fmt: skip
 
 
-def test_a_component_gets_the_context_and_no_header_of_the_caller(stage: Stage) -> None:
-    more = {"Authorization": "Bearer grant", "Idempotency-Key": "key-1", "X-Anything": "else", "Cookie": "a=b"}
+@pytest.mark.case("SEED-028")
+def test_a_component_gets_what_is_proven_and_no_header_of_the_caller(stage: Stage) -> None:
+    more = {"X-Anything": "else", "Cookie": "a=b", "Accept-Language": "de", "X-Request-Id": "the-callers"}
     answer = stage.call({**stage.headers(stage.a), **more})
     assert answer.status == 200
     (call,) = stage.calls
-    assert call.path == "/federation/get-user-by-handle"
-    assert call.body == BODY
-    assert set(call.headers) == PASSED_ON | {"authorization", "idempotency-key"}
-    assert (call.headers["authorization"], call.headers["idempotency-key"]) == ("Bearer grant", "key-1")
+    assert (call.method, call.path, call.body) == ("POST", "/federation/get-user-by-handle", BODY)
+    assert set(call.headers) == PASSED_ON
     assert call.headers["x-request-id"] == answer.request_id
+    assert (call.headers["isthmus-origin-domain"], call.headers["isthmus-api-version"]) == ("a.example", "0")
+    assert call.headers["x-calling-instance"] == str(stage.a.instance)
+    assert (call.headers["x-sdwan-network"], call.headers["x-forwarded-for"]) == ("wan", "192.0.2.7")
     assert HEADER.lower() in call.headers
+
+
+def test_the_grant_and_the_idempotency_key_reach_the_component(stage: Stage) -> None:
+    stage.call({**stage.headers(stage.a), "Authorization": "Bearer grant", "Idempotency-Key": "key-1"})
+    (call,) = stage.calls
+    assert (call.headers["authorization"], call.headers["idempotency-key"]) == ("Bearer grant", "key-1")
 
 
 def test_the_context_holds_what_has_been_proven(stage: Stage) -> None:

@@ -336,7 +336,7 @@ async def test_the_address_that_was_checked_is_the_one_dialled(
 
 @pytest.mark.case("DNS-006")
 async def test_priority_and_weight_are_obeyed_and_a_dead_target_is_passed_over(home: Home, b_authority: Forged) -> None:
-    weights = {"infra1": 10, "infra2": 30, "infra3": 60}
+    weights = {"infra1": 1, "infra2": 3, "infra3": 6}
     pins = [f"{host}.b.example" for host in ("infra", "infra4", *weights)]
     leaf = a_server_leaf(b_authority, names=tuple(pins))
     async with Ingress(leaf, home.authority).running() as ingress:
@@ -353,8 +353,8 @@ async def test_priority_and_weight_are_obeyed_and_a_dead_target_is_passed_over(h
         assert {(plan[0].host, plan[-1].host) for plan in plans} == {("infra.b.example", "infra4.b.example")}
         picks = Counter(plan[1].host for plan in plans)
         for host, weight in weights.items():
-            deviation = sqrt(10_000 * weight / 100 * (1 - weight / 100))
-            assert abs(picks[f"{host}.b.example"] - 100 * weight) <= 3 * deviation  # type: ignore[index]
+            deviation = sqrt(10_000 * weight / 10 * (1 - weight / 10))
+            assert abs(picks[f"{host}.b.example"] - 1000 * weight) <= 3 * deviation  # type: ignore[index]
 
         assert (await home.call()).status == 200
         assert ingress.names[0] in {f"{host}.b.example" for host in weights}
@@ -409,3 +409,10 @@ async def test_our_own_address_is_no_remote(home: Home) -> None:
     answer = await home.call("/rpc/a.example/directory/get-user-by-handle")
     assert answer.code == "target_denied"
     assert not home.names.questions
+
+
+async def test_the_machine_of_our_database_is_never_dialled(home: Home, b: Ingress, b_authority: Forged) -> None:
+    home.know(an_entry(b_authority), ports=[b.port], denied_addresses=["127.0.0.1"])
+    assert (await home.call()).code == "target_address_forbidden"
+    await home.one_row("address.own_host")
+    assert b.handshakes == 0

@@ -75,10 +75,31 @@ def lines_of(document: dict[str, Any]) -> Iterator[str]:
             yield f"  {printable(_place(each, hint))}"
     elif document.get("detail"):
         yield f"  {printable(document['detail'])}"
+    yield from _way(document)
     if hint:
         yield f"  what to do: {printable(hint)}"
     if document.get("request_id"):
         yield f"  request id: {printable(document['request_id'])}"
+
+
+STAGES = {
+    "federator_out": "the Federator of this backend",
+    "remote": "the remote backend",
+    "ingress": "the ingress of this backend",
+    "federator_in": "the inward Federator of this backend",
+}
+
+
+def _way(document: dict[str, Any]) -> Iterator[str]:
+    """Who said no, where it was not the server itself, and what a remote told whoever asked for us."""
+    if who := STAGES.get(str(document.get("stage"))):
+        yield f"  refused by: {who} ({printable(document.get('code', ''))})"
+    remote = document.get("remote")
+    if isinstance(remote, dict):
+        said = f"{remote.get('status', '')} {remote.get('code', '')}".strip()
+        yield f"  the remote said: {printable(said)}"
+        if there := remote.get("request_id"):
+            yield f"  request id there: {printable(there)}"
 
 
 def _place(error: dict[str, Any], said_anyway: str | None) -> str:

@@ -28,6 +28,7 @@ COMMANDS = {
     "ingress": ("ingress:app", "Ingress: takes calls of other backends."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
     "user": ("users:app", "Users: people as other backends may see them."),
+    "certificate": ("certificates:app", "Certificates of this backend: its CA, leaves and keys."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "events": ("events:app", "Events: what happens, as it happens."),
     "audit": ("audit:app", "Audit log: what was changed, when and by whom."),

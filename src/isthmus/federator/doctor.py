@@ -199,7 +199,7 @@ class Doctor:
         good = []
         for address in answer.items:
             try:
-                self._eyes.addresses.check(address)
+                self._eyes.addresses.check(address, denied=chart.view.denied)
                 good.append(address)
             except Denied as denied:
                 mend = "mend their A or AAAA record, or allow the range: allowed_private of the Federator"

@@ -329,6 +329,7 @@ class Inbound:
             state=known.state if known is not None else "",
             key_id=passage.key_id,
             trusted_headers=grammar.escaped(headers.get(ingress.PRESENTED)),
+            caller_request_id=grammar.escaped(headers.get(ingress.CALLER_REQUEST_ID)),
         )
 
     def _anchors(self, passage: Passage) -> tuple[bytes, ...]:

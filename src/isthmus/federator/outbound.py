@@ -224,7 +224,7 @@ class Outbound:
         ways, denial = [], None
         for address in answer.items:
             try:
-                self._parts.addresses.check(address)
+                self._parts.addresses.check(address, denied=course.view.denied)
                 ways.append(Way(target, address, associations))
             except Denied as denied:
                 denial = denied

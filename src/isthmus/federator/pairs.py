@@ -42,7 +42,7 @@ class NewestPair:
             pair = self._good()
         except PairUnusable as unusable:
             self._bad_looks += 1
-            if self._bad_looks == LOOKS_BEFORE_ALARM:
+            if self._bad_looks >= LOOKS_BEFORE_ALARM and self.fault != str(unusable):
                 self.fault = str(unusable)
                 log.error("the certificate cannot be used and the last good one stays", fault=self.fault)
             return

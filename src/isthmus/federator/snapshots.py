@@ -3,6 +3,7 @@
 import time
 from base64 import b64decode
 from collections.abc import Callable
+from ipaddress import ip_address
 from uuid import UUID
 
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
@@ -71,6 +72,7 @@ def parse(snapshot: wire.Snapshot) -> View:
         ports=frozenset(snapshot.ports),
         bundle_sequence=snapshot.bundle_sequence,
         stranger_limits=_limits(snapshot.stranger_limits),
+        denied=frozenset(map(ip_address, snapshot.denied_addresses)),
     )
 
 

@@ -20,7 +20,10 @@ TYPE = "isthmus-context+jwt"
 
 class Context(Struct, frozen=True):
     """`aud` is the component, `body` the SHA-256 of the body in hex, `leaf` that of the leaf in DER. `remote` is empty
-    for the holder of an invitation, whose id then stands in `invitation`. Times are Unix seconds."""
+    for the holder of an invitation, whose id then stands in `invitation`. Times are Unix seconds.
+
+    `request_id` is ours; `caller_request_id` is what the caller gave as its own, escaped: it proves nothing and links
+    the logs of both sides."""
 
     aud: str
     method: str
@@ -47,6 +50,7 @@ class Context(Struct, frozen=True):
     state: str = ""
     key_id: str = ""
     trusted_headers: str = ""
+    caller_request_id: str = ""
 
 
 class ContextInvalid(Exception):

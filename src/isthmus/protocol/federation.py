@@ -105,4 +105,20 @@ RPCS: Mapping[tuple[str, str], Rpc] = {
         heartbeat.CallBack, heartbeat.CalledBack, "Call the caller back and say how that went"
     ),
 }
+# fmt: off
+ERRORS_OF_EVERY_CALL = (
+    "client_certificate_required", "client_certificate_rejected", "misdirected_request", "route_not_found",
+    "method_not_allowed", "query_not_allowed", "malformed_request", "body_too_large", "headers_too_large",
+    "connection_limit", "upstream_unavailable", "trust_header_conflict", "header_duplicated", "origin_invalid",
+    "federation_denied", "infra_domain_mismatch", "remote_suspended", "remote_revoked", "instance_unknown",
+    "instance_blocked", "discovery_no_service", "discovery_unavailable", "unsupported_version",
+    "unsupported_media_type", "content_encoding_not_allowed", "rate_limited", "overloaded", "clock_untrusted",
+    "json_invalid", "json_limits", "validation_failed", "internal",
+)
+ERRORS_OF_EVERY_MUTATION = (
+    "signature_required", "signature_invalid", "clock_skew", "digest_mismatch", "replay_detected",
+    "idempotency_key_required", "idempotency_conflict", "idempotency_in_progress", "version_conflict",
+)
+# fmt: on
+"""What a remote may be told on its way to any component, and by it, beside the errors of the call itself."""
 COMPONENTS = frozenset(component for component, _ in RPCS)

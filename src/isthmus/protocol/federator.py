@@ -63,7 +63,8 @@ class Snapshot(Struct, frozen=True):
     """All that the Federator decides by, at one moment. `generation` grows with every change.
 
     `own_authorities` verify the leaves of our own invitations; `own_revoked` are fingerprints of leaves of ours that
-    must not be presented any more. `versions` are the API versions of the components of this backend.
+    must not be presented any more. `versions` are the API versions of the components of this backend. No remote is
+    looked for at `denied_addresses`: our own database lives there.
     """
 
     generation: int
@@ -79,6 +80,7 @@ class Snapshot(Struct, frozen=True):
     bundle_sequence: int
     own_revoked: list[str] = field(default_factory=list)
     stranger_limits: Limits = Limits(20, 40, 5, 10, 16)
+    denied_addresses: list[str] = field(default_factory=list)
 
 
 class Row(Struct, frozen=True):

@@ -47,6 +47,7 @@ class Ground:
     vault: Vault
     places: Places
     outward: Outward
+    denied_addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     store, clock, ids, outward = ground.store, ground.clock, ground.ids, ground.outward
     changes = FederationChanges(store)
     certificates = CertificateService(CertificateGround(store, clock, ids, changes, FileMaterial(ground.places)))
-    snapshots = SnapshotService(store, certificates, ground.vault)
+    snapshots = SnapshotService(store, certificates, ground.vault, ground.denied_addresses)
     reports = ReportService(store, clock, ids)
     outbox = OutboxService(store, clock, outward)
     pulse = PulseService(store, clock, certificates, outward)
@@ -96,6 +97,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             facts=FederationService(store, clock, changes, certificates),
             remotes=RemoteService(store, clock, ids, changes),
             invitations=invitations,
+            certificates=certificates,
             doctor=doctor,
         ),
         changes=changes,

@@ -85,7 +85,7 @@ class Invitations(Protocol):
 
 class RemoteInstances(Protocol):
     async def seen(self, sightings: Sequence[tuple[BackendDomain, InstanceId, datetime]]) -> None:
-        """Register who is new and note the latest time of the others."""
+        """Register who is new, as far as a domain has room for more, and note the latest time of the others."""
 
     async def of(self, domain: BackendDomain) -> list[RemoteInstance]: ...
     async def get(self, domain: BackendDomain, instance: InstanceId) -> RemoteInstance | None: ...
@@ -93,6 +93,8 @@ class RemoteInstances(Protocol):
         """Adds it where it is new."""
 
     async def blocked(self) -> list[RemoteInstance]: ...
+    async def prune(self, before: datetime) -> int:
+        """Forget those that nobody blocked and that have not called since then; returns how many it were."""
 
 
 class Revocations(Protocol):

@@ -21,6 +21,7 @@ from isthmus.server.adapters.agents.errands import Errands
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.app import build_app
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
+from isthmus.server.adapters.db.hosts import hosts_of
 from isthmus.server.adapters.db.store import open_store
 from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.http.deps import Services
@@ -203,7 +204,9 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
-    federation = assemble_federation(Ground(store, clock, ids, vault, places, outward), outward)
+    federation = assemble_federation(
+        Ground(store, clock, ids, vault, places, outward, hosts_of(settings.database)), outward
+    )
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),

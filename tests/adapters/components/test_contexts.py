@@ -138,8 +138,11 @@ async def test_a_context_goes_with_a_key_file_that_was_replaced(sockets: Sockets
     fresh.replace(path)
     assert (await sockets.ask(asking())).status_code == 401
     assert (await sockets.ask(asking(key=b"n" * 32))).status_code == 200
-    path.unlink()
+    path.write_bytes(b"")
     await sockets.rows()
+    row = await sockets.denied(await sockets.ask(asking(key=b"n" * 32)), 401, "context_invalid")
+    assert row.reason == "context.no_key"
+    path.unlink()
     row = await sockets.denied(await sockets.ask(asking(key=b"n" * 32)), 401, "context_invalid")
     assert row.reason == "context.no_key"
 

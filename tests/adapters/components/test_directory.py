@@ -99,6 +99,15 @@ async def test_text_that_looks_like_syntax_arrives_as_it_was_written(sockets: So
     assert (await sockets.ask(by_handle("odd", C))).json()["display_name"] == ODD.display_name
 
 
+async def test_the_row_of_a_refusal_names_the_request_on_both_sides(sockets: Sockets) -> None:
+    ask = replace(by_handle("nobody"), sealed={"caller_request_id": "theirs-1"})
+    answer = await sockets.ask(ask)
+    row = await sockets.denied(answer, 404, "not_found")
+    assert row.facts["caller_request_id"] == "theirs-1"
+    assert (row.facts["source"], row.facts["network"], row.facts["origin"]) == ("192.0.2.7", "wan", A)
+    assert row.facts["leaf"] == "f" * 64
+
+
 async def test_an_instance_is_known_by_its_name(sockets: Sockets) -> None:
     ask = Asking("directory", "get-instance", {"instance": str(OURS)})
     assert (await sockets.ask(ask)).json() == {"instance": str(OURS), "name": "federator"}

@@ -3,16 +3,18 @@
 import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, MetaData, text
+from sqlalchemy import Connection, MetaData, insert, text
 
 from isthmus.server.adapters.db import migrate, open_store
 from isthmus.server.adapters.db.migrate import upgrade
 from isthmus.server.adapters.db.tables import metadata
 from isthmus.server.ports import Store, StoreUnavailable
+from tests.previous import filled
 from tests.tables import on_connection
 
 
@@ -62,6 +64,56 @@ async def test_a_schema_newer_than_the_code_is_refused_with_what_to_do(database_
             await open_store(database_url)
     finally:
         await on_connection(database_url, be_present_again)
+
+
+REMOTE = {
+    "domain": "b.example",
+    "generation": 1,
+    "state": "active",
+    "changed_at": 7,
+    "infra_domains": ["infra.b.example"],
+    "trust": "pinned",
+    "authorities": [],
+    "message_keys": {},
+    "bundle_sequence": 1,
+    "direction": "both",
+    "limits": {"requests": 1.0, "requests_burst": 1, "mutations": 1.0, "mutations_burst": 1, "parallel": 1},
+    "needs_dnssec": False,
+    "needs_tlsa": False,
+    "confirmed_here": True,
+    "confirmed_there": True,
+    "short_code": "",
+    "bundle_digest": b"",
+    "contact": "",
+    "notes": "",
+    "version": 1,
+}
+
+
+@pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004"])
+async def test_every_earlier_schema_comes_to_the_newest_with_all_its_rows(
+    empty_database_url: str, version: str
+) -> None:
+    before = await filled(empty_database_url, version)
+
+    def add_remote(connection: Connection) -> None:
+        tables = MetaData()
+        tables.reflect(connection)
+        id_ = UUID(int=9) if connection.dialect.name == "postgresql" else UUID(int=9).hex
+        connection.execute(insert(tables.tables["remotes"]), {**REMOTE, "id": id_})
+
+    if version >= "0003":
+        await on_connection(empty_database_url, add_remote)
+    opened = await open_store(empty_database_url)
+    try:
+        async with opened.reading() as tx:
+            assert (await tx.networks.get(before.network)).name == "office"
+            assert {peer.name for peer in await tx.peers.of_network(before.network)} == set(before.peers)
+            assert [remote.domain for remote in await tx.remotes.all()] == (["b.example"] if version >= "0003" else [])
+            assert await tx.federation.get() is None
+    finally:
+        await opened.close()
+    assert await on_connection(empty_database_url, differences) == []
 
 
 async def test_the_database_of_another_program_is_refused_and_stays_as_it_was(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def wrapped(address: IPv4Address) -> list[IPv6Address]:
 
 def reason_of(policy: AddressPolicy, text: str, *bridged: str) -> str:
     try:
-        policy.check(ip_address(text), [ip_network(each) for each in bridged])
+        policy.check(ip_address(text), tuple(map(ip_network, bridged)))
     except Denied as denied:
         return f"{denied.code}:{denied.reason}".removeprefix("target_address_forbidden:")
     return ""
@@ -57,21 +57,29 @@ def test_a_disguise_helps_no_ipv4_address(address: IPv4Address) -> None:
 
 
 def test_an_operator_may_open_private_ranges_and_nothing_else() -> None:
-    policy = AddressPolicy(allowed=[ip_network("10.0.0.0/8"), ip_network("169.254.0.0/16"), ip_network("0.0.0.0/0")])
+    policy = AddressPolicy(allowed=(ip_network("10.0.0.0/8"), ip_network("169.254.0.0/16"), ip_network("0.0.0.0/0")))
     assert reason_of(policy, "10.1.2.3") == ""
     assert reason_of(policy, "169.254.169.254") == "address.metadata"
     assert reason_of(policy, "169.254.1.1") == "address.link_local"
 
 
 def test_the_host_of_the_database_is_never_dialled_in_any_spelling() -> None:
-    policy = AddressPolicy(allowed=[ip_network("10.0.0.0/8")], hosts=frozenset({ip_address("10.0.0.5")}))
+    policy = AddressPolicy(allowed=(ip_network("10.0.0.0/8"),), hosts=frozenset({ip_address("10.0.0.5")}))
     assert reason_of(policy, "10.0.0.5") == "address.own_host"
     assert reason_of(policy, "::ffff:10.0.0.5") == "address.own_host"
     assert reason_of(policy, "10.0.0.6") == ""
 
 
 def test_an_overlay_is_reached_by_a_bridge_of_that_remote_alone() -> None:
-    policy = AddressPolicy(overlays=[ip_network("10.20.0.0/16"), ip_network("10.30.0.0/16")])
+    policy = AddressPolicy(overlays=(ip_network("10.20.0.0/16"), ip_network("10.30.0.0/16")))
     assert reason_of(policy, "10.20.0.1") == "address.overlay"
     assert reason_of(policy, "10.20.0.1", "10.30.0.0/16") == "address.overlay"
     assert reason_of(policy, "10.20.0.1", "10.20.0.0/24") == ""
+
+
+def test_what_a_snapshot_denies_is_never_dialled() -> None:
+    policy = AddressPolicy(allowed=(ip_network("10.0.0.0/8"),))
+    with pytest.raises(Denied) as denied:
+        policy.check(ip_address("64:ff9b::10.0.0.5"), denied=frozenset({ip_address("10.0.0.5")}))
+    assert denied.value.reason == "address.own_host"
+    policy.check(ip_address("10.0.0.6"), denied=frozenset({ip_address("10.0.0.5")}))

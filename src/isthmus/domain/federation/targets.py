@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_network
 
 from isthmus.domain.addresses import IPAddress, IPNetwork
@@ -25,6 +26,7 @@ UNLESS_ALLOWED: tuple[tuple[str, tuple[IPNetwork, ...]], ...] = (
     ("private", _networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")),
 )
 NAT64 = IPv6Network("64:ff9b::/96")
+NOBODY: frozenset[IPAddress] = frozenset()
 COMPATIBLE = IPv6Network("::/96")
 
 
@@ -48,30 +50,38 @@ class AddressPolicy:
     of our own database. `overlays` are the ranges of our networks: a remote is reached in them by an active bridge
     alone."""
 
-    allowed: Sequence[IPNetwork] = ()
+    allowed: tuple[IPNetwork, ...] = ()
     hosts: frozenset[IPAddress] = field(default_factory=frozenset)
-    overlays: Sequence[IPNetwork] = ()
+    overlays: tuple[IPNetwork, ...] = ()
 
-    def check(self, address: IPAddress, bridged: Sequence[IPNetwork] = ()) -> None:
-        """Raise `Denied` unless `address` may be dialled for a remote with active bridges into `bridged`."""
-        reason = self._fault(address, bridged)
+    def check(
+        self, address: IPAddress, bridged: tuple[IPNetwork, ...] = (), denied: frozenset[IPAddress] = NOBODY
+    ) -> None:
+        """Raise `Denied` unless `address` may be dialled for a remote with active bridges into `bridged`, and is none
+        of `denied`, which are dialled never, like `hosts`."""
+        reason = _fault(self, address, bridged, denied)
         if reason:
             detail = f"the remote's name leads to {address}, which is not dialled: {reason.replace('_', ' ')}"
             raise Denied("target_address_forbidden", f"address.{reason}", detail, facts={"address": _text(address)})
 
-    def _fault(self, address: IPAddress, bridged: Sequence[IPNetwork]) -> str:
-        seen = {address, unwrapped(address)}
-        for name, networks in NEVER:
-            if _any_within(seen, networks):
-                return name
-        if seen & {unwrapped(host) for host in self.hosts} or seen & self.hosts:
-            return "own_host"
-        if _any_within(seen, self.overlays):
-            return "" if _all_within(seen, bridged) else "overlay"
-        for name, networks in UNLESS_ALLOWED:
-            if _any_within(seen, networks) and not _all_within(seen, (*self.allowed, *bridged)):
-                return name
-        return ""
+
+@lru_cache(maxsize=4096)
+def _fault(
+    policy: AddressPolicy, address: IPAddress, bridged: tuple[IPNetwork, ...], denied: frozenset[IPAddress]
+) -> str:
+    seen = {address, unwrapped(address)}
+    for name, networks in NEVER:
+        if _any_within(seen, networks):
+            return name
+    hosts = policy.hosts | denied
+    if seen & (hosts | set(map(unwrapped, hosts))):
+        return "own_host"
+    if _any_within(seen, policy.overlays):
+        return "" if _all_within(seen, bridged) else "overlay"
+    for name, networks in UNLESS_ALLOWED:
+        if _any_within(seen, networks) and not _all_within(seen, (*policy.allowed, *bridged)):
+            return name
+    return ""
 
 
 def _within(address: IPAddress, networks: Sequence[IPNetwork]) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Direction, Limits, State, Strategy, Trust
 
@@ -62,7 +63,7 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class View:
     """`generation` grows with every change. `own_authorities` (DER) verify our own invitations; `own_revoked` are
-    SHA-256 fingerprints of leaves of ours that must not be presented."""
+    SHA-256 fingerprints of leaves of ours that must not be presented. `denied` are addresses that are never dialled."""
 
     generation: int
     domain: BackendDomain
@@ -77,6 +78,7 @@ class View:
     ports: frozenset[int] = frozenset({443})
     bundle_sequence: int = 0
     stranger_limits: Limits = STRANGER_LIMITS
+    denied: frozenset[IPAddress] = frozenset()
 
     def find(self, domain: BackendDomain) -> Known | None:
         """The remote of that name as the strategy sees it: `none` knows nobody, and under `all` whoever has no entry is

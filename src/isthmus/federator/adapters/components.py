@@ -13,6 +13,7 @@ from isthmus.federator.adapters.keys import KeyFile
 from isthmus.federator.inbound import Answer
 from isthmus.federator.ports import Clock
 from isthmus.protocol import federation as wire
+from isthmus.protocol import ingress
 from isthmus.protocol.context import HEADER, LIFE, Context, seal
 from isthmus.protocol.places import Places
 
@@ -77,6 +78,11 @@ class ComponentSockets:
             HEADER: seal(context, key),
             wire.REQUEST_ID: context.request_id,
             wire.API_VERSION: str(context.api_version),
+            wire.ORIGIN: context.origin,
+            # What the context proves, once more under the names that backends know; nobody decides by them.
+            ingress.INSTANCE: context.instance,
+            ingress.NETWORK: context.network,
+            ingress.SOURCE: context.source,
             "Content-Type": "application/json",
         }
 

@@ -207,6 +207,7 @@ def _log(passage: Passage, status: int, seconds: float) -> None:
         caller_request_id=escaped(passage.headers.get(ingress.CALLER_REQUEST_ID)),
         origin=escaped(passage.headers.get(wire.ORIGIN)),
         remote=passage.bound or "",
+        infra_domain=passage.infra_domain or "",
         call=_subject(passage),
         status=status,
         milliseconds=round(seconds * 1000, 1),

@@ -30,7 +30,7 @@ DOCTOR = re.compile(r"/doctor/([^/?#]*)")
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
 TOKEN = re.compile(r"[\x20-\x7e]{1,1024}")
 SECONDS = re.compile(r"[0-9]{1,3}(\.[0-9]{1,3})?")
-DOCTOR_SECONDS = 30.0
+DOCTOR_SECONDS = 25.0
 SINGLE = (IDEMPOTENCY_KEY, AUTHORIZATION, REQUEST_ID, CALL_SECONDS_HEADER, "Content-Type", "Content-Encoding")
 
 

@@ -1,11 +1,13 @@
 """The own Federator over its unix socket: the only way by which this process reaches other backends."""
 
 import asyncio
+from http import HTTPStatus
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 from msgspec import UNSET, Struct
 
 from isthmus.protocol import federation as wire
@@ -13,6 +15,8 @@ from isthmus.protocol import plain_json
 from isthmus.protocol.federator import Examination
 from isthmus.protocol.problem import MEDIA_TYPE, STATUS, Problem, Stage, problem
 from isthmus.server.outward_ports import Errand, RemoteRefused
+
+log = structlog.get_logger()
 
 T = TypeVar("T", bound=Struct)
 
@@ -43,12 +47,13 @@ class OutwardSocket:
 
     async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
         """The remote's answer as `response`. Raises `RemoteRefused`: `upstream_unavailable` where nobody listens."""
-        status, kind, raw = await self._exchanged(errand, msgspec.json.encode(body))
-        if status == 200 and kind == "application/json":
-            return _decoded(errand, raw, response)
-        if kind == MEDIA_TYPE:
-            raise _passed_on(errand, raw)
-        raise refused("internal", errand, f"the Federator answered {status} without a problem document")
+        try:
+            found = _understood(errand, response, *await self._exchanged(errand, msgspec.json.encode(body)))
+        except RemoteRefused as refusal:
+            log_call(errand, refusal.problem.code)
+            raise
+        log_call(errand, "")
+        return found
 
     async def examine(self, domain: str, request_id: str) -> Examination:
         """What the Federator's doctor finds on the way to `domain`. Raises `RemoteRefused`."""
@@ -80,6 +85,7 @@ class OutwardSocket:
 
     async def _once(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
+        headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
         if errand.idempotency_key is not None:
             headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
         is_doctor = errand.component == DOCTOR
@@ -101,6 +107,12 @@ class OutwardSocket:
         return self._session
 
 
+def log_call(errand: Errand, refused: str) -> None:
+    """One line for each call: the request id in it is that of all processes on the way."""
+    call = f"{errand.component}/{errand.rpc}"
+    log.info("called a remote", call=call, remote=errand.domain, request_id=errand.request_id, refused=refused)
+
+
 def may_repeat(errand: Errand) -> bool:
     """Whether a call has one effect however often it arrives."""
     if errand.idempotency_key is not None:
@@ -118,6 +130,15 @@ async def _read(answer: aiohttp.ClientResponse, errand: Errand) -> bytes:
             detail = f"the answer is larger than {wire.MOST_RESPONSE} bytes"
             raise refused("remote_response_too_large", errand, detail)
     return b"".join(parts)
+
+
+def _understood(errand: Errand, response: type[T], *answer: Any) -> T:
+    status, kind, raw = answer
+    if status == HTTPStatus.OK and kind == "application/json":
+        return _decoded(errand, raw, response)
+    if kind == MEDIA_TYPE:
+        raise _passed_on(errand, raw)
+    raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
 
 def _decoded(errand: Errand, raw: bytes, response: type[T]) -> T:

@@ -30,6 +30,7 @@ class Permit:
 
     remote: Remote | None
     """None for the holder of an invitation, and for a remote without an entry where the strategy is `all`."""
+    own_domain: BackendDomain
 
 
 @dataclass(slots=True)
@@ -46,13 +47,20 @@ class Call:
     at: datetime
     idempotency_key: str | None = None
     authorization: str | None = None
-    permit: Permit | None = None
+    permitted: Permit | None = None
     afterwards: list[Callable[[], None]] = field(default_factory=list)
     _entry: AuditEntry | None = None
 
     @property
     def entry(self) -> Rpc:
         return RPCS[self.component, self.rpc]
+
+    @property
+    def permit(self) -> Permit:
+        """What `authorize` found of the caller. Raises `RuntimeError` in an endpoint that was asked past it."""
+        if self.permitted is None:
+            raise RuntimeError(f"{self.action} was asked without a permit")
+        return self.permitted
 
     @property
     def action(self) -> str:
@@ -121,33 +129,35 @@ STATES: Mapping[Admits, State] = {
 FOR_ALL = frozenset({"handshake", "heartbeat"})
 
 
-async def standing_of(tx: Transaction, context: Context, *, hold: bool) -> Standing:
-    """What this backend makes of the caller, as the transaction sees it; with `hold` its entry stays so until the end
-    of the transaction, and a revocation waits for that."""
-    domain, instance = BackendDomain(context.remote), InstanceId(UUID(context.instance))
+async def authorize(call: Call, tx: Transaction, *, hold: bool) -> Permit:
+    """The one gate of every endpoint, asked in the transaction of the effect. Raises `Denied`.
+
+    With `hold` the remote's entry stays as it is until the end of the transaction: a revocation waits for that.
+    """
+    context, admits = call.context, call.entry.admits
     federation = await tx.federation.get()
-    strategy = Strategy.NONE if federation is None else federation.strategy
+    if federation is None:
+        raise Denied("federation_denied", "no_federation")
+    if context.invitation:
+        if Admits.INVITED not in admits or context.remote:
+            raise Denied("federation_denied", "invitation.elsewhere")
+        return Permit(None, federation.domain)
+    states = frozenset(STATES[each] for each in admits if each in STATES)
+    standing = await standing_of(tx, context, federation.strategy, hold=hold)
+    check_standing(standing, context.generation, states, call.at)
+    if standing.remote is not None and call.component not in FOR_ALL:
+        check_component(standing.remote, call.component)
+    return Permit(standing.remote, federation.domain)
+
+
+async def standing_of(tx: Transaction, context: Context, strategy: Strategy, *, hold: bool) -> Standing:
+    domain, instance = BackendDomain(context.remote), InstanceId(UUID(context.instance))
     try:
         remote = await (tx.remotes.lock(domain) if hold else tx.remotes.get(domain))
     except NotFound:
         remote = None
     known = await tx.remote_instances.get(domain, instance)
     return Standing(remote, strategy, known is not None and known.blocked_at is not None)
-
-
-async def authorize(call: Call, tx: Transaction, *, hold: bool) -> Permit:
-    """The one gate of every endpoint, asked in the transaction of the effect. Raises `Denied`."""
-    context, admits = call.context, call.entry.admits
-    if context.invitation:
-        if Admits.INVITED not in admits or context.remote:
-            raise Denied("federation_denied", "invitation.elsewhere")
-        return Permit(None)
-    states = frozenset(STATES[each] for each in admits if each in STATES)
-    standing = await standing_of(tx, context, hold=hold)
-    check_standing(standing, context.generation, states, call.at)
-    if standing.remote is not None and call.component not in FOR_ALL:
-        check_component(standing.remote, call.component)
-    return Permit(standing.remote)
 
 
 def actor_of(context: Context) -> str:
@@ -165,14 +175,14 @@ def facts_of(context: Context) -> dict[str, Any]:
         "snapshot": context.snapshot,
         "stage": "component",
     }
-    if context.invitation:
-        facts["invitation"] = context.invitation
-    return facts
+    more = {"invitation": context.invitation, "caller_request_id": context.caller_request_id}
+    return facts | {name: value for name, value in more.items() if value}
 
 
-def denied(call: Call, code: str, reason: str, **facts: Any) -> AuditEntry:
+def denied(call: Call, denial: Denied) -> AuditEntry:
     """The audit row of a call that a component said no to."""
-    subject = call.context.remote or call.context.origin
-    more = {"code": code, **facts_of(call.context), "source": call.context.source, **facts}
-    actor = actor_of(call.context)
-    return AuditEntry(call.at, actor, call.action, subject, Outcome.DENIED, call.context.request_id, reason, more)
+    context = call.context
+    facts = {**denial.facts, "code": denial.code, **facts_of(context), "source": context.source}
+    subject = context.remote or context.origin
+    actor, outcome = actor_of(context), Outcome.DENIED
+    return AuditEntry(call.at, actor, call.action, subject, outcome, context.request_id, denial.reason, facts)

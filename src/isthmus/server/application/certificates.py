@@ -8,7 +8,7 @@ failed. Private keys are in files alone.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -33,6 +33,7 @@ from isthmus.protocol.federator import Credential
 from isthmus.protocol.message_key import MessageKey
 from isthmus.server.application import own_trust as rules
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.certificate_list import Entry, entries
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.own_trust import Names, OwnState
 from isthmus.server.certificate_ports import Material, MaterialUnusable
@@ -164,10 +165,11 @@ class CertificateService:
         async with self._store.reading() as tx:
             return await rules.load(tx.own_trust)
 
-    async def in_use(self) -> Mapping[Purpose, int | None]:
-        """The serial of the leaf in each pair of files, None where there is none that can be used."""
+    async def entries(self) -> list[Entry]:
+        """All of them, with what is in use and what happens when."""
         pairs = {purpose: await asyncio.to_thread(self._material.pair, purpose) for purpose in PAIRS}
-        return {purpose: None if pair is None else pair.leaf.serial for purpose, pair in pairs.items()}
+        in_use = {purpose: pair.leaf.serial for purpose, pair in pairs.items() if pair is not None}
+        return entries(await self.state(), in_use, self._schedule, self._clock.now())
 
     async def invitation_leaf(self, invitation: UUID, until: datetime) -> Credential:
         """A leaf and its key that speak for the holder of an invitation until then, at most for 7 days."""

@@ -204,14 +204,13 @@ class DirectoryComponent:
             raise _nobody(body.handle, "no_such_user")
         if not user.is_found_by_handle(BackendDomain(call.context.remote)):
             raise _nobody(body.handle, "not_visible")
-        return profile_of(user, await own_domain(tx))
+        return profile_of(user, call.permit.own_domain)
 
     async def _search(self, call: Call, tx: Transaction) -> wire.FoundUsers:
         body: wire.SearchUsers = call.body
         remote = BackendDomain(call.context.remote)
-        domain = await own_domain(tx)
         found = await tx.directory.beginning_with(body.begins, remote, body.limit)
-        return wire.FoundUsers([profile_of(user, domain) for user in found])
+        return wire.FoundUsers([profile_of(user, call.permit.own_domain) for user in found])
 
     async def _instance(self, call: Call, tx: Transaction) -> wire.Instance:
         body: wire.GetInstance = call.body
@@ -224,14 +223,6 @@ class DirectoryComponent:
 def _nobody(handle: str, reason: str) -> Denied:
     """One answer for those who do not exist and those who are not shown: which it was, only the audit log says."""
     return Denied("not_found", reason, f"there is no user {handle}")
-
-
-async def own_domain(tx: Transaction) -> BackendDomain:
-    federation = await tx.federation.get()
-    if federation is None:
-        # Whoever got a context was admitted by a Federator, and that has its domain from here.
-        raise Denied("federation_denied", "no_federation")
-    return federation.domain
 
 
 def profile_of(user: User, domain: BackendDomain) -> wire.UserProfile:

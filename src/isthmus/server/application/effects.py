@@ -19,7 +19,8 @@ from isthmus.server.directory_ports import AnswerKey, KeptAnswer
 from isthmus.server.ports import Clock, Conflict, Store, Transaction
 
 KEPT_FOR = timedelta(hours=24)
-MOST_FORGOTTEN = 5_000
+MOST_FORGOTTEN = 1_000
+MOST_ROUNDS = 100
 
 
 class Effects:
@@ -30,17 +31,21 @@ class Effects:
         self._components = components
         self._running: set[AnswerKey] = set()
 
+    def calls_of(self, component: str) -> frozenset[str]:
+        """The names of the calls that have an endpoint."""
+        return frozenset(self._components[component])
+
     async def of(self, call: Call) -> bytes:
         """The answer as JSON. Raises `Denied`, or what the endpoint or the store raised."""
         endpoint = self._components[call.component][call.rpc]
         match endpoint:
             case Outside():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, hold=False)
+                    call.permitted = await authorize(call, tx, hold=False)
                 return encoded(await endpoint.answer(call))
             case Reading():
                 async with self._store.reading() as tx:
-                    call.permit = await authorize(call, tx, hold=False)
+                    call.permitted = await authorize(call, tx, hold=False)
                     return encoded(await endpoint.answer(call, tx))
             case Writing():
                 return await self._once(call, endpoint)
@@ -60,7 +65,7 @@ class Effects:
 
     async def _written(self, call: Call, endpoint: Writing, key: AnswerKey | None) -> bytes:
         async with self._store.transaction() as tx:
-            call.permit = await authorize(call, tx, hold=True)
+            call.permitted = await authorize(call, tx, hold=True)
             if key is not None and (kept := await tx.answers.get(key)) is not None:
                 return same_as(kept, call)
             answer = encoded(await endpoint.answer(call, tx))
@@ -82,8 +87,12 @@ async def keep(tx: Transaction, answer: KeptAnswer) -> None:
 
 async def forget_answers(store: Store, clock: Clock) -> None:
     """Delete what was answered too long ago to be asked again."""
-    async with store.transaction() as tx:
-        await tx.answers.forget(clock.now() - KEPT_FOR, MOST_FORGOTTEN)
+    before = clock.now() - KEPT_FOR
+    for _ in range(MOST_ROUNDS):
+        # Others write in between.
+        async with store.transaction() as tx:
+            if await tx.answers.forget(before, MOST_FORGOTTEN) < MOST_FORGOTTEN:
+                return
 
 
 def key_of(call: Call) -> AnswerKey | None:

@@ -14,6 +14,8 @@ from isthmus.server.records import AuditEntry, Outcome
 REMEMBERED = timedelta(hours=24)
 """How long a Federator may take until it repeats a report whose answer it did not see."""
 
+INSTANCES_KEPT = timedelta(days=90)
+
 
 class ReportService:
     """`on_contact` hears which domains have called."""
@@ -56,6 +58,7 @@ class ReportService:
         now = self._clock.now()
         async with self._store.transaction() as tx:
             await tx.nonces.prune(now)
+            await tx.remote_instances.prune(now - INSTANCES_KEPT)
 
     def _finding(self, suspicion: Suspicion) -> RemoteFinding:
         at = _moment(suspicion.at)

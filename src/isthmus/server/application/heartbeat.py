@@ -28,7 +28,7 @@ class HeartbeatComponent:
 
     async def _beat(self, call: Call, tx: Transaction) -> wire.BeatAnswer:
         """What we know of each other. What a queue has lost shows in the numbers of its lanes."""
-        remote = None if call.permit is None else call.permit.remote
+        remote = call.permit.remote
         lanes = [] if remote is None else await tx.outbox.lanes(remote.id)
         return wire.BeatAnswer(
             bundle_sequence=(await self._trust.trust()).bundle_sequence,

@@ -39,8 +39,12 @@ class TooManyWait(Exception):
 class SnapshotService:
     """Keeps the newest generation. Before federation is set up there is none, and those who wait go on waiting."""
 
-    def __init__(self, store: Store, certificates: KnowsTrust, vault: Vault) -> None:
+    def __init__(
+        self, store: Store, certificates: KnowsTrust, vault: Vault, denied_addresses: Sequence[str] = ()
+    ) -> None:
+        """`denied_addresses` are those of our own machines at which no remote is looked for."""
         self._store = store
+        self._denied_addresses = list(denied_addresses)
         self._certificates = certificates
         self._vault = vault
         self._latest: Prepared | None = None
@@ -106,7 +110,7 @@ class SnapshotService:
             if facts is None:
                 return None
             entries, anchors = await self._entries(tx)
-        snapshot = snapshot_of(facts, trust, entries)
+        snapshot = msgspec.structs.replace(snapshot_of(facts, trust, entries), denied_addresses=self._denied_addresses)
         ingress = ingress_of(facts, trust, anchors)
         return Prepared(facts.generation, msgspec.json.encode(snapshot), msgspec.json.encode(ingress))
 

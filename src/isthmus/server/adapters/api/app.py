@@ -10,6 +10,7 @@ from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import (
     accounts,
     bulk,
+    certificates,
     directory,
     federation,
     history,
@@ -50,7 +51,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
     ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
-    for module in (*ours, directory, federation, remotes):
+    for module in (*ours, directory, federation, remotes, certificates):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

@@ -12,6 +12,7 @@ from isthmus.protocol.context import LIFE, Context, ContextInvalid, unseal
 SKEW_SECONDS = 2.0
 MOST_REMEMBERED = 200_000
 LONGEST_TEXT = 8 * 1024
+SHORTEST_KEY = 32
 
 
 @dataclass(eq=False)
@@ -93,4 +94,7 @@ class Gate:
                 self._key = (stamp, self._key_file.read_bytes())
         except OSError:
             raise NoContext("context.no_key") from None
+        if len(self._key[1]) < SHORTEST_KEY:
+            # Anybody could seal with a key that is empty.
+            raise NoContext("context.no_key")
         return self._key[1]

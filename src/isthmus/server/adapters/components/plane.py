@@ -50,8 +50,7 @@ class Ledger:
         await self._kept(self.denials.record(caller, f"component {component}", subject, reason), request.request_id)
 
     async def of_caller(self, call: Call, denial: Denied) -> None:
-        entry = denied(call, denial.code, denial.reason, **denial.facts)
-        await self._kept(self._write(entry), call.context.request_id)
+        await self._kept(self._write(denied(call, denial)), call.context.request_id)
 
     async def _write(self, entry: Any) -> None:
         async with self.store.transaction() as tx:
@@ -74,9 +73,8 @@ class ComponentApp:
         self._effects = effects
         self._ledger = ledger
         self._running = 0
-        self._decoders = {
-            rpc: msgspec.json.Decoder(entry.request) for (component, rpc), entry in RPCS.items() if component == name
-        }
+        self.calls = effects.calls_of(name)
+        self._decoders = {rpc: msgspec.json.Decoder(RPCS[name, rpc].request) for rpc in self.calls}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -139,8 +137,10 @@ class ComponentApp:
             log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
             denial = Denied("internal", detail="something broke; the log of the backend tells what, by the request id")
         else:
+            log_call(call, "")
             await requests.send_answer(send, answer, context.request_id)
             return
+        log_call(call, denial.reason)
         await requests.send_problem(send, requests.problem_of(denial, context.request_id))
 
     def _read(self, call: Call, request: Request) -> None:
@@ -156,6 +156,19 @@ class ComponentApp:
         if entry.changes:
             call.idempotency_key = _key_of(request)
         call.body = _decoded(request.body, self._decoders[call.rpc])
+
+
+def log_call(call: Call, reason: str) -> None:
+    """One line for each call, with the request id of this side and that of the other."""
+    context = call.context
+    log.info(
+        "answered a remote",
+        call=call.action,
+        remote=context.remote or context.origin,
+        request_id=context.request_id,
+        caller_request_id=context.caller_request_id,
+        denied=reason,
+    )
 
 
 def meaning_of(error: Denied | Refusal | Conflict) -> Denied:

@@ -1,7 +1,7 @@
 """Remotes, their instances and what was revoked of them, in the database."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from functools import cache
@@ -18,6 +18,9 @@ from isthmus.server.adapters.db.federation import ders_of, text_of
 from isthmus.server.adapters.db.federation_tables import acceptances, remote_instances, remotes, revocations
 from isthmus.server.adapters.db.statements import AnyRow, Statements, upsert_into, values_of
 from isthmus.server.federation_records import Acceptance, RemoteInstance
+
+MOST_INSTANCES = 10_000
+"""Of one domain."""
 
 other = remotes.alias("other")
 # A live entry is always the last one of its domain.
@@ -46,6 +49,14 @@ BLOCKED = (
     select(remote_instances)
     .where(remote_instances.c.blocked_at.is_not(None))
     .order_by(remote_instances.c.domain, remote_instances.c.instance)
+)
+KNOWN = select(remote_instances.c.instance).where(
+    remote_instances.c.domain == bindparam("of_domain"),
+    remote_instances.c.instance.in_(bindparam("instances", expanding=True)),
+)
+COUNT = select(func.count()).select_from(remote_instances).where(remote_instances.c.domain == bindparam("of_domain"))
+PRUNE = delete(remote_instances).where(
+    remote_instances.c.blocked_at.is_(None), remote_instances.c.last_seen < bindparam("not_since")
 )
 REVOCATIONS = select(revocations).order_by(revocations.c.id)
 REVOCATIONS_OF = REVOCATIONS.where(revocations.c.domain == bindparam("of_domain"))
@@ -103,6 +114,7 @@ class SqlRemoteInstances:
         latest: dict[tuple[BackendDomain, InstanceId], datetime] = {}
         for domain, instance, at in sightings:
             latest[domain, instance] = max(at, latest.get((domain, instance), at))
+        left_out = await self._without_room(latest)
         # In one order always, so that two servers wait for each other instead of deadlocking.
         values = [
             {
@@ -114,9 +126,29 @@ class SqlRemoteInstances:
                 "reason": "",
             }
             for (domain, instance), at in sorted(latest.items())
+            if (domain, instance) not in left_out
         ]
         if values:
             await self._statements.write(see_instance(self._statements.dialect), values)
+
+    async def _without_room(
+        self, named: Collection[tuple[BackendDomain, InstanceId]]
+    ) -> set[tuple[BackendDomain, InstanceId]]:
+        """Those that would be too many: a remote certifies as many instances as it likes."""
+        left_out: set[tuple[BackendDomain, InstanceId]] = set()
+        for domain in {domain for domain, _ in named}:
+            wanted = sorted(instance for its_domain, instance in named if its_domain == domain)
+            known = {row.instance for row in await self._statements.rows(KNOWN, among(domain, wanted))}
+            new = [each for each in wanted if each not in known]
+            if not new:
+                continue
+            row = await self._statements.row(COUNT, {"of_domain": domain})
+            room = MOST_INSTANCES - (0 if row is None else row[0])
+            left_out |= {(domain, instance) for instance in new[max(0, room) :]}
+        return left_out
+
+    async def prune(self, before: datetime) -> int:
+        return await self._statements.write(PRUNE, {"not_since": before})
 
     async def of(self, domain: BackendDomain) -> list[RemoteInstance]:
         return [instance_of(row) for row in await self._statements.rows(IN_ORDER, {"of_domain": domain})]
@@ -145,6 +177,10 @@ class SqlRevocations:
 
     async def of(self, domain: BackendDomain) -> list[Revocation]:
         return [revocation_of(row) for row in await self._statements.rows(REVOCATIONS_OF, {"of_domain": domain})]
+
+
+def among(domain: BackendDomain, instances: Sequence[InstanceId]) -> dict[str, Any]:
+    return {"of_domain": domain, "instances": list(instances)}
 
 
 @cache

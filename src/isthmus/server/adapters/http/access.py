@@ -75,6 +75,14 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("DELETE", f"{API}/users/{{user_id}}/visibility/{{remote}}"):            Need.WRITE,
     ("GET",    f"{API}/directory/lookup"):                    Need.READ,
     # Whoever may write may cut a remote off; to trust one, or one more thing of it, takes an administrator.
+    ("GET",    f"{API}/certificates"):                         Need.READ,
+    ("GET",    f"{API}/certificates/bundle"):                  Need.READ,
+    ("GET",    f"{API}/certificates/{{certificate}}"):         Need.READ,
+    ("POST",   f"{API}/certificates/renew"):                   Need.WRITE,
+    ("POST",   f"{API}/certificates/roll"):                    Need.ADMIN,
+    ("POST",   f"{API}/certificates/import"):                  Need.LOCAL,
+    ("POST",   f"{API}/certificates/{{serial}}/revoke"):       Need.ADMIN,
+
     ("GET",    f"{API}/federation"):                           Need.READ,
     ("POST",   f"{API}/federation/init"):                      Need.ADMIN,
     ("PATCH",  f"{API}/federation"):                           Need.ADMIN,

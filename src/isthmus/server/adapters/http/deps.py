@@ -13,6 +13,7 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.certificates import CertificateService
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
@@ -42,6 +43,7 @@ class FederationServices:
     facts: FederationService
     remotes: RemoteService
     invitations: InvitationService
+    certificates: CertificateService
     doctor: Examiner
 
 

@@ -17,6 +17,7 @@ from isthmus.domain import errors
 from isthmus.domain.errors import InvalidValue, RateLimited, Refusal
 from isthmus.protocol.problem import MEDIA_TYPE, headers_of
 from isthmus.server.application.bulk import BulkRefused
+from isthmus.server.certificate_ports import MaterialUnusable
 from isthmus.server.outward_ports import RemoteRefused
 from isthmus.server.ports import Conflict, StoreUnavailable
 
@@ -119,6 +120,9 @@ def of_failure(failure: Exception, request_id: str) -> Response:
     if isinstance(failure, StoreUnavailable):
         log.error("store unavailable", request_id=request_id, error=str(failure))
         return problem("upstream_unavailable", "the database does not answer; nothing was changed", request_id)
+    if isinstance(failure, MaterialUnusable):
+        log.error("certificates cannot be kept up", request_id=request_id, problem=str(failure))
+        return problem("internal", str(failure), request_id, hint="mend the file on the server's machine")
     if isinstance(failure, Conflict):
         detail = "somebody else changed the same thing at the same moment; nothing was changed"
         return problem("version_conflict", detail, request_id, hint="read the object again and repeat the change")
@@ -203,6 +207,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     RequestValidationError: on_validation,
     HTTPException: on_http,
     StoreUnavailable: on_failure,
+    MaterialUnusable: on_failure,
     Conflict: on_failure,
     Exception: on_failure,
 }
