@@ -67,7 +67,7 @@ def told(
     profile: dict[str, str],
 ) -> Iterator[str]:
     asking, checking, dialling = captures
-    (call,), (arrived,), (handed,) = witnesses.outward.seen, witnesses.inward.seen, witnesses.component.seen
+    call, arrived, handed = map(asked, (witnesses.outward, witnesses.inward, witnesses.component))
     here, there = calling.infra, called.infra
     yield f" 1  directory @{here} → Federator @{here}: {call.method} {call.path} {call.body.decode()}"
     yield f" 2  Federator @{here} → DNS: {question(asking.wait_for('SRV?', called.domain))}"
@@ -90,6 +90,12 @@ def told(
     yield f"13  ingress @{there} → Federator @{here}: the answer, on the same session"
     shown = f"{profile['handle']}@{profile['domain']}, {profile['display_name']}"
     yield f"14  Federator @{here} → directory @{here}: {shown}"
+
+
+def asked(box: Recorder) -> Seen:
+    """The one call for a profile; backends say other things to each other by themselves."""
+    (found,) = [seen for seen in box.since(0) if seen.path.endswith("/get-user-by-handle")]
+    return found
 
 
 def proven(arrived: Seen) -> list[str]:

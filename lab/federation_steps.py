@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from isthmus.protocol.federation import API_VERSION, ORIGIN
@@ -29,6 +30,10 @@ class Diplomacy:
     @property
     def all(self) -> tuple[Organisation, ...]:
         return self.a, self.b, self.c
+
+    def close(self) -> None:
+        for site in self.all:
+            site.api.close()
 
     def logs(self) -> dict[str, str]:
         return {site.domain: site.log for site in self.all}
@@ -84,9 +89,12 @@ def call(diplomacy: Diplomacy) -> None:
         wait_until(site.places.outward.is_socket, within=FOLLOW_SECONDS, what=f"the Federator of {site.domain}")
     for line in arrows(a, b, "alice"):
         diplomacy.say.fact(line)
-    for site in (a, b):
-        site.restart("federator")
+    wait_until(partial(finds, a, "alice@b.example"), within=FOLLOW_SECONDS, what="an answer of B")
     a.cli("user", "lookup", "alice@b.example")
+
+
+def finds(site: Organisation, handle: str) -> bool:
+    return site.api.get("/directory/lookup", params={"handle": handle}).is_success
 
 
 def impersonate(diplomacy: Diplomacy) -> None:
@@ -117,7 +125,17 @@ def speaks_as(site: Organisation, other: Organisation, origin: str) -> str:
     )
     pair = "/var/lib/isthmus/federation/federator/current"
     where = ["-connect", f"{other.host.ipv4}:{PORT}", "-servername", other.infra]
-    command = ["openssl", "s_client", "-quiet", "-ign_eof", *where, "-cert", f"{pair}/chain.pem", "-key", f"{pair}/key.pem"]
+    command = [
+        "openssl",
+        "s_client",
+        "-quiet",
+        "-ign_eof",
+        *where,
+        "-cert",
+        f"{pair}/chain.pem",
+        "-key",
+        f"{pair}/key.pem",
+    ]
     return site.host.run(command, input=request).stdout
 
 
@@ -140,8 +158,7 @@ def suspend(diplomacy: Diplomacy) -> None:
     wait_until(lambda: (a.remote(b) or {})["state_there"] == "suspended", within=FOLLOW_SECONDS, what="the notice")
     diplomacy.say.fact("A knows that B has suspended it")
     b.cli("remote", "resume", a.domain)
-    wait_until(lambda: a.api.get("/directory/lookup", params={"handle": "alice@b.example"}).is_success,
-               within=FOLLOW_SECONDS, what="an answer of B")  # fmt: skip
+    wait_until(partial(finds, a, "alice@b.example"), within=FOLLOW_SECONDS, what="an answer of B")
     diplomacy.say.fact("A gets answers again")
 
 

@@ -60,6 +60,7 @@ class Question:
     name: str
     kind: str
     transport: Literal["udp", "tcp"]
+    source: str = ""
 
 
 @dataclass
@@ -111,19 +112,20 @@ class NamesServer:
         task.add_done_callback(self._waiting.discard)
 
     async def _by_datagram(self, data: bytes, transport: asyncio.DatagramTransport, source: Any) -> None:
-        if (wire := await self._reply(data, "udp")) is not None and not transport.is_closing():
+        if (wire := await self._reply(data, "udp", source[0])) is not None and not transport.is_closing():
             transport.sendto(wire, source)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             size = int.from_bytes(await reader.readexactly(2), "big")
-            wire = await self._reply(await reader.readexactly(size), "tcp")
+            source = writer.get_extra_info("peername")[0]
+            wire = await self._reply(await reader.readexactly(size), "tcp", source)
             if wire is not None:
                 writer.write(len(wire).to_bytes(2, "big") + wire)
                 await writer.drain()
         writer.close()
 
-    async def _reply(self, data: bytes, transport: Literal["udp", "tcp"]) -> bytes | None:
+    async def _reply(self, data: bytes, transport: Literal["udp", "tcp"], source: str) -> bytes | None:
         try:
             query = dns.message.from_wire(data)
             asked = query.question[0]
@@ -131,7 +133,7 @@ class NamesServer:
             return None
         name = asked.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(asked.rdtype)
-        self.questions.append(Question(name, kind, transport))
+        self.questions.append(Question(name, kind, transport, source))
         reply = self._turn(name, kind, transport)
         await asyncio.sleep(reply.delay)
         return _wire(query, reply, transport)
@@ -231,7 +233,7 @@ class Follower:
         new = self.server.questions[self._told :]
         if changed == self._seen and not new:
             return
-        lines = [f"{question.transport} {question.kind} {question.name}"[:LONGEST_LINE] for question in new]
+        lines = [f"{each.transport} {each.source} {each.kind} {each.name}"[:LONGEST_LINE] for each in new]
         self._told += len(new)
         if changed != self._seen:
             self._seen = changed

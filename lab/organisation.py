@@ -21,7 +21,7 @@ CONFIG = "/etc/isthmus/server.toml"
 LISTEN = "127.0.0.1:8080"
 PORT = 8443
 START_SECONDS = 60.0
-FOLLOW_SECONDS = 30.0
+FOLLOW_SECONDS = 60.0
 CALL_SECONDS = 20.0
 STOP_SECONDS = 30.0
 NOT_FOUND = 404
@@ -72,7 +72,9 @@ class Organisation:
         self.host = names.lab.host(name)
         self._watch = watch or (lambda host, command, output: None)
         self.host.path("/etc/resolv.conf").write_text(f"nameserver {names.address}\n")
-        given = {"listen": LISTEN} | dict(settings or {})
+        # In the lab's folder, whose path is the same from inside and outside: SQLite resolves paths by itself.
+        self.database = self.host.folder / "isthmus.db"
+        given = {"listen": LISTEN, "database_url": f"sqlite:///{self.database}"} | dict(settings or {})
         self.host.path(CONFIG).write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items()))
         self.up = self.host.start(["isthmus", "up", "--config", CONFIG], name="up", env=env)
         # Its socket by way of our own view of the host's files: no process has to be started for a question.
@@ -122,6 +124,13 @@ class Organisation:
     def cli(self, *arguments: str, input: str | None = None) -> str:
         """An `isthmus` command of the administrator; returns what it printed."""
         return self.type("isthmus", *arguments, input=input)
+
+    def shortly(self, *arguments: str) -> str:
+        """The same where what it prints is long; the watcher is shown its first and its last line."""
+        printed = self.host.run(["isthmus", *arguments]).stdout
+        lines = printed.splitlines()
+        self._watch(self.host, ["isthmus", *arguments], "\n".join([lines[0], "…", lines[-1]]) if lines else "")
+        return printed
 
     def asked(self, *arguments: str, input: str | None = None) -> Any:
         """The same with `--json`, which nobody has to see; returns what it answered."""
@@ -206,7 +215,7 @@ class Organisation:
 
 def federate(inviting: Organisation, accepting: Organisation) -> str:
     """The journey of two operators: invite, accept, compare the short code, confirm on both sides. Returns the code."""
-    invitation = inviting.cli("remote", "invite", accepting.domain)
+    invitation = inviting.shortly("remote", "invite", accepting.domain)
     accepting.cli("remote", "accept", "-", input=invitation)
     codes = {one.await_remote(two, "pending")["short_code"] for one, two in both(inviting, accepting)}
     if len(codes) != 1:

@@ -146,6 +146,7 @@ class Recorder:
         for each in ended:
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+        wait_until(lambda: not self._open.intersection(ended), within=PLACE_SECONDS, what="the end of its connections")
         if self.path.exists() and self.path.stat().st_ino != self._inode:
             # Who was started again has put a socket of its own there.
             self._real.unlink(missing_ok=True)
@@ -189,10 +190,10 @@ class Recorder:
             if not _passed(near, piece if rewrites is None else rewrites(piece)):
                 break
         _end(near)
-        with self._lock:
-            self._open -= {near, far}
         near.close()
         far.close()
+        with self._lock:
+            self._open -= {near, far}
 
     def count(self) -> int:
         with self._lock:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
+from lab.host import Host
 from lab.lab import Lab
 from lab.names_server import Reply
 from lab.waiting import wait_until
@@ -22,9 +23,10 @@ FOLLOW_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Question:
-    """One question as it came; the name in lower case, without the last dot."""
+    """One question as it came: from which address, and the name in lower case, without the last dot."""
 
     transport: str
+    source: str
     kind: str
     name: str
 
@@ -96,18 +98,19 @@ class ScriptedNames:
 
     def questions(self) -> list[Question]:
         """All that were asked so far, oldest first."""
-        lines = [line.split(" ", 2) for line in self._log.read_text(encoding="utf-8").splitlines()]
+        lines = [line.split(" ", 3) for line in self._log.read_text(encoding="utf-8").splitlines()]
         return [Question(*words) for words in lines if words[0] in ("udp", "tcp")]
 
     @contextlib.contextmanager
-    def watching(self) -> Iterator[list[Question]]:
-        """A list that holds, once the block has ended, the questions that came while it ran."""
+    def watching(self, by: Host | None = None) -> Iterator[list[Question]]:
+        """A list that holds, once the block has ended, the questions that came meanwhile, from one host or from all."""
+        # What was asked is written down thirty times a second: a change is logged after all that came before it.
+        self._apply()
         before = len(self.questions())
         found: list[Question] = []
         yield found
-        # What was asked is written down ten times a second: this change is logged after all of it.
         self._apply()
-        found += self.questions()[before:]
+        found += [each for each in self.questions()[before:] if by is None or each.source == str(by.ipv4)]
 
     def _write(self) -> None:
         draft = self._script.with_suffix(".draft")

@@ -33,8 +33,7 @@ class Federation:
 
     def close(self) -> None:
         for party in self.parties:
-            for recorder in party.recorders.values():
-                recorder.remove()
+            party.unrecord()
             party.api.close()
 
     def logs(self) -> dict[str, str]:

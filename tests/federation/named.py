@@ -74,7 +74,10 @@ def sessions_are_not_resumed(a: Party, b: Party) -> None:
     with client(a, b) as whole:
         saved = f"{whole.folder}/session"
         assert whole.talk(asking, "-sess_out", saved).answer.startswith("HTTP/1.1 200")
-        assert not (whole.folder / "session").exists(), "the ingress gave a ticket"
+        with refusing(b, "client_certificate_required", by_ingress=True):
+            again = whole.without_certificate().talk(asking, "-sess_in", saved)
+            assert not again.is_resumed
+            assert again.answer.startswith("HTTP/1.1 401"), again
     clean_request(a, b)
 
 

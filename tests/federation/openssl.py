@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.organisation import PORT
@@ -39,11 +39,16 @@ class Client:
     party: Party
     other: Party
     folder: Path
+    presents: bool = True
+
+    def without_certificate(self) -> "Client":
+        """The same, with nothing to prove itself by."""
+        return replace(self, presents=False)
 
     def talk(self, data: bytes, *options: str) -> Talk:
         """One session: send `data`, read until the server closes, which a request with `Connection: close` asks for."""
         where = ["-connect", f"{self.other.site.host.ipv4}:{PORT}", "-servername", self.other.infra, "-tls1_3"]
-        proof = ["-cert", f"{self.folder}/chain.pem", "-key", f"{self.folder}/key.pem"]
+        proof = ["-cert", f"{self.folder}/chain.pem", "-key", f"{self.folder}/key.pem"] if self.presents else []
         command = ["openssl", "s_client", *where, *proof, "-ign_eof", *options]
         done = self.party.site.host.run(command, input=data.decode("latin-1"), timeout=WITHIN, check=False)
         # Without -quiet the report stands around the answer, which begins with its status line.

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from isthmus.protocol.federation import API_VERSION, COMPONENTS, ORIGIN
-from lab.organisation import DATA, PORT, Organisation
+from lab.organisation import PORT, Organisation
 from lab.recording import Recorder
 from tests.federation.wire import (
     ANSWER_SECONDS,
@@ -30,13 +30,13 @@ from tests.federation.wire import (
 )
 from tests.x509.forge import Forged, a_leaf
 
-# What may change while nothing happens, or by the refusal itself: the log, and what was noticed of callers.
-NO_STATE = frozenset(
-    {"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "alembic_version"}
-)
+# What may change while nothing happens, or by the refusal itself: the log, what was noticed of callers, what runs out.
+NO_STATE = frozenset({"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "nonces"})
 JSON = "application/json"
 CALL = "POST /federation/directory/get-user-by-handle"
 OF_OURS = object()
+# What backends that know each other say from time to time, whatever a test does.
+BACKGROUND = ("/beat", "/get-versions", "/notice")
 
 Row = dict[str, Any]
 
@@ -72,6 +72,11 @@ class Party:
                 self.recorders[name] = Recorder(f"{name} of {self.domain}", run / f"{name}.sock")
             self.recorders[name].place()
 
+    def unrecord(self) -> None:
+        """Take the boxes away, before the processes end that the sockets belong to."""
+        for recorder in self.recorders.values():
+            recorder.remove()
+
     @property
     def inward(self) -> Recorder:
         """Between the ingress and the Federator."""
@@ -87,8 +92,13 @@ class Party:
         return self.recorders[f"component-{name}"]
 
     def component_calls(self) -> int:
-        """How many calls of any component have been seen so far."""
-        return sum(each.count() for name, each in self.recorders.items() if name.startswith("component-"))
+        """How many calls of any component have been seen so far, but for those that nobody asks for."""
+        boxes = [each for name, each in self.recorders.items() if name.startswith("component-")]
+        return sum(not seen.path.endswith(BACKGROUND) for box in boxes for seen in box.since(0))
+
+    def federator_calls(self) -> int:
+        """How many requests the ingress has passed on to the Federator so far, likewise."""
+        return sum(not seen.path.endswith(BACKGROUND) for seen in self.inward.since(0))
 
     # ---- what it proves itself with
 
@@ -219,6 +229,10 @@ class Party:
                 return rows[::-1]
             before = items[-1]["number"]
 
+    def denials(self, after: int = 0) -> list[Row]:
+        """The rows of what was denied."""
+        return [row for row in self.audit(after) if row["outcome"] == "denied"]
+
     def last_row(self) -> int:
         """The number of the newest audit row."""
         items = self.api.get("/audit", params={"limit": 1}).raise_for_status().json()["items"]
@@ -236,7 +250,7 @@ class Party:
             return database.execute(query).fetchall()
 
     def _database(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{self.site.host.path(f'{DATA}/isthmus.db')}?mode=ro", uri=True, timeout=10)
+        return sqlite3.connect(f"file:{self.site.database}?mode=ro", uri=True, timeout=10)
 
 
 def over_socket(path: Path, data: bytes) -> Answer:

@@ -4,10 +4,11 @@ import contextlib
 import re
 import signal
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from lab.waiting import wait_until
-from tests.federation.party import Party
+from tests.federation.party import Party, over_socket
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 NAMED = "/run/isthmus-sabotage"
@@ -46,6 +47,13 @@ def restart_federator(party: Party) -> None:
     party.site.restart("federator")
     for box in boxes:
         box.place()
+    wait_until(partial(has_snapshot, party), within=WITHIN, what=f"a snapshot at the Federator of {party}")
+
+
+def has_snapshot(party: Party) -> bool:
+    """Whether the Federator knows by what to decide."""
+    health = over_socket(party.outward.path, b"GET /health/ready HTTP/1.1\r\nHost: federator\r\n\r\n")
+    return bool(health.json["parts"]["snapshot"] == "")
 
 
 @contextlib.contextmanager
@@ -69,5 +77,10 @@ def _reload(party: Party, config: Path, text: str) -> None:
     config.write_text(text)
     before = party.site.nginx_workers()
     party.site.signal_nginx(signal.SIGHUP)
-    # A worker that goes still ends what it has begun; new connections are for those that came.
-    wait_until(lambda: party.site.nginx_workers() - before, within=WITHIN, what="new workers of nginx")
+    wait_until(partial(has_changed, party, before), within=WITHIN, what="new workers of nginx")
+
+
+def has_changed(party: Party, before: set[int]) -> bool:
+    """Whether other workers than before take connections, and they alone."""
+    workers = party.site.nginx_workers()
+    return bool(workers) and not workers & before

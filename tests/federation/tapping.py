@@ -26,6 +26,7 @@ from tests.x509.forge import SERVER, Forged
 
 # With a time limit Python waits outside of OpenSSL, so that one thread may read while another writes.
 IDLE_SECONDS = 600.0
+DER = 2  # what OpenSSL's bindings call it
 
 
 @dataclass
@@ -168,7 +169,7 @@ def presented(near: ssl.SSLSocket) -> list[x509.Certificate]:
     """The certificates that the client sent, its leaf first."""
     # Public since Python 3.13.
     chain = near._sslobj.get_unverified_chain()  # type: ignore[attr-defined]
-    return [x509.load_der_x509_certificate(each.public_bytes(1)) for each in chain or []]
+    return [x509.load_der_x509_certificate(each.public_bytes(DER)) for each in chain or []]
 
 
 def serving() -> tuple[x509.ObjectIdentifier, x509.ObjectIdentifier]:

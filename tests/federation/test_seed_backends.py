@@ -17,7 +17,7 @@ from tests.federation.planting import restart_federator
 # Where a backend may write of another one; "remote record with its trust anchors, bridges, grants and audit rows".
 OF_REMOTES = {
     "remotes", "invitations", "acceptances", "remote_instances", "revocations", "outbox", "outbox_lanes", "nonces",
-    "remote_findings", "audit_log", "directory_visibility",
+    "remote_findings", "audit_log", "directory_overrides", "kept_answers",
 }  # fmt: skip
 WITHIN = 20.0
 
@@ -32,6 +32,7 @@ def test_two_backends_share_nothing_but_the_network(federation: Federation) -> N
         party.add_user(f"bob-{party.site.name}")
     for party, other in ((a, b), (b, a)):
         assert written_of(party, other) <= OF_REMOTES
+    a.unrecord()
     a.site.up.stop(within=WITHIN)
     try:
         assert [each["name"] for each in b.api.get("/networks").json()["items"]] == ["office"]

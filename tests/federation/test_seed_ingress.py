@@ -50,7 +50,7 @@ def test_a_session_counts_only_with_a_certificate_that_was_verified(a: Party, b:
         "unknown issuer": a.forged(an_authority("a stranger", starts=now - hour, ends=now + 24 * hour)),
         "expired": a.forged(starts=now - 2 * hour, ends=now - hour),
         "not yet valid": a.forged(starts=now + hour, ends=now + 2 * hour),
-        "wrong key usage": a.forged(digital_signature=False),
+        "wrong key usage": a.forged(digital_signature=False, key_cert_sign=True),
         "too deep a chain": chained(a.forged(below), below),
     }
     for leaf in by_ingress.values():

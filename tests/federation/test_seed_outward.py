@@ -1,12 +1,15 @@
 """Seed 0, §1.4, the five outbound steps, and the outward arrows of seed 1: 1 to 6, 13 and 14."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from cryptography import x509
 
 from isthmus.protocol.federation import API_VERSION, ORIGIN, REQUEST_ID
 from lab.names_server import Reply
 from lab.organisation import PORT
+from lab.recording import Seen
 from tests.federation.checks import refused, refusing
 from tests.federation.counting import connections_from, peers_of
 from tests.federation.federation import Federation
@@ -15,18 +18,24 @@ from tests.federation.planting import restart_federator
 from tests.federation.tapping import dns_names, serving, tapped
 
 
+def of_directory(seen: Sequence[Seen]) -> list[Seen]:
+    """A Federator that has just started asks first which versions the remote speaks."""
+    return [each for each in seen if each.path.startswith("/federation/directory/")]
+
+
 def question(federation: Federation, party: Party) -> str:
     return f"{federation.names.srv(party.domain)} SRV"
 
 
 @pytest.mark.case("SEED-020")
 def test_a_target_that_is_not_listed_is_neither_looked_up_nor_dialled(federation: Federation) -> None:
-    b, c = federation.b, federation.c
+    b = federation.b
+    elsewhere = federation.lab.hosts.get("elsewhere") or federation.lab.host("elsewhere")
     # All that would be needed to reach it is there, but for its entry.
-    federation.names.publish("d.example", "infra.d.example", [c.site.host.ipv4], PORT)
+    federation.names.publish("d.example", "infra.d.example", [elsewhere.ipv4], PORT)
     with (
-        federation.names.watching() as questions,
-        connections_from(b.site.host) as counted,
+        federation.names.watching(b.site.host) as questions,
+        connections_from(b.site.host, elsewhere) as counted,
         refusing(b, "not_listed"),
     ):
         refused(b.calls("d.example"), 403, "target_denied")
@@ -40,12 +49,12 @@ def test_a_remote_is_discovered_once_and_before_any_connection(federation: Feder
     a, b = federation.a, federation.b
     restart_federator(a)
     record = federation.names.script[question(federation, b)][0].records
-    with federation.names.watching() as questions:
-        with federation.names.saying(question(federation, b), Reply(record, delay=1.5)), ThreadPoolExecutor() as pool:
-            with connections_from(a.site.host) as counted:
+    with federation.names.watching(a.site.host) as questions:
+        with federation.names.saying(question(federation, b), Reply(record, delay=0.6)), ThreadPoolExecutor() as pool:
+            with connections_from(a.site.host, b.site.host) as counted:
                 first = pool.submit(a.calls, b.domain)
                 with pytest.raises(TimeoutError):
-                    first.result(1.0)
+                    first.result(0.3)
             assert counted.connections == 0
             assert first.result(10).status == 200
         assert a.calls(b.domain).status == 200
@@ -58,13 +67,13 @@ def test_a_remote_is_discovered_once_and_before_any_connection(federation: Feder
 def test_a_backend_is_reached_at_its_infra_domain_and_proves_that_name(federation: Federation) -> None:
     a, b = federation.a, federation.b
     restart_federator(a)
-    with federation.names.watching() as questions, b.inward.watching() as seen:
+    with federation.names.watching(a.site.host) as questions, b.inward.watching() as seen:
         assert a.calls(b.domain).status == 200
     where = f"{b.site.host.ipv4}:{PORT}"
     assert set(peers_of(a.site.host)) == {where}
     assert {each.name for each in questions if each.kind in ("A", "AAAA")} == {b.infra}
     assert a.infra in dns_names(a.leaf)
-    assert len(seen) == 1
+    assert len(of_directory(seen)) == 1
     with a.connect(b) as connection:
         assert b.infra in dns_names(connection.server_leaf)
 
@@ -76,11 +85,11 @@ def test_the_channel_is_mutual_and_the_request_is_ours(federation: Federation) -
     with tapped(federation, a, b) as tap:
         answer = a.calls(b.domain, body=body, more=[(REQUEST_ID, "4b2d9ad2-5f0e-4b57-9f2a-0c8a5a3f5d11")])
         assert answer.status == 200, answer
-    (session,) = tap.sessions
+    (session,) = [each for each in tap.sessions if of_directory(each.requests)]
     assert (session.version, session.sni, session.reused) == ("TLSv1.3", b.infra, False)
-    assert session.chain[0] == a.leaf
+    assert session.chain == x509.load_pem_x509_certificates(a.credential.chain)
     assert a.infra in dns_names(session.chain[0])
-    (request,) = session.requests
+    (request,) = of_directory(session.requests)
     assert (request.method, request.path, request.body) == ("POST", "/federation/directory/get-user-by-handle", body)
     assert request.header(ORIGIN) == a.domain
     assert request.header(API_VERSION) == "0"
@@ -125,7 +134,7 @@ def test_a_component_names_domain_component_and_call(federation: Federation) -> 
         (b.domain, "directory", "Get_User"): (404, "route_not_found", "rpc"),
     }
     for call, (status, code, reason) in calls.items():
-        with federation.names.watching() as questions, refusing(a, reason):
+        with federation.names.watching(a.site.host) as questions, refusing(a, reason):
             refused(a.calls(*call), status, code)
         assert questions == []
     assert a.calls(b.domain).status == 200
@@ -135,7 +144,7 @@ def test_a_component_names_domain_component_and_call(federation: Federation) -> 
 def test_the_question_is_service_protocol_and_domain(federation: Federation) -> None:
     a, b = federation.a, federation.b
     restart_federator(a)
-    with federation.names.watching() as questions:
+    with federation.names.watching(a.site.host) as questions:
         assert a.calls(b.domain).status == 200
     srv = [each for each in questions if each.kind == "SRV"]
     assert [each.name for each in srv] == ["_isthmus-federator._tcp.b.example"]
@@ -143,11 +152,11 @@ def test_the_question_is_service_protocol_and_domain(federation: Federation) -> 
     other = "_wire-server-federator._tcp.b.example"
     record = federation.names.script[question(federation, b)]
     try:
-        with federation.names.saying(f"{other} SRV", *record), federation.names.watching() as questions:
+        with federation.names.saying(f"{other} SRV", *record), federation.names.watching(a.site.host) as questions:
             change(a, service="wire-server-federator")
             restart_federator(a)
             assert a.calls(b.domain).status == 200
-        assert [each.name for each in questions if each.kind == "SRV"] == [other]
+        assert {each.name for each in questions if each.kind == "SRV" and b.domain in each.name} == {other}
     finally:
         change(a, service="isthmus-federator")
         restart_federator(a)
@@ -174,9 +183,9 @@ def test_target_and_port_decide_the_connection(federation: Federation) -> None:
             names.saying(question(federation, b), Reply(records)),
         ):
             restart_federator(a)
-            with connections_from(a.site.host) as counted:
+            with connections_from(a.site.host, closed) as counted:
                 assert a.calls(b.domain).status == 200
-            assert counted.connections == 2
+            assert counted.connections >= 1
             assert set(peers_of(a.site.host)) == {f"{b.site.host.ipv4}:{PORT}"}
     finally:
         restart_federator(a)
@@ -186,7 +195,7 @@ def test_target_and_port_decide_the_connection(federation: Federation) -> None:
 def test_the_answer_comes_back_on_the_session_of_the_request(federation: Federation) -> None:
     a, b = federation.a, federation.b
     restart_federator(a)
-    with connections_from(a.site.host) as counted:
+    with connections_from(a.site.host, b.site.host) as counted:
         assert a.calls(b.domain).status == 200
         ours = a.site.host.run(["ss", "-Htn", "state", "established", "dport", f"= :{PORT}"]).stdout.split()
         theirs = b.site.host.run(["ss", "-Htn", "state", "established", "sport", f"= :{PORT}"]).stdout.splitlines()
@@ -196,8 +205,8 @@ def test_the_answer_comes_back_on_the_session_of_the_request(federation: Federat
     with tapped(federation, a, b) as tap:
         answer = a.calls(b.domain)
         assert answer.status == 200
-    (session,) = tap.sessions
-    assert len(session.requests) == 1
+    (session,) = [each for each in tap.sessions if of_directory(each.requests)]
+    assert len(of_directory(session.requests)) == 1
     assert answer.body in session.answered
 
 

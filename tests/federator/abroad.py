@@ -68,7 +68,8 @@ Answers = Callable[[Asked], bytes | None]
 
 @dataclass
 class Ingress:
-    """A TLS server on an address of its own. `received` counts the bytes of requests, `handshakes` those that ended
+    """A TLS server on an address of its own. `without_end` are the beginning of an answer and what follows it for ever.
+    `received` counts the bytes of requests, `handshakes` those that ended
     well, `connections` all that came."""
 
     leaf: Forged
@@ -85,6 +86,7 @@ class Ingress:
     shown: list[bytes] = field(default_factory=list)
     protocols: list[str] = field(default_factory=list)
     silent: bool = False
+    without_end: tuple[bytes, bytes] | None = None
     chain: bytes = b""
 
     @contextlib.asynccontextmanager
@@ -173,6 +175,11 @@ class Ingress:
         if self.silent:
             await reader.read()
             return False
+        if self.without_end and asked.path != VERSIONS:
+            writer.write(self.without_end[0])
+            while True:
+                writer.write(self.without_end[1])
+                await writer.drain()
         answer = self._answer(asked)
         if answer is None:
             return False

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from yarl import URL
 
 from isthmus.federator import outward
-from isthmus.federator.adapters.listening import bind
+from isthmus.federator.adapters.listening import BACKLOG, bind
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Readiness
 from isthmus.federator.main import SystemClock
@@ -119,7 +119,7 @@ class Home:
     async def _listening(self, parts: Parts) -> AsyncIterator[None]:
         sock = bind(self.places.outward, os.geteuid(), socket.SOCK_STREAM)
         server = OutwardSocket(parts, os.geteuid(), self.outward.side).server()
-        listener = await asyncio.get_running_loop().create_unix_server(server, sock=sock)
+        listener = await asyncio.get_running_loop().create_unix_server(server, sock=sock, backlog=BACKLOG)
         connector = aiohttp.UnixConnector(str(self.places.outward), limit=0)
         async with aiohttp.ClientSession(connector=connector) as self.session:
             yield

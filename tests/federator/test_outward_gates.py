@@ -127,6 +127,13 @@ async def test_the_highest_common_version_is_agreed_on_once(
     assert [asked.path for asked in b.asked].count(VERSIONS) == 1
 
 
+async def test_a_remote_that_knows_of_no_versions_speaks_the_first(home: Home, b: Ingress) -> None:
+    b.versions = None
+    b.answer = lambda asked: a_problem(404, "route_not_found") if asked.path == VERSIONS else an_answer()
+    assert (await home.call()).status == 200
+    assert b.calls[0].one("Isthmus-Api-Version") == "0"
+
+
 async def test_without_a_common_version_nothing_is_sent(home: Home, b: Ingress) -> None:
     b.versions = [998, 999]
     answer = await home.call()

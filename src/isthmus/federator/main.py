@@ -20,6 +20,7 @@ from isthmus.federator import outward as outward_side
 from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
+    BACKLOG,
     CannotListen,
     SocketServer,
     bind,
@@ -134,7 +135,7 @@ def binding(settings: Settings) -> Iterator[Bound]:
 
 @contextlib.asynccontextmanager
 async def serving(server: SocketServer, sock: socket.socket, settings: Settings) -> AsyncIterator[None]:
-    listener = await asyncio.get_running_loop().create_unix_server(server, sock=sock)
+    listener = await asyncio.get_running_loop().create_unix_server(server, sock=sock, backlog=BACKLOG)
     try:
         yield
     finally:
@@ -168,15 +169,14 @@ def _listener_checks(settings: Settings) -> dict[str, Check]:
 
 async def watch_alarms(parts: Parts) -> None:
     """Tell every alarm when it begins."""
-    told: list[str] = []
+    told: dict[str, str] = {}
     while True:
-        alarms = parts.readiness.alarms()
-        for alarm in alarms:
-            if alarm not in told:
-                log.error("alarm", what=alarm)
-                view = parts.snapshots.current
-                parts.rows.suspect("certificate", view.domain if view else "", {"what": alarm})
-        told = alarms
+        alarms, view = parts.readiness.alarms(), parts.snapshots.current
+        for kind, alarm in alarms.items():
+            if told.get(kind) != alarm and view is not None:
+                log.error("alarm", kind=kind, what=alarm)
+                parts.rows.suspect(kind, view.domain, {"what": alarm})
+        told = alarms if view is not None else {}
         await asyncio.sleep(1.0)
 
 

@@ -17,7 +17,7 @@ from isthmus.domain.federation.view import Known, View
 from isthmus.federator.calling import Call, CallFailed, Carrier, Identity, Reply, Signer, Unsigned, Way
 from isthmus.federator.discovery import Discovery, Services
 from isthmus.federator.identities import Identities
-from isthmus.federator.judging import judged
+from isthmus.federator.judging import RemoteSaidNo, judged
 from isthmus.federator.patience import Crowd, Patience
 from isthmus.federator.ports import Clock, Snapshots
 from isthmus.federator.versions import NegotiatedVersions, asks_for_version
@@ -34,6 +34,7 @@ from isthmus.protocol.federation import (
 log = structlog.get_logger()
 
 RANDOM = random.SystemRandom()
+NOT_FOUND = 404
 SOUR_SECONDS = 30.0
 """For so long a target that was not reached is tried after the others, whatever its priority."""
 SHARE_SECONDS = 2.5
@@ -164,7 +165,13 @@ class Outbound:
         asking.headers[API_VERSION] = str(min(rpc.versions))
         await self._write(asking)
         asking.stage = "connection"
-        return judged(await self._carry(asking))
+        try:
+            return judged(await self._carry(asking))
+        except RemoteSaidNo as no:
+            if no.told.nested.status == NOT_FOUND:
+                # It is older than the question.
+                return Reply(200, {}, b'{"versions":[]}')
+            raise
 
     async def _write(self, course: Course) -> None:
         """Our own headers, whatever the component sent."""

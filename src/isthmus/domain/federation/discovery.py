@@ -103,7 +103,7 @@ def among(targets: Sequence[Target], pins: Collection[str]) -> list[Target]:
     """
     found = [target for target in targets if target.host in pins]
     if not found:
-        facts = {"found": sorted({target.host for target in targets})[:8], "pinned": sorted(pins)[:8]}
+        facts = {"discovered": sorted({target.host for target in targets})[:8], "pinned": sorted(pins)[:8]}
         raise Denied("target_denied", "infra_unpinned", "DNS names none of the remote's infra domains", facts=facts)
     return found
 

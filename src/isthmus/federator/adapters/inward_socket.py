@@ -78,7 +78,9 @@ class InwardSocket:
         arrival = Arrival("", b"", [], _nothing, user)
         passage = Passage(arrival, self._parts.snapshots.current, str(uuid4()), check="grammar")
         denied = Denied(code, "http", "what came is no HTTP that can be read")
-        return self._refused(passage, denied if user == self._user else Denied("ingress_untrusted", "socket_user"))
+        answer = self._refused(passage, denied if user == self._user else Denied("ingress_untrusted", "socket_user"))
+        _log(passage, answer.status, 0.0)
+        return answer
 
     async def _answer(self, passage: Passage) -> web.Response:
         try:
