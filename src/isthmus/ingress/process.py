@@ -218,7 +218,9 @@ class Child:
         )
         with contextlib.closing(transport):
             while raw := await _line(stream):
-                self._say(raw.decode(errors="replace").rstrip("\n")[:LONGEST_LINE])
+                text = raw.decode(errors="replace").rstrip("\n")[:LONGEST_LINE]
+                # Some of it is what callers wrote, and must not steer a terminal.
+                self._say("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:
