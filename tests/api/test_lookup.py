@@ -125,6 +125,22 @@ async def test_whom_we_do_not_federate_with_is_not_called(a: A, b: Ingress) -> N
     assert b.connections == 0
 
 
+async def test_a_search_qualifies_all_that_it_finds(a: A, b: Ingress) -> None:
+    b.answer = lambda asked: an_answer(200, json.dumps({"users": [ALICE, {**ALICE, "handle": "ali"}]}).encode())
+    answer = await a.admin.get("/directory/search", params={"begins": "al", "domain": "b.example"})
+    assert answer.json() == {"items": [PROFILE, {**PROFILE, "handle": "ali"}], "next": None}
+    (asked,) = b.calls
+    assert (asked.path, json.loads(asked.body)) == ("/federation/directory/search-users", {"begins": "al", "limit": 20})
+    for query, pointer in (
+        ({"begins": "a", "domain": "b.example"}, "/begins"),
+        ({"begins": "al", "domain": "B.example"}, "/domain"),
+        ({"begins": "al", "domain": "a.example"}, "/domain"),
+    ):
+        refused = await a.admin.get("/directory/search", params=query)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, pointer)
+    assert len(b.calls) == 1
+
+
 WRONG: dict[str, bytes] = {
     "a list": b"[]",
     "no id": b'{"handle": "alice"}',

@@ -97,6 +97,7 @@ def sent_bundle(side: Side) -> str:
 BAD = {
     "the secret of nothing": {"secret": "x" * 40},
     "a secret that is not ASCII": {"secret": "é" * 40},
+    "no secret": {"secret": ""},
     "an id that is none": {"invitation": "nothing", "leaf": "nothing"},
     "an id that is unknown": {"invitation": str(UUID(int=404)), "leaf": str(UUID(int=404))},
     "the leaf of another invitation": {"leaf": str(UUID(int=405))},

@@ -102,6 +102,7 @@ def import_authority(
 ) -> None:
     """Take a CA that exists as the next one.
 
+    Before isthmus federation init it is the one to begin with.
     To be run on the server's machine: the server itself reads the files.
     """
     if session.target.socket is None:

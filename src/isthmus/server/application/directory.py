@@ -146,16 +146,22 @@ class LookupService:
         long as this backend has no domain."""
         handle, domain = qualified(text)
         async with self._store.reading() as tx:
-            federation = await tx.federation.get()
-            if federation is None:
-                hint = "isthmus federation init --domain a.example --infra infra.a.example"
-                raise TransitionNotAllowed("federation", "is not set up on this backend", hint)
-            if federation.domain == domain:
+            if domain == await _own_domain(tx):
                 user = await tx.directory.with_handle(handle)
                 if user is None:
                     raise NotFound("user", text)
                 return Profile(str(user.id), user.handle, domain, user.display_name)
         return await self._of_remote(caller, handle, domain)
+
+    async def search(self, caller: Caller, begins: str, domain: BackendDomain) -> list[Profile]:
+        """Those of a remote whose handle or name begins with that, as far as it shows them to us. Raises as `lookup`
+        does."""
+        async with self._store.reading() as tx:
+            if domain == await _own_domain(tx):
+                raise InvalidValue("/domain", "is this backend itself", "isthmus user list shows its people")
+        errand = Errand(domain, COMPONENT, "search-users", caller.request_id)
+        found = await self._outward.call(errand, wire.SearchUsers(begins), wire.FoundUsers)
+        return [Profile(user.id, user.handle, domain, user.display_name) for user in found.users]
 
     async def _of_remote(self, caller: Caller, handle: str, domain: BackendDomain) -> Profile:
         errand = Errand(domain, COMPONENT, "get-user-by-handle", caller.request_id)
@@ -167,6 +173,14 @@ class LookupService:
             raise _of_somebody_else(errand)
         # The domain that was asked and proven counts; what the body says of domains is text for people.
         return Profile(found.id, found.handle, domain, found.display_name)
+
+
+async def _own_domain(tx: Transaction) -> BackendDomain:
+    federation = await tx.federation.get()
+    if federation is None:
+        hint = "isthmus federation init --domain a.example --infra infra.a.example"
+        raise TransitionNotAllowed("federation", "is not set up on this backend", hint)
+    return federation.domain
 
 
 def _or_not_there(refusal: RemoteRefused, who: str) -> RemoteRefused:
