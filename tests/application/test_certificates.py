@@ -246,9 +246,14 @@ async def test_lost_files_are_told_and_nothing_else_happens(own: Own) -> None:
     assert await own.service.state() == before
     with pytest.raises(MaterialUnusable):
         await own.service.renew(ADA)
+    assert not own.lapsed()
+    own.clock.turn(timedelta(seconds=1))
+    await own.service.work()
+    assert own.lapsed()
     folder.with_name("elsewhere").rename(folder)
     await own.later(HOUR)
     await own.check()
+    assert not own.lapsed()
 
 
 async def test_an_invitation_gets_a_leaf_of_its_own(own: Own) -> None:

@@ -223,6 +223,28 @@ async def test_an_acceptance_whose_answer_was_lost_has_happened(pair: Pair) -> N
     await b.services.remotes.confirm(ADA, A, (await a.remote(B)).short_code)
 
 
+async def test_an_acceptance_that_is_just_being_told_is_not_told_once_more_beside_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    made = await a.services.invitations.invite(ADA, B)
+    under_way, go_on, carry = asyncio.Event(), asyncio.Event(), b.wire.carry
+
+    async def held_up(origin: Side, errand: Errand, body: msgspec.Struct) -> bytes:
+        under_way.set()
+        await go_on.wait()
+        return await carry(origin, errand, body)
+
+    monkeypatch.setattr(b.wire, "carry", held_up)
+    accepting = asyncio.create_task(b.services.invitations.accept(ADA, made.text))
+    await under_way.wait()
+    await b.services.invitations.work()
+    go_on.set()
+    assert (await accepting).problem is None
+    assert len(b.wire.calls("accept")) == 1
+    assert await b.state(A) is State.PENDING
+
+
 async def test_an_acceptance_that_the_other_side_refuses_leaves_no_live_entry(pair: Pair) -> None:
     a, b = pair
     made = await a.services.invitations.invite(ADA, B)

@@ -82,6 +82,7 @@ class CertificateService:
         self._turn = asyncio.Lock()
         self.on_bundle: list[Callable[[Transaction, str], Awaitable[None]]] = []
         self.problem: str | None = None
+        self.has_lapsed = False
 
     async def prepare(
         self,
@@ -101,7 +102,8 @@ class CertificateService:
         await self._settle(names, wish, by)
 
     async def work(self) -> None:
-        """One turn of the chore: what time asks for. `problem` says what stood in the way."""
+        """One turn of the chore: what time asks for. `problem` says what stood in the way, `has_lapsed` that nobody
+        takes our leaves any more."""
         try:
             if (names := await self._names()) is not None:
                 state = await self._settle(names, Wish(), BY_ITSELF)
@@ -111,10 +113,13 @@ class CertificateService:
             if str(problem) != self.problem:
                 log.error("certificates cannot be kept up", problem=str(problem))
             self.problem = str(problem)
+            pairs = [await asyncio.to_thread(self._material.pair, purpose) for purpose in PAIRS]
+            now = self._clock.now()
+            self.has_lapsed = any(pair is None or now > pair.leaf.not_after for pair in pairs)
             return
         if self.problem is not None:
             log.info("certificates are kept up again")
-        self.problem = None
+        self.problem, self.has_lapsed = None, False
 
     async def trust(self) -> OwnTrust:
         """What proves us to others."""
