@@ -61,6 +61,8 @@ class QueuedRows:
             self._tell_unproven(fact)
             return
         if not self.has_room:
+            # There is no room for the row, but its number is not lost.
+            self._left_out[(fact.action, fact.reason)] += 1
             raise Overloaded(f"{len(self._rows)} audit rows wait for the server")
         self._append(fact)
 
