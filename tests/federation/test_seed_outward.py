@@ -13,9 +13,10 @@ from lab.recording import Seen
 from tests.federation.checks import refused, refusing
 from tests.federation.counting import connections_from, peers_of
 from tests.federation.federation import Federation
-from tests.federation.party import Party
+from tests.federation.party import Party, over_socket
 from tests.federation.planting import restart_federator
 from tests.federation.tapping import dns_names, serving, tapped
+from tests.federation.wire import request
 
 
 def of_directory(seen: Sequence[Seen]) -> list[Seen]:
@@ -138,6 +139,14 @@ def test_a_component_names_domain_component_and_call(federation: Federation) -> 
             refused(a.calls(*call), status, code)
         assert questions == []
     assert a.calls(b.domain).status == 200
+    data = request("POST", "/rpc/b.example/directory/get-user-by-handle", headers=[("Host", "x")], body=b"{}")
+    others = [
+        a.component().path,
+        a.inward.path,
+        a.site.places.control,
+        a.site.host.path("/var/lib/isthmus/server.sock"),
+    ]
+    assert [over_socket(path, data).status for path in others] == [401, 403, 404, 404]
 
 
 @pytest.mark.case("SEED-032")
