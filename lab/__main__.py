@@ -1,8 +1,11 @@
-"""`python -m lab`: the way of a new user, live, in network namespaces of this machine."""
+"""`python -m lab [mesh] [federation]`: the way of a new user, live, in network namespaces of this machine."""
 
 import sys
 
-from lab.demo import main
+from lab.demo import PARTS, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    wanted = sys.argv[1:] or list(PARTS)
+    if unknown := sorted(set(wanted) - PARTS.keys()):
+        sys.exit(f"there is no part {', '.join(unknown)}; there are: {', '.join(PARTS)}")
+    sys.exit(main(wanted))

@@ -28,6 +28,9 @@ class Journey:
     def lab(self) -> Lab:
         return self.backend.lab
 
+    def logs(self) -> dict[str, str]:
+        return self.backend.logs()
+
     def member(self, name: str) -> Member:
         return self.backend.members[name]
 

@@ -60,6 +60,7 @@ class Question:
     name: str
     kind: str
     transport: Literal["udp", "tcp"]
+    source: str = ""
 
 
 @dataclass
@@ -111,19 +112,20 @@ class NamesServer:
         task.add_done_callback(self._waiting.discard)
 
     async def _by_datagram(self, data: bytes, transport: asyncio.DatagramTransport, source: Any) -> None:
-        if (wire := await self._reply(data, "udp")) is not None and not transport.is_closing():
+        if (wire := await self._reply(data, "udp", source[0])) is not None and not transport.is_closing():
             transport.sendto(wire, source)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             size = int.from_bytes(await reader.readexactly(2), "big")
-            wire = await self._reply(await reader.readexactly(size), "tcp")
+            source = writer.get_extra_info("peername")[0]
+            wire = await self._reply(await reader.readexactly(size), "tcp", source)
             if wire is not None:
                 writer.write(len(wire).to_bytes(2, "big") + wire)
                 await writer.drain()
         writer.close()
 
-    async def _reply(self, data: bytes, transport: Literal["udp", "tcp"]) -> bytes | None:
+    async def _reply(self, data: bytes, transport: Literal["udp", "tcp"], source: str) -> bytes | None:
         try:
             query = dns.message.from_wire(data)
             asked = query.question[0]
@@ -131,7 +133,7 @@ class NamesServer:
             return None
         name = asked.name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(asked.rdtype)
-        self.questions.append(Question(name, kind, transport))
+        self.questions.append(Question(name, kind, transport, source))
         reply = self._turn(name, kind, transport)
         await asyncio.sleep(reply.delay)
         return _wire(query, reply, transport)
@@ -209,25 +211,38 @@ def read_script(path: Path) -> dict[str, list[Reply]]:
     return {question: [Reply(**reply) for reply in replies] for question, replies in content.items()}
 
 
-def _stamp(path: Path) -> int:
-    return path.stat().st_mtime_ns
+@dataclass
+class Follower:
+    """Keeps a server to what a script file says, and writes down the questions. `script TIME` in the log says that from
+    there on the script of that time of change is spoken."""
 
+    server: NamesServer
+    script: Path
+    log: Path
+    _seen: int = 0
+    _told: int = 0
 
-async def follow(server: NamesServer, path: Path, log: Path) -> None:
-    """Serve until cancelled; look at the script ten times a second, and log the questions as they come."""
-    seen = _stamp(path)
-    told = 0
-    while True:
-        await asyncio.sleep(0.1)
-        changed = _stamp(path)
-        if changed != seen:
-            seen = changed
-            server.script = {question.lower(): replies for question, replies in read_script(path).items()}
-            server._turns.clear()
-        with log.open("a", encoding="utf-8") as lines:
-            for question in server.questions[told:]:
-                lines.write(f"{question.transport} {question.kind} {question.name}"[:LONGEST_LINE] + "\n")
-        told = len(server.questions)
+    async def follow(self) -> None:
+        """Look thirty times a second, until cancelled."""
+        while True:
+            self._look()
+            await asyncio.sleep(0.03)
+
+    def _look(self) -> None:
+        changed = self.script.stat().st_mtime_ns
+        new = self.server.questions[self._told :]
+        if changed == self._seen and not new:
+            return
+        lines = [f"{each.transport} {each.source} {each.kind} {each.name}"[:LONGEST_LINE] for each in new]
+        self._told += len(new)
+        if changed != self._seen:
+            self._seen = changed
+            script = read_script(self.script)
+            self.server.script = {question.lower(): replies for question, replies in script.items()}
+            self.server._turns.clear()
+            lines.append(f"script {changed}")
+        with self.log.open("a", encoding="utf-8") as log:
+            log.write("".join(f"{line}\n" for line in lines))
 
 
 async def main(listen: str, script: str, log: str) -> None:
@@ -235,7 +250,7 @@ async def main(listen: str, script: str, log: str) -> None:
     address = str(ip_address(listen))
     async with NamesServer(read_script(Path(script)), address, 53) as server:
         print(f"names_server: listening on {server.where}", flush=True)
-        await follow(server, Path(script), Path(log))
+        await Follower(server, Path(script), Path(log)).follow()
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from msgspec.json import encode
 from isthmus.protocol import directory, handshake, heartbeat
 from isthmus.protocol.federation import MOST_RESPONSE
 from isthmus.protocol.problem import Stage, problem
-from isthmus.server.adapters.outward import OutwardSocket
+from isthmus.server.adapters.outward import MOST_TO_ONE, OutwardSocket
 from isthmus.server.outward_ports import Errand, RemoteRefused
 
 ASKED = str(uuid4())
@@ -98,6 +98,7 @@ async def test_calls_share_a_connection_and_carry_request_id_and_key(
     assert first.endswith(b'\r\n\r\n{"handle":"alice"}')
     assert f"X-Request-Id: {ASKED}".encode() in first
     assert b"Idempotency-Key" not in first
+    assert b"Isthmus-Call-Seconds: 0.500\r\n" in first
     assert b"Idempotency-Key: key-1\r\n" in last
 
 
@@ -170,3 +171,16 @@ async def test_a_call_that_is_cancelled_leaves_the_others_alone(federator: Feder
     errand = Errand("b.example", "heartbeat", "get-versions", ASKED)
     answer = await outward.call(errand, heartbeat.GetVersions(), heartbeat.Versions)
     assert answer.versions == [0]
+
+
+async def test_a_slow_remote_takes_a_bounded_share(federator: Federator, outward: OutwardSocket) -> None:
+    federator.answers = lambda number: b""
+    slow = [asyncio.create_task(refused(outward)) for _ in range(MOST_TO_ONE)]
+    await asyncio.sleep(0.2)
+    assert (await refused(outward)).code == "overloaded"
+    federator.answers = lambda number: an_answer(200, b'{"versions": [0]}')
+    other = Errand("c.example", "heartbeat", "get-versions", ASKED)
+    assert (await outward.call(other, heartbeat.GetVersions(), heartbeat.Versions)).versions == [0]
+    assert {(await each).code for each in slow} == {"remote_timeout"}
+    federator.answers = lambda number: an_answer(200, json.dumps(PROFILE).encode())
+    assert (await looked_up(outward)).handle == "alice"

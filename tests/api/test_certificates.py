@@ -118,6 +118,20 @@ def test_a_ca_is_imported_from_files_over_the_servers_socket_alone(own: Server, 
     assert local.post("/certificates/import", json=body | {"key_file": "ca.key"}).status_code == 422
 
 
+def test_a_backend_begins_with_a_ca_that_was_imported_before(tmp_path: Path) -> None:
+    given = an_authority("given", starts=NOON, ends=NOON.replace(year=2040))
+    (tmp_path / "ca.pem").write_bytes(given.pem)
+    (tmp_path / "ca.key").write_bytes(given.key_pem)
+    with running(tmp_path) as server, server.local() as local:
+        body = {"certificate_file": f"{tmp_path}/ca.pem", "key_file": f"{tmp_path}/ca.key", "key_stays": True}
+        local.post("/certificates/import", json=body).raise_for_status()
+        local.post("/federation/init", json=FACTS).raise_for_status()
+        (authority,) = listed(local, kind="authority")
+        assert (authority["use"], authority["is_imported"]) == ("current", True)
+        bundle = open_first(local.get("/certificates/bundle").json()["signed"])
+        assert bundle.authorities == (given.der,)
+
+
 def test_only_an_administrator_revokes(own: Server, local: httpx2.Client) -> None:
     serial = in_use(local)["ingress"]
     with own.client(own.token("read", "write")) as writer:

@@ -65,6 +65,9 @@ class Own:
         await self.service.work()
         assert self.service.problem is None
 
+    def lapsed(self) -> bool:
+        return self.service.has_lapsed
+
     @property
     def federator(self) -> Pair:
         return load_folder(self.places.federator_pair)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 
 from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.federation.bundle import Known
@@ -245,9 +246,14 @@ async def test_lost_files_are_told_and_nothing_else_happens(own: Own) -> None:
     assert await own.service.state() == before
     with pytest.raises(MaterialUnusable):
         await own.service.renew(ADA)
+    assert not own.lapsed()
+    own.clock.turn(timedelta(seconds=1))
+    await own.service.work()
+    assert own.lapsed()
     folder.with_name("elsewhere").rename(folder)
     await own.later(HOUR)
     await own.check()
+    assert not own.lapsed()
 
 
 async def test_an_invitation_gets_a_leaf_of_its_own(own: Own) -> None:
@@ -303,9 +309,35 @@ async def test_the_key_of_an_existing_ca_may_stay_where_it_is(own: Own, tmp_path
     await own.later(12 * HOUR)
     await own.check()
     existing.key.rename(tmp_path / "gone")
-    own.clock.turn(12 * HOUR)
+    # Told at once, although the next leaf is not due for hours.
     await own.service.work()
-    assert "ca.key" in str(own.service.problem)
+    assert "ca.key: there is no key file here" in str(own.service.problem)
+    await own.check()
+
+
+async def test_a_ca_that_is_imported_before_the_set_up_is_the_one_to_begin_with(own: Own, tmp_path: Path) -> None:
+    given = an_authority("given", **LONG)
+    existing = written(tmp_path / "given", given)
+    imported = await own.service.import_authority(ADA, existing)
+    assert (imported.standing, imported.is_imported) == (Standing.CURRENT, True)
+    await own.begin()
+    assert (await own.bundle()).authorities == (given.der,)
+    assert (await own.service.state()).authorities == (imported,)
+    await own.check()
+
+
+async def test_a_ca_to_begin_with_that_may_not_issue_for_our_names_is_refused(own: Own, tmp_path: Path) -> None:
+    elsewhere = (x509.NameConstraints([x509.DNSName("b.example")], None), True)
+    existing = written(tmp_path / "given", an_authority("given", more=(elsewhere,), **LONG))
+    await own.service.import_authority(ADA, existing)
+    with pytest.raises(InvalidValue, match="remotes would refuse"):
+        await own.begin()
+    assert (await own.service.state()).leaves == ()
+    given = an_authority("another", **LONG)
+    await own.service.import_authority(ADA, written(tmp_path / "other", given))
+    await own.begin()
+    assert (await own.bundle()).authorities == (given.der,)
+    await own.check()
 
 
 async def test_an_imported_ca_comes_next_and_takes_over(own: Own, tmp_path: Path) -> None:
@@ -328,7 +360,7 @@ UNFIT: dict[str, tuple[Callable[[Path], Existing], str, str]] = {
         "/key_file",
         "there is no key file here",
     ),
-    "a leaf": (lambda at: written(at / "x", a_leaf(ROOT, **LONG), ROOT), "/certificate_file", "remotes would refuse"),
+    "a leaf": (lambda at: written(at / "x", a_leaf(ROOT, **LONG), ROOT), "/certificate_file", "is no CA"),
     "no root": (lambda at: written(at / "x", an_authority("below", ROOT, **LONG)), "/certificate_file", "self-signed"),
     "wrong order": (
         lambda at: written(at / "x", an_authority("below", ROOT, **LONG), an_authority("other", **LONG)),

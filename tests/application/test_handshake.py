@@ -97,6 +97,7 @@ def sent_bundle(side: Side) -> str:
 BAD = {
     "the secret of nothing": {"secret": "x" * 40},
     "a secret that is not ASCII": {"secret": "é" * 40},
+    "no secret": {"secret": ""},
     "an id that is none": {"invitation": "nothing", "leaf": "nothing"},
     "an id that is unknown": {"invitation": str(UUID(int=404)), "leaf": str(UUID(int=404))},
     "the leaf of another invitation": {"leaf": str(UUID(int=405))},
@@ -220,6 +221,28 @@ async def test_an_acceptance_whose_answer_was_lost_has_happened(pair: Pair) -> N
     assert await b.state(A) is State.PENDING
     assert (await b.services.remotes.details(A)).acceptance is None
     await b.services.remotes.confirm(ADA, A, (await a.remote(B)).short_code)
+
+
+async def test_an_acceptance_that_is_just_being_told_is_not_told_once_more_beside_it(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = pair
+    made = await a.services.invitations.invite(ADA, B)
+    under_way, go_on, carry = asyncio.Event(), asyncio.Event(), b.wire.carry
+
+    async def held_up(origin: Side, errand: Errand, body: msgspec.Struct) -> bytes:
+        under_way.set()
+        await go_on.wait()
+        return await carry(origin, errand, body)
+
+    monkeypatch.setattr(b.wire, "carry", held_up)
+    accepting = asyncio.create_task(b.services.invitations.accept(ADA, made.text))
+    await under_way.wait()
+    await b.services.invitations.work()
+    go_on.set()
+    assert (await accepting).problem is None
+    assert len(b.wire.calls("accept")) == 1
+    assert await b.state(A) is State.PENDING
 
 
 async def test_an_acceptance_that_the_other_side_refuses_leaves_no_live_entry(pair: Pair) -> None:

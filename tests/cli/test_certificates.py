@@ -93,7 +93,7 @@ def test_renew_and_roll_answer_with_the_list(isthmus: Run, server: Script) -> No
 def test_revoke_finds_the_leaf_and_gives_the_reason(isthmus: Run, server: Script) -> None:
     server.on("GET /api/v1/certificates/3f2a", a_leaf(pem=""))
     server.on(f"POST /api/v1/certificates/{SERIAL}/revoke", ALL)
-    isthmus("certificate", "revoke", "3f2a", "--reason", "key was copied")
+    isthmus("certificate", "revoke", "03:F2:A", "--reason", "key was copied")
     assert server.asked[-1].body == {"reason": "key was copied"}
     server.on("GET /api/v1/certificates/abab", AUTHORITY | {"pem": ""})
     refused = isthmus("certificate", "revoke", "abab", "--reason", "x")

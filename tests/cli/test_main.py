@@ -66,7 +66,7 @@ def test_no_command_takes_a_secret_as_an_argument(path: list[str], command: Any)
 @pytest.mark.parametrize(("path", "command"), ALL, ids=IDS)
 def test_every_command_that_answers_does_so_in_json_too(path: list[str], command: Any) -> None:
     # A server and an agent that run do not answer, and a completion script is for shells.
-    if path not in (["up"], ["server"], ["agent", "run"], ["federator", "run"], ["completion"]):
+    if path not in (["up"], ["server"], *([each, "run"] for each in ("agent", "federator", "ingress")), ["completion"]):
         assert "--json" in {option for each in command.params for option in each.opts}
 
 

@@ -122,6 +122,16 @@ def test_whoever_fails_again_and_again_waits_longer_each_time(tmp_path: Path) ->
         assert is_alive(up.pids("good")[0])
 
 
+def test_whoever_was_asked_to_end_is_started_again_at_once_every_time(tmp_path: Path) -> None:
+    with running(tmp_path, listener("server") + listener("federator")) as up:
+        for life in (1, 2, 3, 4):
+            up.await_lives(federator=life)
+            time.sleep(0.2)
+            os.kill(up.pids("federator")[-1], signal.SIGTERM)
+        up.await_lives(federator=5)
+        assert up.err.count("federator ended with status 0; it is started again\n") == 4
+
+
 def test_the_next_program_waits_for_the_sign_of_the_one_before_and_for_its_own_condition(tmp_path: Path) -> None:
     programs = (
         "program('first', 'while [ ! -e go ]; do sleep 0.05; done; echo ready; sleep 60', sign='ready'), "

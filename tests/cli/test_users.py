@@ -84,6 +84,15 @@ def test_lookup_qualifies_handle_and_id_by_the_domain(isthmus: Run, server: Scri
     assert "\x1b" not in shown
 
 
+def test_search_lists_who_was_found_there(isthmus: Run, server: Script) -> None:
+    path = "GET /api/v1/directory/search?begins=al&domain=b.example"
+    server.on(path, page({"id": ID, "handle": "alice", "domain": "b.example", "display_name": "Alice"}))
+    lines = isthmus("user", "search", "al", "--at", "b.example").out.splitlines()
+    assert lines[1].split() == ["alice@b.example", "Alice", ID]
+    server.on(path, page())
+    assert "nobody there" in isthmus("user", "search", "al", "--at", "b.example").out
+
+
 def test_a_lookup_that_a_remote_refused_tells_what_to_do_and_both_request_ids(isthmus: Run, server: Script) -> None:
     problem = {
         "title": "Remote rejected us",

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.xdist_group("e2e-demo"), pytest.mark.timeout(300)]
 
 
 def test_the_journey_holds_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main() == 0
+    assert demo.main(["mesh"]) == 0
     shown = capsys.readouterr().out
     for command in (
         "server # isthmus network create office --cidr 10.20.0.0/24",
@@ -39,6 +39,32 @@ def test_the_journey_holds_what_it_promises(capsys: pytest.CaptureFixture[str]) 
         assert fact in shown
     assert "expectations held" in shown.splitlines()[-1]
     assert "\x1b" not in shown
+
+
+def test_three_organisations_find_each_other_and_every_arrow_of_a_call_is_seen(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert demo.main(["federation"]) == 0
+    shown = capsys.readouterr().out
+    for said in (
+        "a # isthmus federation init --domain a.example --infra infra.a.example",
+        "_isthmus-federator._tcp.a.example. 300 IN SRV",
+        "a # isthmus remote invite b.example",
+        "b # isthmus remote accept -",
+        "a # isthmus user lookup alice@b.example",
+        "a # isthmus remote doctor b.example",
+        "FAULT  tcp",
+        "b # isthmus remote suspend a.example",
+        "a # isthmus remote revoke b.example --yes",
+        "✓ the audit log of B says why: chain.other_remote",
+        "✓ A knows that B has suspended it",
+        "✓ they federate anew, as generation 2",
+    ):
+        assert said in shown
+    facts = [line.strip() for line in shown.splitlines() if line.startswith("  ✓ ")]
+    arrows = [fact.removeprefix("✓").split()[0] for fact in facts if fact.removeprefix("✓").split()[0].isdigit()]
+    assert arrows == [str(number) for number in range(1, 15)]
+    assert "expectations held" in shown.splitlines()[-1]
 
 
 def test_a_step_that_fails_says_what_was_expected_and_shows_the_logs(

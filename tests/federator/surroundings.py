@@ -128,6 +128,7 @@ class RecordingComponent:
     body: bytes = b'{"handle": "alice"}'
     headers: dict[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     delay: float = 0.0
+    refuses_contexts: int = 0
 
     async def start(self, path: Path) -> None:
         app = web.Application(client_max_size=64 * 1024 * 1024)
@@ -142,6 +143,10 @@ class RecordingComponent:
         headers = {name.lower(): value for name, value in request.headers.items()}
         self.calls.append(Call(request.method, request.path, headers, await request.read(), context))
         await asyncio.sleep(self.delay)
+        if self.refuses_contexts > 0:
+            self.refuses_contexts -= 1
+            body = b'{"code": "context_invalid"}'
+            return web.Response(status=401, body=body, content_type="application/problem+json")
         return web.Response(status=self.status, body=self.body, headers=self.headers)
 
 

@@ -123,6 +123,19 @@ def test_a_component_that_is_away_is_unavailable_and_found_when_it_is_back(stage
     assert stage.ask(stage.a).status == 200
 
 
+def test_a_context_that_a_component_does_not_take_is_no_matter_of_the_caller(stage: Stage) -> None:
+    component = stage.around.components["directory"]
+    component.refuses_contexts = 1
+    assert stage.ask(stage.a).status == 200
+    first, second = (call.context for call in stage.calls)
+    assert first.jti != second.jti
+    component.refuses_contexts = 2
+    unavailable(stage, stage.ask(stage.a), "component.context")
+    # What a component says no to by itself is passed on.
+    component.status, component.body = 401, b'{"code": "invitation_invalid"}'
+    assert stage.ask(stage.a).status == 401
+
+
 def test_a_component_that_does_not_answer_costs_the_deadline_and_no_more(own: Stage) -> None:
     own.settings["call_seconds"] = "0.5"
     own.start()

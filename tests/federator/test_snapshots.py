@@ -134,6 +134,7 @@ def refusal(stage: Stage) -> Answer | None:
 
 
 def test_a_server_that_counts_anew_is_followed(own: Stage) -> None:
+    own.settings["snapshot_seconds"] = "4"
     own.start()
     for _ in range(3):
         own.relist(own.a.entry())
@@ -142,7 +143,7 @@ def test_a_server_that_counts_anew_is_followed(own: Stage) -> None:
     own.around.background.run(own.around.server.start(own.places.control))
     own.show(own.c.entry())
     assert own.generation == 1
-    wait_until(lambda: own.ask(own.a).status == 403, within=10, what="the new list")
+    wait_until(lambda: own.ask(own.a).status == 403, within=20, what="the new list")
     assert own.ask(own.c).status == 200
 
 

@@ -393,7 +393,8 @@ def alarm(stage: Stage, words: str) -> None:
         return any(words in each for each in stage.federator.ask("/health/ready")[1]["alarms"])
 
     wait_until(alarms, within=5, what=f"the alarm {words}")
-    wait_until(lambda: stage.suspicions("certificate"), within=5, what="the report of the alarm")
+    kind = "certificate_expiring" if "expires" in words else "certificate_unusable"
+    wait_until(lambda: stage.suspicions(kind), within=5, what="the report of the alarm")
 
 
 def test_an_alarm_comes_before_a_certificate_ends(own: Stage) -> None:

@@ -129,8 +129,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     for name, text in nginx.render(found.facts, Layout.of(found.places, secret)).items():
         (config / name).write_text(text)
     own = found.cas["b"].leaf(INFRA)
-    pair = found.places.ingress_config / "pair"
-    pair.mkdir()
+    (found.places.ingress_config / "marks" / "1").mkdir(parents=True)
+    (found.places.ingress_config / "mark").symlink_to("marks/1")
+    pair = found.places.ingress_config / "pairs" / "1"
+    pair.mkdir(parents=True)
     shutil.copy(own.chain, pair / nginx.CHAIN)
     shutil.copy(own.key, pair / nginx.KEY)
     command = ["nginx", "-e", "stderr", "-p", str(config), "-c", str(config / nginx.CONFIG)]

@@ -1,7 +1,6 @@
 """`isthmus ingress run` as a process of its own, on a data folder that a test fills."""
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -17,6 +16,7 @@ import msgspec
 
 from isthmus.ingress import process
 from isthmus.ingress.applying import Applier
+from isthmus.ingress.standing import standing
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
 from tests.ingress.authority import Ca, Pair
@@ -83,8 +83,13 @@ class Ingress:
     def call(self, verb: str, *more: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(self.command(verb, *more), capture_output=True, text=True, timeout=60, check=False)
 
+    def lint(self, folder: Path, *more: str) -> "subprocess.CompletedProcess[str]":
+        """It needs no data folder."""
+        whole = [*ISTHMUS, "ingress", "lint", str(folder), *more]
+        return subprocess.run(whole, capture_output=True, text=True, timeout=60, check=False)
+
     def status(self) -> Any:
-        return json.loads(self.call("status", "--json").stdout)
+        return standing(self.world.places)
 
     @property
     def said(self) -> str:
@@ -115,6 +120,8 @@ class Ingress:
         found: process.Running = self.wait(
             lambda: now if (now := self.running) and now.version != than.version else None, "another version"
         )
+        # The old workers take connections for another 100 ms.
+        process.wait_for(self.applier.layout(), found.version, SECONDS)
         return found
 
     def stop(self) -> int:

@@ -41,6 +41,7 @@ def test_what_was_rendered_passes(files: dict[str, str]) -> None:
     assert lint(files) == []
 
 
+@pytest.mark.case("SEED-008")
 def test_every_weakening_fails(facts: IngressFacts, files: dict[str, str]) -> None:
     passed, tried = [], set()
     # Each listener has the same two servers: one is enough.

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from isthmus.ingress import process
+from tests.ingress.authority import Ca
 from tests.ingress.client import Client
 from tests.ingress.running import Ingress, an_ingress
 
@@ -67,3 +68,69 @@ def test_a_remote_that_is_added_is_let_in_without_a_restart(ingress: Ingress) ->
     ingress.wait_other(before)
     assert newcomer.post().status == 200
     assert ingress.world.wan.post().status == 200
+
+
+def test_changes_in_a_row_are_applied_once(ingress: Ingress) -> None:
+    ingress.start()
+    before = ingress.wait_applied()
+    anchors = ingress.world.facts.anchors
+    for number in range(2, 12):
+        some = anchors[:2] if number % 2 else anchors
+        ingress.tell(msgspec.structs.replace(ingress.world.facts, generation=number, anchors=some))
+    ingress.wait_other(before)
+    ingress.tell(ingress.world.facts)
+    ingress.wait(lambda: ingress.wait_applied().digest == before.digest, "the last facts")
+    assert ingress.said.count("ingress applied") <= 6
+
+
+BROKEN_ANCHORS = {"emptied": "", "replaced by text": "trust me\n", "misspelt": "-----BEGIN CERTIFICAT-----\nMIIB\n"}
+
+
+@pytest.mark.parametrize("how", BROKEN_ANCHORS)
+def test_broken_trust_anchors_never_open_the_door(ingress: Ingress, how: str) -> None:
+    """Neither those that are told, nor those on disk, and a fresh start is refused."""
+    stranger = Client(
+        ingress.world.facts.listeners[0].port, Ca(ingress.world.folder / "x", "a").leaf("infra.a.example")
+    )
+    ingress.start()
+    before = ingress.wait_applied()
+    ingress.tell(msgspec.structs.replace(ingress.world.facts, generation=2, anchors=[BROKEN_ANCHORS[how]]))
+    ingress.wait(lambda: "trust anchor 1" in ingress.said, "a word on the anchors")
+    runner = ingress.runner
+    assert runner is not None
+    runner.send_signal(signal.SIGHUP)
+    ingress.wait(lambda: ingress.said.count("ingress applied") == 2, "a reload that was asked for")
+    status = ingress.status()
+    assert not status["well"]
+    assert "trust anchor 1 is no certificate in PEM" in status["problem"]
+    assert status["mend"]
+    after = ingress.wait_applied()
+    assert after.digest == before.digest
+    _stays_strict(ingress, stranger)
+
+    current = ingress.applier.versions.current()
+    assert current is not None
+    (current / "anchors.pem").write_text(BROKEN_ANCHORS[how])
+    master = process.master_of(ingress.applier.layout())
+    assert master is not None
+    os.kill(master, signal.SIGHUP)
+    ingress.wait(lambda: "[emerg]" in ingress.said, "a refusal of nginx itself")
+    _stays_strict(ingress, stranger)
+    assert ingress.stop() == 0
+    ingress.start()
+    assert ingress.runner is not None
+    assert ingress.runner.wait(timeout=30) == 1
+    assert "trust anchor 1 is no certificate in PEM" in ingress.said
+    assert ingress.running is None
+
+    ingress.tell(ingress.world.facts)
+    ingress.start()
+    ingress.wait_applied()
+    _stays_strict(ingress, stranger)
+    ingress.wait(lambda: ingress.status()["well"], "the end of the problem")
+
+
+def _stays_strict(ingress: Ingress, stranger: Client) -> None:
+    assert ingress.world.wan.post().status == 200
+    assert stranger.post().code == "client_certificate_rejected"
+    assert Client(stranger.port, None).post().code == "client_certificate_required"

@@ -66,7 +66,9 @@ def revoke(
 
     Remotes are told, and a new one takes its place at once.
     """
-    leaf = session.api.get(f"/certificates/{_id(serial)}")
+    # As other tools write it: 0F:2A:…
+    plain = serial.replace(":", "").lower().lstrip("0")
+    leaf = session.api.get(f"/certificates/{_id(plain)}")
     if leaf["kind"] != "leaf":
         raise Misuse(f"{serial} is no leaf", "a CA or message key is replaced: isthmus certificate roll")
     confirm(f"Revoke the leaf {leaf['id']} of the {leaf['purpose']}?", yes=yes)
@@ -100,6 +102,7 @@ def import_authority(
 ) -> None:
     """Take a CA that exists as the next one.
 
+    Before isthmus federation init it is the one to begin with.
     To be run on the server's machine: the server itself reads the files.
     """
     if session.target.socket is None:

@@ -28,7 +28,7 @@ DataDir = Annotated[
 ]
 
 
-@command(app, "render", "isthmus ingress render nginx --out ingress", options={})
+@command(app, "render", "isthmus ingress render nginx --out ingress", options=SHARED)
 def render(
     session: Session,
     kind: Annotated[str, typer.Argument(metavar="KIND", help="nginx, traefik or kubernetes.")],
@@ -54,10 +54,11 @@ def render(
     except IngressRefused as refused:
         raise _failure(refused) from None
     if out is None:
-        print("".join(f"# {name}\n{text}\n" for name, text in files.items()), end="")
+        session.show(files, lambda each: "\n".join(f"# {name}\n{text}" for name, text in each.items()))
         session.note("the secrets of the listeners are left out: write the files with --out FOLDER")
     else:
-        session.note(f"wrote {', '.join(files)} to {out}; the lint is content")
+        found_in = {"kind": wanted, "folder": str(out), "files": list(files)}
+        session.show(found_in, lambda each: f"wrote {', '.join(each['files'])} to {out}; the lint is content")
 
 
 @command(app, "lint", "isthmus ingress lint ingress", options=SHARED)
@@ -77,27 +78,35 @@ def lint(
         raise typer.Exit(1)
 
 
-@command(app, "apply", "isthmus ingress apply", options={})
+@command(app, "apply", "isthmus ingress apply", options=SHARED)
 def apply(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None:
-    """Render, check and swap the configuration once, and reload the nginx that `isthmus ingress run` keeps."""
+    """Apply the server's facts once. The configuration is rendered, checked and swapped, and the nginx that
+    `isthmus ingress run` keeps takes it."""
     from isthmus.ingress import process
     from isthmus.ingress.applying import Applier
+    from isthmus.ingress.watching import present
 
     places = _places(data_dir)
     applier = Applier(places)
     try:
-        found = _facts(places, facts)
+        found, absent = present(_facts(places, facts))
         runs = process.master_of(applier.layout()) is not None
         version = applier.apply(found, reload=runs, force=True)
     except IngressRefused as refused:
         raise _failure(refused) from None
-    done = "nginx runs it" if runs else "nothing runs it yet: isthmus ingress run"
-    session.note(f"applied version {version.name}; {done}")
+    session.show({"version": version.name, "running": runs, "left_out": sorted(absent)}, _applied_text)
+
+
+def _applied_text(found: dict[str, Any]) -> str:
+    done = "nginx runs it" if found["running"] else "nothing runs it yet: isthmus ingress run"
+    text = f"applied version {found['version']}; {done}"
+    names = ", ".join(found["left_out"])
+    return f"{text}\nleft out, as this host does not have their addresses now: {names}" if names else text
 
 
 @command(app, "run", "isthmus ingress run", options={})
 def run(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None:
-    """Keep an nginx that is as the server's facts and the certificate say, until Ctrl-C."""
+    """Keep an nginx as the server's facts say, until Ctrl-C. New facts and certificates are taken up at once."""
     import asyncio
 
     from isthmus.ingress import logs, runner

@@ -21,6 +21,7 @@ LONGEST_LINE = 64 * 1024
 REST_SECONDS = 1.0
 """How long output is waited for that a dead process has left in its pipes."""
 PR_SET_PDEATHSIG = 1
+ORDERLY = "ended with status 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,7 @@ class Supervisor:
         while not self._stop.is_set():
             began = time.monotonic()
             how = await self._live(child)
+            lived = time.monotonic() - began
             if self._stop.is_set():
                 return
             if child.program.all_need and not child.started.is_set():
@@ -108,7 +110,11 @@ class Supervisor:
                 self._code = 1
                 self._stop.set()
                 return
-            if time.monotonic() - began >= STEADY_SECONDS:
+            if how == ORDERLY and lived >= self._first_pause:
+                # Somebody asked it to, so as to have it start anew.
+                self._tell(f"{child.program.name} {how}; it is started again")
+                continue
+            if lived >= STEADY_SECONDS:
                 pause = self._first_pause
             self._tell(f"{child.program.name} {how}; it is started again in {pause:g} s")
             await self._pauses(pause)

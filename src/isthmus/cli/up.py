@@ -55,7 +55,7 @@ def programs(folder: Path, given: list[str], environment: Mapping[str, str]) -> 
 
     return [
         Program("server", [*isthmus, "server", *given], environment, sign=SERVER_RUNS, all_need=True),
-        Program("federator", [*isthmus, "federator"], beside, may_start=federates),
+        Program("federator", [*isthmus, "federator", "run"], beside, may_start=federates),
         Program("ingress", [*isthmus, "ingress", "run"], beside, may_start=federates),
     ]
 

@@ -99,6 +99,17 @@ def lookup(
     session.show(session.api.get("/directory/lookup", {"handle": handle}), profile)
 
 
+@command(app, "search", "isthmus user search ali --at b.example")
+def search(
+    session: Session,
+    begins: Annotated[str, typer.Argument(metavar="TEXT", help="What the handle or name begins with.")],
+    at: Annotated[str, typer.Option(metavar="DOMAIN", help="The backend that is asked, for example b.example.")],
+) -> None:
+    """Search the people of another backend."""
+    found = session.api.get("/directory/search", {"begins": begins, "domain": at})
+    session.show(found, lambda page: matches(page["items"], session.width))
+
+
 def user_path(api: "Client", name: str) -> str:
     if found := id_of(name):
         return f"/users/{found}"
@@ -131,6 +142,14 @@ def details(user: dict[str, Any]) -> str:
 def profile(found: dict[str, Any]) -> str:
     handle = f"{found['handle']}@{found['domain']}"
     return fields([("user", handle), ("name", found["display_name"]), ("id", f"{found['id']} at {found['domain']}")])
+
+
+def matches(found: list[dict[str, Any]], width: int | None) -> str:
+    if not found:
+        return "nobody there begins so, or may be searched for from here"
+    columns = [Column("USER"), Column("NAME", may_shrink=True), Column("ID")]
+    rows = [(f"{each['handle']}@{each['domain']}", each["display_name"], each["id"]) for each in found]
+    return table(columns, rows, width)
 
 
 def overview(users: list[dict[str, Any]], width: int | None) -> str:

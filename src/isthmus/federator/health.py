@@ -49,15 +49,16 @@ class Readiness:
 
     async def look(self) -> Health:
         parts = {name: await check() for name, check in self.checks.items()}
-        return Health(not any(parts.values()), parts, self.alarms())
+        return Health(not any(parts.values()), parts, list(self.alarms().values()))
 
-    def alarms(self) -> list[str]:
-        """What an operator must see to before it stops the work."""
-        leaf = self._pairs.current.leaf
-        alarms = [f"new certificate files are not usable: {self._pairs.fault}"] if self._pairs.fault else []
+    def alarms(self) -> dict[str, str]:
+        """What an operator must see to before it stops the work, by the kind of the finding."""
+        leaf, alarms = self._pairs.current.leaf, {}
+        if self._pairs.fault:
+            alarms["certificate_unusable"] = f"new certificate files are not usable: {self._pairs.fault}"
         left = leaf.not_after.timestamp() - self._clock.now()
         if 0 < left <= min(ALARM_SECONDS, ALARM_FRACTION * leaf.life.total_seconds()):
-            alarms.append(f"the certificate expires at {leaf.not_after:%Y-%m-%d %H:%M:%S} UTC")
+            alarms["certificate_expiring"] = f"the certificate expires at {leaf.not_after:%Y-%m-%d %H:%M:%S} UTC"
         return alarms
 
     async def _snapshot(self) -> str:

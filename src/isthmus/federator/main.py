@@ -169,15 +169,14 @@ def _listener_checks(settings: Settings) -> dict[str, Check]:
 
 async def watch_alarms(parts: Parts) -> None:
     """Tell every alarm when it begins."""
-    told: list[str] = []
+    told: dict[str, str] = {}
     while True:
-        alarms = parts.readiness.alarms()
-        for alarm in alarms:
-            if alarm not in told:
-                log.error("alarm", what=alarm)
-                view = parts.snapshots.current
-                parts.rows.suspect("certificate", view.domain if view else "", {"what": alarm})
-        told = alarms
+        alarms, view = parts.readiness.alarms(), parts.snapshots.current
+        for kind, alarm in alarms.items():
+            if told.get(kind) != alarm and view is not None:
+                log.error("alarm", kind=kind, what=alarm)
+                parts.rows.suspect(kind, view.domain, {"what": alarm})
+        told = alarms if view is not None else {}
         await asyncio.sleep(1.0)
 
 

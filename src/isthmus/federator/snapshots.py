@@ -45,8 +45,10 @@ class NewestSnapshot:
     def take(self, snapshot: wire.Snapshot) -> None:
         """Adopt it, wholly. Raises `ValueError` when it cannot be read; the former one then stays."""
         view = parse(snapshot)
-        self._view = view
         self.confirm()
+        if view == self._view:
+            return
+        self._view = view
         for listener in self._listeners:
             listener(view)
 

@@ -21,15 +21,19 @@ def no_secret(listener: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Absolute paths; `pair` is the folder of certificate and key, which nginx opens anew for every handshake. `user`
-    is who the workers run as; None where the master is no root and cannot choose."""
+    """Absolute paths. `pairs` holds a folder for each certificate and key; `mark` is a symlink to an empty folder that
+    is called like the one to serve with. `source` is where the
+    server keeps the present pair. `user` is who the workers run as; None where the master is no root and cannot
+    choose."""
 
     inward: Path
     refusals: Path
     status: Path
     pid: Path
     temp: Path
-    pair: Path
+    pairs: Path
+    mark: Path
+    source: Path
     user: str | None
     secret: Callable[[str], str]
 
@@ -42,7 +46,9 @@ class Layout:
             status=run / "ingress.sock",
             pid=run / "ingress.pid",
             temp=places.ingress_config.absolute() / "temp",
-            pair=places.ingress_config.absolute() / "pair",
+            pairs=places.ingress_config.absolute() / "pairs",
+            mark=places.ingress_config.absolute() / "mark",
+            source=places.ingress_pair.absolute(),
             user=pwd.getpwuid(0).pw_name if os.geteuid() == 0 else None,
             secret=secret,
         )

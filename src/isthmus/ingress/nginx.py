@@ -40,7 +40,7 @@ STAMP = re.compile(r'"digest":"([0-9a-f]*)","version":"[A-Za-z0-9-]*"')
 
 
 def render(facts: IngressFacts, layout: Layout) -> dict[str, str]:
-    """The files of a configuration by name, `digest` among them; certificate and key stand in `layout.pair`.
+    """The files of a configuration by name, `digest` among them; certificate and key stand in `layout.pairs`.
 
     Raises `FactsRefused`.
     """
@@ -77,6 +77,8 @@ def _config(facts: IngressFacts, layout: Layout) -> str:
             *run_as,
             line("daemon", "off"),
             line("worker_processes", "auto"),
+            # The usual limit of 1024 would end below the connections that are allowed.
+            line("worker_rlimit_nofile", 2 * CONNECTIONS + 512),
             line("worker_shutdown_timeout", f"{SHUTDOWN_SECONDS}s"),
             line("pid", layout.pid),
             line("error_log", "stderr", "warn"),
@@ -89,11 +91,13 @@ def _config(facts: IngressFacts, layout: Layout) -> str:
 def _http(facts: IngressFacts, layout: Layout) -> list[Directive]:
     return [
         *_temporary_files(layout),
+        # Nothing is served from it: it is empty, and what it leads to names the certificate.
+        line("root", layout.mark),
         *_tls(facts),
         *_limits(facts),
         *_answers(),
         *maps(),
-        pair_map(layout.pair),
+        pair_map(layout.pairs),
         *error_pages(),
         # A row for each refusal goes to the Federator; what was passed on is the Federator's own to log.
         line("access_log", "off"),
@@ -208,13 +212,14 @@ def _servers(facts: IngressFacts, listener: Listener, layout: Layout) -> list[Di
         line("server_name", *facts.infra_domains),
         log,
         *error_locations(),
-        block("location", "~", ROUTE, of=_call(listener, layout)),
-        block("location", "/", of=_no_call()),
+        block("location", "~", ROUTE, of=call(listener, layout)),
+        block("location", "/", of=no_call()),
     ]
     return [block("server", of=nobody), block("server", of=ours)]
 
 
-def _no_call() -> list[Directive]:
+def no_call() -> list[Directive]:
+    """What is in the location of all that is no call."""
     return [
         _refuse("$isthmus_line", "= malformed", 471),
         _refuse("$isthmus_host_agrees", "!= yes", 472),
@@ -226,14 +231,14 @@ def _refuse(variable: str, test: str, status: int) -> Directive:
     return block("if", f"({variable}", *f"{test})".split(" "), of=[line("return", status)])
 
 
-def _call(listener: Listener, layout: Layout) -> list[Directive]:
+def call(listener: Listener, layout: Layout, upstream: str = "isthmus_federator") -> list[Directive]:
     """The location matches a decoded path; whether the line is a call was told by its raw bytes."""
     # The last one has no gap: whatever is not known to be a call is none.
     refusals = {"= malformed": 471, "= method": 405, "= query": 470, "!= call": 404}
     return [
         _refuse("$isthmus_host_agrees", "!= yes", 472),
         *(_refuse("$isthmus_line", test, status) for test, status in refusals.items()),
-        line("proxy_pass", "http://isthmus_federator"),
+        line("proxy_pass", f"http://{upstream}"),
         line("proxy_http_version", "1.1"),
         line("proxy_pass_request_headers", "off"),
         *_headers(listener, layout),

@@ -39,6 +39,7 @@ def _one(args: Args) -> bool:
 TOP: Mapping[str, Want] = {
     "daemon": ("off",),
     "worker_processes": _one,
+    "worker_rlimit_nofile": ("8704",),
     "worker_shutdown_timeout": _seconds(10),
     "pid": _one,
     "error_log": ("stderr", "warn"),
@@ -50,6 +51,7 @@ HTTP: Mapping[str, Want] = {
     "fastcgi_temp_path": _one,
     "uwsgi_temp_path": _one,
     "scgi_temp_path": _one,
+    "root": lambda args: len(args) == 1 and args[0].startswith("/") and args[0].endswith("/mark"),
     "ssl_protocols": ("TLSv1.3",),
     "ssl_certificate": ("$isthmus_pair/chain.pem",),
     "ssl_certificate_key": ("$isthmus_pair/key.pem",),
@@ -182,7 +184,7 @@ def _beside(files: Mapping[str, str]) -> Iterator[str]:
         yield f"{DIGEST}: it is not that of {CONFIG} and {ANCHORS}: one of them was changed by hand"
 
 
-def _check(
+def check_block(
     where: str, found: Sequence[Directive], singles: Mapping[str, Want], others: Sequence[str] = ()
 ) -> list[str]:
     """Each of `singles` once and as wanted; nothing else than `others`, which are looked at elsewhere."""
@@ -202,40 +204,47 @@ def _check(
 
 
 def _top(tree: Sequence[Directive]) -> Iterator[str]:
-    yield from _check("main", tree, {**TOP, "events": (), "http": ()}, ("user",))
+    yield from check_block("main", tree, {**TOP, "events": (), "http": ()}, ("user",))
     whole = Directive("main", (), tuple(tree))
     for events in whole.inside("events"):
-        yield from _check("events", events.block or (), EVENTS)
+        yield from check_block("events", events.block or (), EVENTS)
     for http in whole.inside("http"):
         yield from _http(http)
 
 
 def _http(http: Directive) -> Iterator[str]:
-    yield from _check("http", http.block or (), HTTP, tuple(MANY_IN_HTTP))
+    yield from check_block("http", http.block or (), HTTP, tuple(MANY_IN_HTTP))
     limits = [(each.name, *each.args) for each in http.block or () if each.name in {row[0] for row in LIMITS}]
-    yield from _differences("http", limits, LIMITS)
+    yield from differences("http", limits, LIMITS)
     named = [each for each in http.inside("map") if each.args[1:] == ("$isthmus_pair",)]
-    yield from _differences("http", [each for each in http.inside("map") if each not in named], maps())
-    if [_pairs(each).keys() for each in named] != [{"default"}] or not _pairs(named[0])["default"].startswith("/"):
-        yield "http: the map of the certificate's folder does not name one folder"
-    yield from _differences("http", http.inside("error_page"), list(error_pages()))
+    yield from differences("http", [each for each in http.inside("map") if each not in named], maps())
+    if [_is_folder_of_pair(each) for each in named] != [True]:
+        yield "http: the map of the certificate's folder is not ours"
+    yield from differences("http", http.inside("error_page"), list(error_pages()))
     lines = [each for each in http.inside("map") if each.args[1:] == ("$isthmus_line",)]
-    if [each.args for each in lines] != [("$request", "$isthmus_line")] or _pairs(lines[0]) != CALLS:
+    if [each.args for each in lines] != [("$request", "$isthmus_line")] or pairs_of(lines[0]) != CALLS:
         yield "http: the map of request lines is not the strict one on raw bytes"
     parts = {name for each in http.inside("map") for key in each.block or () for name in PART.findall(key.name)}
     taken = parts & {each.args[1].removeprefix("$") for each in http.inside("map") if len(each.args) > 1}
     if taken or not all(name.startswith("part_") for name in parts):
         yield "http: a part of a regular expression has the name of another variable"
     for upstream in http.inside("upstream"):
-        yield from _check("upstream", upstream.block or (), UPSTREAM)
+        yield from check_block("upstream", upstream.block or (), UPSTREAM)
     yield from _servers(http)
 
 
-def _pairs(mapping: Directive) -> dict[str, str]:
+def _is_folder_of_pair(mapping: Directive) -> bool:
+    values = pairs_of(mapping)
+    folder = values.pop("~/(?<part_pair>[0-9a-f-]+)$", "")
+    is_one = folder.startswith("/") and folder.endswith("/$part_pair") and folder.count("$") == 1
+    return mapping.args[0] == "$realpath_root" and values == {"default": ""} and is_one
+
+
+def pairs_of(mapping: Directive) -> dict[str, str]:
     return {each.name: " ".join(each.args) for each in mapping.block or ()}
 
 
-def _differences(where: str, found: Sequence[object], wanted: Sequence[object]) -> Iterator[str]:
+def differences(where: str, found: Sequence[object], wanted: Sequence[object]) -> Iterator[str]:
     if list(found) == list(wanted):
         return
     for each in wanted:
@@ -299,25 +308,25 @@ def _closed(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
         "ssl_reject_handshake": ("on",),
         "access_log": _refusal_log(formats),
     }
-    yield from _check("default server", server.block or (), singles, ("location",))
+    yield from check_block("default server", server.block or (), singles, ("location",))
     nothing = Directive("location", ("/",), (Directive("return", ("404",)),))
-    yield from _differences("default server", server.inside("location"), [*error_locations(), nothing])
+    yield from differences("default server", server.inside("location"), [*error_locations(), nothing])
 
 
 def _status(server: Directive) -> Iterator[str]:
     singles: dict[str, Want] = {"listen": _one, "server_name": ("isthmus-ingress-status",)}
-    yield from _check("status server", server.block or (), singles, ("location",))
+    yield from check_block("status server", server.block or (), singles, ("location",))
     locations = server.inside("location")
     nothing = Directive("location", ("/",), (Directive("return", ("404",)),))
     rest = [each for each in locations if each.args != ("=", "/status")]
-    yield from _differences("status server", rest, [*error_locations(), nothing])
+    yield from differences("status server", rest, [*error_locations(), nothing])
     for each in locations:
         if each.args == ("=", "/status"):
             answers: dict[str, Want] = {
                 "default_type": ("application/json",),
                 "return": lambda args: len(args) == 2 and args[0] == "200",
             }
-            yield from _check("status", each.block or (), answers)
+            yield from check_block("status", each.block or (), answers)
     if len(rest) != len(locations) - 1:
         yield "status server: there is no one location = /status"
 
@@ -331,31 +340,37 @@ def _ours(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
         "server_name": are_names,
         "access_log": _refusal_log(formats),
     }
-    yield from _check("server", server.block or (), singles, ("location",))
+    yield from check_block("server", server.block or (), singles, ("location",))
     locations = server.inside("location")
     calls = [each for each in locations if each.args == ("~", ROUTE)]
     others = [each for each in locations if each.args == ("/",)]
     rest = [each for each in locations if each not in calls and each not in others]
-    yield from _differences("server", rest, list(error_locations()))
+    yield from differences("server", rest, list(error_locations()))
     if len(calls) != 1 or len(others) != 1 or locations[-2:] != [*calls, *others]:
         yield "server: there is not one location for calls, and one that refuses all else"
     for each in calls:
-        yield from _call(each)
+        yield from check_call(each)
     for each in others:
-        yield from _check("location /", each.block or (), {"return": ("404",)}, ("if",))
-        yield from _differences("location /", list(_refusals(each)), REFUSED_ELSEWHERE)
+        yield from check_no_call(each)
 
 
-def _refusals(location: Directive) -> Iterator[tuple[str, ...]]:
+def check_no_call(location: Directive) -> Iterator[str]:
+    """What is wrong with the location that takes all that is no call."""
+    yield from check_block("location /", location.block or (), {"return": ("404",)}, ("if",))
+    yield from differences("location /", list(refusals_in(location)), REFUSED_ELSEWHERE)
+
+
+def refusals_in(location: Directive) -> Iterator[tuple[str, ...]]:
     """Condition and status of each `if (variable = value) { return status; }`."""
     for each in location.inside("if"):
         inner = each.block or ()
         yield (" ".join(each.args), *(inner[0].args if len(inner) == 1 and inner[0].name == "return" else ("?",)))
 
 
-def _call(location: Directive) -> Iterator[str]:
-    yield from _check("call", location.block or (), CALL, ("if", "proxy_set_header"))
-    yield from _differences("call", list(_refusals(location)), REFUSED_IN_CALL)
+def check_call(location: Directive, singles: Mapping[str, Want] = CALL) -> Iterator[str]:
+    """What is wrong with the location that passes calls on."""
+    yield from check_block("call", location.block or (), singles, ("if", "proxy_set_header"))
+    yield from differences("call", list(refusals_in(location)), REFUSED_IN_CALL)
     sent = [each.args for each in location.inside("proxy_set_header")]
     if [args[0] for args in sent] != list(SENT):
         missing = [name for name in SENT if name not in {args[0] for args in sent}]

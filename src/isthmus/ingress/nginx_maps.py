@@ -20,10 +20,14 @@ def maps() -> list[Directive]:
     return [*_request_lines(), *_request_ids(), *_presented(), *_refusals()]
 
 
-def pair_map(folder: Path) -> Directive:
-    """A variable in the name of a certificate has nginx read it for each handshake: a new one takes no reload, which
-    would close the connections that remotes keep open."""
-    return _map("$server_port", PAIR, {"default": str(folder)})
+def pair_map(pairs: Path) -> Directive:
+    """The folder of certificate and key.
+
+    A variable in their names has nginx read them for each handshake, so that new ones take no reload, which would close
+    the connections that remotes keep open. It is looked up once a handshake, by where `root` leads: both halves come
+    out of one folder, whenever that link is turned.
+    """
+    return _map("$realpath_root", PAIR, {"default": "", "~/(?<part_pair>[0-9a-f-]+)$": f"{pairs}/$part_pair"})
 
 
 def _map(source: str, target: str, values: dict[str, str]) -> Directive:

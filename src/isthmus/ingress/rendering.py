@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from isthmus.ingress import nginx, nginx_lint
+from isthmus.ingress import kubernetes, kubernetes_lint, nginx, nginx_lint, traefik, traefik_lint
 from isthmus.ingress.layout import Layout
 from isthmus.ingress.refused import IngressRefused
 from isthmus.protocol.ingress import IngressFacts, Kind
@@ -11,10 +11,18 @@ from isthmus.protocol.ingress import IngressFacts, Kind
 LARGEST_FILE = 64 * 1024 * 1024
 Files = dict[str, str]
 
-RENDERERS: Mapping[Kind, Callable[[IngressFacts, Layout], Files]] = {"nginx": nginx.render}
-LINTERS: Mapping[Kind, Callable[[Mapping[str, str]], list[str]]] = {"nginx": nginx_lint.lint}
+RENDERERS: Mapping[Kind, Callable[[IngressFacts, Layout], Files]] = {
+    "nginx": nginx.render,
+    "traefik": traefik.render,
+    "kubernetes": kubernetes.render,
+}
+LINTERS: Mapping[Kind, Callable[[Mapping[str, str]], list[str]]] = {
+    "nginx": nginx_lint.lint,
+    "traefik": traefik_lint.lint,
+    "kubernetes": kubernetes_lint.lint,
+}
 # By the file that only this rendering has, a folder tells what it holds.
-SIGNS: Mapping[str, Kind] = {nginx.CONFIG: "nginx"}
+SIGNS: Mapping[str, Kind] = {nginx.CONFIG: "nginx", traefik.STATIC: "traefik", kubernetes.MANIFEST: "kubernetes"}
 
 
 def render(kind: Kind, facts: IngressFacts, layout: Layout) -> Files:

@@ -13,7 +13,7 @@ import structlog
 from isthmus.ingress import process
 from isthmus.ingress.applying import Applier
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused, NginxFailed
-from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Pause
+from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Lines, Pause, present
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
 
@@ -42,8 +42,12 @@ class Runner:
         self._dirty = False
         self._force = False
         self._applied_at = 0.0
+        self._busy = False
+        self._absent: frozenset[str] = frozenset()
         self._told: tuple[str, float] = ("", 0.0)
         self._retry = Pause()
+        self._again = Pause(shortest=2.0, longest=60.0, peace=300.0)
+        self._lines = Lines(lambda text: log.info("nginx", said=text))
 
     def stop(self) -> None:
         self._stopped = True
@@ -140,6 +144,8 @@ class Runner:
             await asyncio.sleep(FILE_SECONDS)
             if await asyncio.to_thread(self._files.material_changed):
                 self._want()
+            if self._facts is not None and (await asyncio.to_thread(present, self._facts))[1] != self._absent:
+                self._want()
             if self._files.receiver_changed():
                 # Each worker would lose one refusal to the socket that is gone before it looks for the new one.
                 log.info("the Federator listens anew: nginx reloads")
@@ -148,10 +154,12 @@ class Runner:
     async def _watch_drift(self) -> None:
         while True:
             await asyncio.sleep(self._drift_seconds)
-            if self._child is None or not self._child.running or self._dirty:
+            if self._child is None or not self._child.running or self._dirty or self._busy:
                 continue
+            at = self._applied_at
             drift = await asyncio.to_thread(self._applier.drift)
-            if drift and not self._dirty:
+            # Something was applied meanwhile: what was seen was neither the old nor the new.
+            if drift and at == self._applied_at and not self._dirty:
                 log.error("ingress drift: what runs is not what was rendered; rendering it again", drift=drift)
                 await asyncio.to_thread(self._applier.note, self._broken, drift)
                 self.refresh()
@@ -165,15 +173,24 @@ class Runner:
         await asyncio.sleep(max(0.0, self._applied_at + PACE_SECONDS - time.monotonic()))
         force, self._dirty, self._force = self._force, False, False
         self._applied_at = time.monotonic()
+        self._busy = True
         try:
             await self._apply(self._facts, force=force)
         except IngressRefused as refused:
             self._tell(refused)
             await asyncio.to_thread(self._applier.note, refused)
             await self._stay_up()
+            if isinstance(refused, NginxFailed):
+                # What is in its way, such as a program that has the address, may go without telling us.
+                asyncio.get_running_loop().call_later(self._again.after_failure(), self._want)
+        finally:
+            self._busy = False
 
     async def _apply(self, facts: IngressFacts, *, force: bool = False) -> None:
         runs = self._child is not None and self._child.running
+        facts, self._absent = await asyncio.to_thread(present, facts)
+        if self._absent:
+            log.warning("listeners wait for their addresses", listeners=sorted(self._absent))
         version = await asyncio.to_thread(self._applier.apply, facts, reload=runs, force=force)
         if not runs:
             await self._start(version.name)
@@ -183,7 +200,7 @@ class Runner:
         log.info("ingress applied", version=version.name, generation=facts.generation)
 
     async def _start(self, version: str) -> None:
-        child = process.Child(self._applier.layout(), self._applier.current, lambda text: log.info("nginx", said=text))
+        child = process.Child(self._applier.layout(), self._applier.current, self._lines.say)
         await child.start(version)
         self._child = child
         self._notice = asyncio.create_task(self._notice_end(child))

@@ -7,7 +7,7 @@ from isthmus.ingress import process
 from isthmus.ingress.applying import Applier
 from isthmus.ingress.facts import decode
 from isthmus.ingress.refused import IngressRefused
-from isthmus.ingress.versions import FACTS, PAIR
+from isthmus.ingress.versions import FACTS
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
 from isthmus.x509.pair import PairUnusable, load_folder
@@ -48,6 +48,6 @@ def _facts(applier: Applier) -> IngressFacts | None:
 
 def _until(applier: Applier) -> str | None:
     try:
-        return load_folder(applier.versions.folder / PAIR).leaf.not_after.isoformat()
+        return load_folder(applier.versions.pair).leaf.not_after.isoformat()
     except PairUnusable:
         return None

@@ -15,13 +15,14 @@ from isthmus.ingress.rendering import Files, read_files
 from isthmus.x509.pair import Pair, PairUnusable, load_folder
 
 KEPT = 4
-CURRENT, PAIR, FACTS = "current", "pair", "facts.json"
+CURRENT, FACTS = "current", "facts.json"
+PAIRS, MARKS, MARK = "pairs", "marks", "mark"
 
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """All of them below one folder; `current` is a symlink to the one that nginx was told to run, `pair` one to the
-    certificate and key that it serves with."""
+    """All of them below one folder; `current` is a symlink to the one that nginx was told to run, `mark` says
+    which certificate and key it serves with."""
 
     folder: Path
 
@@ -65,30 +66,35 @@ class Versions:
 
     def promote(self, version: Path) -> None:
         """From now on `version` is the current one; at no moment is there none."""
-        self._turn(CURRENT, version)
+        self._turn(CURRENT, Path(version.name))
 
     def install(self, pair: Pair) -> bool:
         """Have the next handshakes use `pair`; False if they do already. Both halves change at once."""
         self.prepare()
         with contextlib.suppress(PairUnusable):
-            present = load_folder(self.folder / PAIR)
+            present = load_folder(self.pair)
             if (present.chain, present.key) == (pair.chain, pair.key):
                 return False
-        former = (self.folder / PAIR).resolve()
-        folder = self.folder / f"pair-{pair.leaf.fingerprint.hex()[:16]}-{secrets.token_hex(3)}"
-        folder.mkdir(mode=0o700)
-        _fill(folder, {nginx.CHAIN: pair.chain, nginx.KEY: pair.key})
-        self._turn(PAIR, folder)
-        for path in self.folder.glob("pair-*"):
+        former, name = self.pair.name, f"{pair.leaf.fingerprint.hex()[:16]}-{secrets.token_hex(3)}"
+        for each in (PAIRS, MARKS):
+            (self.folder / each / name).mkdir(mode=0o700, parents=True)
+        _fill(self.folder / PAIRS / name, {nginx.CHAIN: pair.chain, nginx.KEY: pair.key})
+        self._turn(MARK, Path(MARKS) / name)
+        for path in (*self.folder.glob(f"{PAIRS}/*"), *self.folder.glob(f"{MARKS}/*")):
             # A handshake that began a moment ago may still read the former.
-            if path not in (folder, former):
+            if path.name not in (name, former):
                 shutil.rmtree(path, ignore_errors=True)
         return True
+
+    @property
+    def pair(self) -> Path:
+        """The folder of the certificate and key that handshakes use now; it may be missing."""
+        return self.folder / PAIRS / (self.folder / MARK).resolve().name
 
     def has_pair(self) -> bool:
         """Whether there is a pair that handshakes can use."""
         try:
-            load_folder(self.folder / PAIR)
+            load_folder(self.pair)
         except PairUnusable:
             return False
         return True
@@ -96,7 +102,7 @@ class Versions:
     def _turn(self, name: str, folder: Path) -> None:
         draft = self.folder / f".{name}.new"
         draft.unlink(missing_ok=True)
-        draft.symlink_to(folder.name)
+        draft.symlink_to(folder)
         draft.replace(self.folder / name)
 
     def prune(self) -> None:
@@ -116,7 +122,7 @@ def faults(version: Path) -> list[str]:
     except IngressRefused as refused:
         return [str(refused)]
     try:
-        load_folder(version.parent / PAIR)
+        load_folder(Versions(version.parent).pair)
     except PairUnusable as error:
         findings.append(str(error))
     return findings

@@ -1,7 +1,9 @@
 """What the runner looks at: the facts, and the files that the ingress is made of."""
 
 import asyncio
+import errno
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -9,9 +11,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
+import msgspec
+
 from isthmus.ingress import control, facts
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused
-from isthmus.protocol.ingress import IngressFacts
+from isthmus.protocol.ingress import WAN, IngressFacts
 from isthmus.protocol.places import Places
 from isthmus.x509.pair import CHAIN, KEY, LONGEST
 
@@ -98,7 +102,6 @@ class FileWatch:
     places: Places
     material: bytes = b""
     receiver: tuple[int, int] | None = None
-    _settled: dict[str, float] = field(default_factory=dict)
 
     def material_changed(self) -> bool:
         """Whether certificate, key or listener key differ from the last look."""
@@ -129,6 +132,27 @@ class FileWatch:
         return found.digest()
 
 
+def present(found: IngressFacts) -> tuple[IngressFacts, frozenset[str]]:
+    """`found` without the overlay listeners whose address this host does not have now, and the ids of those. Blocks.
+
+    One tunnel that is down must not keep nginx from taking all other changes. The WAN's address has to be there.
+    """
+    absent = frozenset(each.id for each in found.listeners if each.network != WAN and not _has_address(each.address))
+    if not absent:
+        return found, absent
+    return msgspec.structs.replace(found, listeners=[each for each in found.listeners if each.id not in absent]), absent
+
+
+def _has_address(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
+
+
 @dataclass
 class Pause:
     """How long to wait before the next try: twice as long after each that failed, from anew after a while of peace."""
@@ -146,3 +170,28 @@ class Pause:
         self._last = now
         found, self._next = self._next, min(self._next * 2, self.longest)
         return found
+
+
+@dataclass
+class Lines:
+    """Passes on lines that nginx writes, so many a second: strangers can make it write as many as they like."""
+
+    out: Callable[[str], None]
+    a_second: float = 20.0
+    burst: float = 200.0
+    _left: float = 200.0
+    _at: float = field(default_factory=time.monotonic)
+    _left_out: int = 0
+
+    def say(self, text: str) -> None:
+        now = time.monotonic()
+        self._left = min(self.burst, self._left + (now - self._at) * self.a_second)
+        self._at = now
+        if self._left < 1:
+            self._left_out += 1
+            return
+        self._left -= 1
+        if self._left_out:
+            self.out(f"{self._left_out} lines were left out")
+            self._left_out = 0
+        self.out(text)

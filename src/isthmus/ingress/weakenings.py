@@ -1,6 +1,8 @@
-"""Ways to weaken an nginx configuration by one directive. The lint must notice each of them."""
+"""Ways to weaken a configuration by one directive, key or value. The lint must notice each of them."""
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from isthmus.ingress.syntax import Directive, line, parse, text_of
 
@@ -93,3 +95,45 @@ def _changed(
         return (*directives[:at], *change(found), *directives[at + 1 :])
     inner = _changed(found.block or (), tuple(rest), change)
     return (*directives[:at], Directive(found.name, found.args, inner), *directives[at + 1 :])
+
+
+def document_weakenings(document: Any) -> Iterator[tuple[str, Any]]:
+    """What is done, and the whole weakened document: every key and element left out, every value turned."""
+    for path, value in _places(document):
+        name = ".".join(map(str, path))
+        yield f"without {name}", _without(document, path)
+        if isinstance(value, bool):
+            yield f"{name} {not value}", _with(document, path, not value)
+        elif isinstance(value, int):
+            more = value * 1_000_000 + 1
+            yield f"{name} {more}", _with(document, path, more)
+        elif value in ("on", "off", "true", "false"):
+            turned = {"on": "off", "off": "on", "true": "false", "false": "true"}[value]
+            yield f"{name} {turned}", _with(document, path, turned)
+
+
+def _places(document: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    inner = (
+        document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    )
+    for key, value in inner:
+        yield (*above, key), value
+        yield from _places(value, (*above, key))
+
+
+def _without(document: Any, path: tuple[Any, ...]) -> Any:
+    changed = copy.deepcopy(document)
+    del _parent(changed, path)[path[-1]]
+    return changed
+
+
+def _with(document: Any, path: tuple[Any, ...], value: Any) -> Any:
+    changed = copy.deepcopy(document)
+    _parent(changed, path)[path[-1]] = value
+    return changed
+
+
+def _parent(document: Any, path: tuple[Any, ...]) -> Any:
+    for key in path[:-1]:
+        document = document[key]
+    return document

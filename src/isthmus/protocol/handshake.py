@@ -10,11 +10,12 @@ Signed = Annotated[str, Meta(max_length=64 * 1024)]
 
 
 class Accept(Struct, frozen=True, forbid_unknown_fields=True):
-    """`bundle` is that of the caller; its signature proves that the caller holds the key that it names."""
+    """`bundle` is that of the caller; its signature proves that the caller holds the key that it names. What is left
+    out is as bad as what is wrong, and gets the same answer."""
 
-    invitation: Annotated[str, Meta(max_length=36)]
-    secret: Annotated[str, Meta(max_length=128)]
-    bundle: Signed
+    invitation: Annotated[str, Meta(max_length=36)] = ""
+    secret: Annotated[str, Meta(max_length=128)] = ""
+    bundle: Signed = ""
 
 
 class Accepted(Struct, frozen=True):

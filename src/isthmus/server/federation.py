@@ -79,7 +79,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     store, clock, ids, outward = ground.store, ground.clock, ground.ids, ground.outward
     changes = FederationChanges(store)
     certificates = CertificateService(CertificateGround(store, clock, ids, changes, FileMaterial(ground.places)))
-    snapshots = SnapshotService(store, certificates, ground.vault, ground.denied_addresses)
+    snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
     reports = ReportService(store, clock, ids)
     outbox = OutboxService(store, clock, outward)
     pulse = PulseService(store, clock, certificates, outward)

@@ -14,7 +14,7 @@ from isthmus.domain.federation.bundle import MOST_AUTHORITIES
 from isthmus.domain.federation.certificate import CLIENT_AUTH, LEAST_RSA, OWN_LIFE, SERVER_AUTH
 from isthmus.x509.authority import Authority, SigningKey, Wanted
 from isthmus.x509.chain import ChainBroken, check_chain
-from isthmus.x509.leaf import UNREADABLE
+from isthmus.x509.leaf import UNREADABLE, read_leaf
 from isthmus.x509.pair import BLOCK, PairUnusable, public_half, read_file, read_key
 
 LEAST_LEFT = timedelta(days=30)
@@ -30,13 +30,18 @@ def load_authority(certificate: Path, key: Path) -> Authority:
     return Authority(chain[0], _signing_key(key, secret), tuple(chain[1:]))
 
 
-def check_authority(authority: Authority, path: Path, wanted: Wanted, now: datetime) -> None:
-    """Check that remotes would take leaves of this CA, by issuing one. `path` is named in messages. Raises
-    `PairUnusable`."""
+def check_authority(authority: Authority, path: Path, wanted: Wanted | None, now: datetime) -> None:
+    """Check that remotes would take leaves of this CA, by issuing one that says what is `wanted`; None where that is
+    not known yet. `path` is named in messages. Raises `PairUnusable`."""
     if authority.certificate.not_valid_after_utc < now + LEAST_LEFT:
         ends = authority.certificate.not_valid_after_utc.isoformat()
         raise PairUnusable(path, "ends_soon", f"the CA ends at {ends}, in less than {LEAST_LEFT.days} days")
     _check_order(authority, path)
+    facts = read_leaf(authority.certificates[0])
+    if not facts.is_ca or not facts.may_sign:
+        raise PairUnusable(path, "no_ca", "the certificate is no CA: it lacks basicConstraints CA or keyCertSign")
+    if wanted is None:
+        return
     try:
         leaf = authority.issue(wanted, now, OWN_LIFE)
         for usage in (CLIENT_AUTH, SERVER_AUTH):

@@ -65,11 +65,6 @@ def valid_until(authorities: Sequence[bytes]) -> datetime | None:
     return min((load(each).not_valid_after_utc for each in authorities), default=None)
 
 
-def _may_certify(policy: Policy, authority: x509.Certificate, constraints: x509.BasicConstraints) -> None:
-    if not constraints.ca:
-        raise ValueError("the issuer is no authority")
-
-
 def _may_sign(policy: Policy, authority: x509.Certificate, usage: x509.KeyUsage) -> None:
     if not usage.key_cert_sign:
         raise ValueError("the issuer may not sign certificates")
@@ -82,7 +77,8 @@ def _authority_policy(usage: str) -> ExtensionPolicy:
 
     return (
         ExtensionPolicy.permit_all()
-        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _may_certify)
+        # That it says CA is asked by the verifier itself, once it is there.
+        .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, None)
         .require_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign)
         .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, serves)
     )

@@ -35,6 +35,7 @@ from tests.contract.test_federation import FACTS, FULL, B, C, a_message, a_remot
 
 CA = make_authority("a.example", NOON, timedelta(days=3650)).certificates[0]
 THEIR_CA = make_authority("b.example", NOON, timedelta(days=3650)).certificates[0]
+RECENT_CA = make_authority("e.example", NOON, timedelta(days=3650)).certificates[0]
 ROOT = make_authority("root.example", NOON, timedelta(days=3650)).certificates[0]
 GOOD = replace(FACTS, shared_roots=(ROOT,))
 SOON = 0.5
@@ -81,7 +82,7 @@ class Control:
 async def serving(store: Store, folder: Path) -> AsyncIterator[Control]:
     changes, certificates = FederationChanges(store), Certificates()
     vault = FileVault(folder / "vault.key")
-    snapshots = SnapshotService(store, certificates, vault)
+    snapshots = SnapshotService(store, SystemClock(), certificates, vault)
     changes.listeners.append(snapshots.changed)
     reports = ReportService(store, SystemClock(), TimeOrderedIds())
     plane = ControlPlane(snapshots, reports)
@@ -152,7 +153,7 @@ async def test_a_snapshot_tells_everything_the_federator_decides_by(control: Con
     assert full.limits.requests == 0.5
     assert full.expires_at == pytest.approx(NOON.timestamp() + 0.999999)
     assert full.blocked_instances == full.revoked_instances == [str(instance)]
-    assert (full.revoked_serials, full.instances) == (["abc"], None)
+    assert (full.revoked_serials, full.instances) == (["abc"], [str(instance)])
     assert full.revoked_leaves == [base64.b64encode(b"\x02" * 32).decode()]
     assert full.revoked_keys == [base64.b64encode(b"\x03" * 32).decode()]
     assert full.credential is not None
@@ -166,6 +167,8 @@ async def test_the_ingress_trusts_ourselves_shared_roots_and_remotes_that_are_no
         a_remote(1, B, authorities=(THEIR_CA,)),
         a_remote(2, "d.example", authorities=(THEIR_CA,), state=State.SUSPENDED),
         a_remote(3, C, authorities=(ROOT[:-1],), state=State.REVOKED),
+        # It was revoked a moment ago, and is told so by the Federator.
+        a_remote(4, "e.example", authorities=(RECENT_CA,), state=State.REVOKED, changed_at=SystemClock().now()),
     )
     found = await ingress(control)
     assert found is not None
@@ -174,7 +177,7 @@ async def test_the_ingress_trusts_ourselves_shared_roots_and_remotes_that_are_no
         ("wan", "192.0.2.1", "wan"),
         ("vip", "10.20.0.1", "network"),
     ]
-    assert len(found.anchors) == 3
+    assert len(found.anchors) == 4
     assert all(each.startswith("-----BEGIN CERTIFICATE-----\n") for each in found.anchors)
 
 

@@ -73,7 +73,7 @@ class Quota:
 
 
 def _limited(bucket: str, wait: float) -> Denied:
-    seconds = max(1, min(int(wait + 0.999), 3600))
+    seconds = max(1, int(min(wait + 0.999, 3600)))
     detail = f"the limit of {bucket} is reached: try again in {seconds} s"
     members = {"retry_after": seconds, "bucket": bucket}
     return Denied("rate_limited", "rate_limited", detail, members, facts={"bucket": bucket})

@@ -1,9 +1,11 @@
 """The components of this backend, each behind its own unix socket, over connections that stay open."""
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from types import TracebackType
 from uuid import uuid4
 
+import msgspec
 import structlog
 from aiohttp import ClientConnectionError, ClientError, ClientSession, ClientTimeout, StreamReader, UnixConnector
 from msgspec.structs import replace
@@ -26,6 +28,16 @@ RETRY_SECONDS = 1
 OUTAGE = 500
 
 
+class Coded(msgspec.Struct):
+    """The one member of a problem that is read here."""
+
+    code: str = ""
+
+
+class ContextRefused(Exception):
+    """The component does not take the context that it got: nothing that the caller could do something about."""
+
+
 class ComponentSockets:
     """Use it as a context manager. It sets no deadline of its own: that of the whole call holds."""
 
@@ -46,15 +58,17 @@ class ComponentSockets:
     async def call(self, context: Context, headers: Mapping[str, str], body: bytes) -> Answer:
         try:
             return await self._try(context, headers, body)
-        except ClientConnectionError:
-            # The component was started again and the connection was one to its former self. A new context, because each
-            # is taken once; a mutation carries its idempotency key.
+        except (ClientConnectionError, ContextRefused):
+            # The component was started again: the connection was one to its former self, or the context is older than
+            # it. A new one, because each is taken once; a mutation carries its idempotency key.
             now = self._clock.now()
             context = replace(context, iat=now, exp=now + LIFE, jti=uuid4().hex)
         try:
             return await self._try(context, headers, body)
         except ClientConnectionError as error:
             raise _unavailable("component.unreachable", str(error)) from None
+        except ContextRefused:
+            raise _unavailable("component.context", "it takes no context of ours: do both have the same key?") from None
 
     async def _try(self, context: Context, headers: Mapping[str, str], body: bytes) -> Answer:
         session, own = self._session(context.aud), self._headers(context)
@@ -68,6 +82,8 @@ class ComponentSockets:
             raise _unavailable("component.protocol", str(error)) from None
         if status >= OUTAGE or status < 200 or 300 <= status < 400:
             raise _unavailable("component.outage", f"status {status}")
+        if status == HTTPStatus.UNAUTHORIZED and _code_of(read) == "context_invalid":
+            raise ContextRefused
         return Answer(status, kind, read)
 
     def _headers(self, context: Context) -> dict[str, str]:
@@ -97,6 +113,13 @@ class ComponentSockets:
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
             )
         return self._sessions[component]
+
+
+def _code_of(body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=Coded).code
+    except msgspec.MsgspecError:
+        return ""
 
 
 async def _bounded(content: StreamReader) -> bytes:

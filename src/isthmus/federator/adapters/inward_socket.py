@@ -78,7 +78,9 @@ class InwardSocket:
         arrival = Arrival("", b"", [], _nothing, user)
         passage = Passage(arrival, self._parts.snapshots.current, str(uuid4()), check="grammar")
         denied = Denied(code, "http", "what came is no HTTP that can be read")
-        return self._refused(passage, denied if user == self._user else Denied("ingress_untrusted", "socket_user"))
+        answer = self._refused(passage, denied if user == self._user else Denied("ingress_untrusted", "socket_user"))
+        _log(passage, answer.status, 0.0)
+        return answer
 
     async def _answer(self, passage: Passage) -> web.Response:
         try:
@@ -131,7 +133,7 @@ class InwardSocket:
             proven=passage.bound,
         )
         try:
-            self._parts.rows.tell(row)
+            passage.is_counted = not self._parts.rows.tell(row)
         except Overloaded:
             # Admission stops where there is no room; what is lost here came in before.
             log.error("no room for an audit row", reason=reason, actor=row.actor, request_id=passage.request_id)
@@ -201,7 +203,9 @@ async def _nothing() -> bytes:
 
 
 def _log(passage: Passage, status: int, seconds: float) -> None:
-    log.info(
+    # Strangers must not fill the disk: what is only counted has no line either.
+    tell = log.debug if passage.is_counted else log.info
+    tell(
         "call",
         request_id=passage.request_id,
         caller_request_id=escaped(passage.headers.get(ingress.CALLER_REQUEST_ID)),

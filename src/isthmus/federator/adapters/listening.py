@@ -109,7 +109,7 @@ Broken = Callable[[int, str], web.Response]
 class Connection(web.RequestHandler):
     """Knows the user at the other end."""
 
-    __slots__ = ("broken", "user")
+    __slots__ = ("user",)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.user = peer_user(transport)

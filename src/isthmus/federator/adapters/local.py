@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -91,31 +90,42 @@ class Control:
             raise ServerUnavailable(str(error) or type(error).__name__) from None
 
 
-async def follow(control: Control, snapshots: NewestSnapshot, tell: Callable[[str], None] = log.warning) -> None:
-    """Keep `snapshots` up to date, for ever. After a failure it begins with the whole: a server that was set up anew
-    may count its generations anew too."""
+async def follow(control: Control, snapshots: NewestSnapshot) -> None:
+    """Keep `snapshots` up to date, for ever. After a failure, and once in the life of a snapshot, it begins with the
+    whole: a server whose database was restored counts its generations from an earlier one."""
     pause, after, is_told = LEAST_PAUSE, 0, False
     # Confirmed several times within its life, so that one answer that is late does not end it.
     wait = min(POLL_SECONDS, snapshots.life / 4)
+    whole_at = time.monotonic()
     while True:
-        asked_at = time.monotonic()
+        if time.monotonic() - whole_at >= snapshots.life:
+            after = 0
+        if after == 0:
+            whole_at = time.monotonic()
         try:
-            snapshot = await control.snapshot(after, wait)
-            if snapshot is not None:
-                snapshots.take(snapshot)
-                after = snapshot.generation
-            elif time.monotonic() - asked_at < wait * EARLY:
-                # It sends us away because it ends: what comes after it is looked at from the beginning.
-                after = 0
-                await asyncio.sleep(LEAST_PAUSE)
-            elif after:
-                snapshots.confirm()
+            after = await _poll(control, snapshots, after, wait)
             if is_told:
                 log.info("the server is back", generation=snapshots.generation)
             pause, is_told = LEAST_PAUSE, False
         except (ServerUnavailable, ValueError) as error:
             if not is_told:
-                tell(f"no snapshot from the server: {error}")
+                log.warning("no snapshot from the server", error=str(error))
             after, is_told = 0, True
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+
+async def _poll(control: Control, snapshots: NewestSnapshot, after: int, wait: float) -> int:
+    """Ask once, and return after which generation to ask next."""
+    asked_at = time.monotonic()
+    snapshot = await control.snapshot(after, wait)
+    if snapshot is not None:
+        snapshots.take(snapshot)
+        return snapshot.generation
+    if time.monotonic() - asked_at < wait * EARLY:
+        # It sends us away because it ends.
+        await asyncio.sleep(LEAST_PAUSE)
+        return 0
+    if after:
+        snapshots.confirm()
+    return after

@@ -1,6 +1,7 @@
 """The own Federator over its unix socket: the only way by which this process reaches other backends."""
 
 import asyncio
+from collections import Counter
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +21,9 @@ log = structlog.get_logger()
 
 T = TypeVar("T", bound=Struct)
 
-MOST_CONNECTIONS = 64
+MOST_CONNECTIONS = 512
+# Calls to one remote that is slow must not take the connections of all others.
+MOST_TO_ONE = 64
 IDLE_SECONDS = 60.0
 # The Federator ends a call at its deadline itself and says so: that answer is worth waiting for.
 GRACE_SECONDS = 1.0
@@ -40,6 +43,7 @@ class OutwardSocket:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._session: aiohttp.ClientSession | None = None
+        self._running: Counter[str] = Counter()
 
     async def aclose(self) -> None:
         if self._session is not None:
@@ -66,25 +70,36 @@ class OutwardSocket:
         raise refused("internal", errand, f"the Federator answered {status} without a problem document")
 
     async def _exchanged(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
+        if self._running[errand.domain] >= MOST_TO_ONE:
+            raise refused("overloaded", errand, f"{MOST_TO_ONE} calls to {errand.domain} are under way")
+        self._running[errand.domain] += 1
         try:
             async with asyncio.timeout(errand.seconds + GRACE_SECONDS):
-                try:
-                    return await self._once(errand, body)
-                except aiohttp.ClientConnectorError:
-                    raise
-                except (aiohttp.ClientConnectionError, OSError):
-                    # Most likely an idle connection to a Federator that was started again since then.
-                    if not may_repeat(errand):
-                        raise
-                    return await self._once(errand, body)
+                return await self._tried(errand, body)
         except TimeoutError:
             raise refused("remote_timeout", errand, f"no answer within {errand.seconds:g} s") from None
         except (aiohttp.ClientError, OSError):
             detail = "the Federator of this backend does not answer, so no remote can be reached"
             raise refused("upstream_unavailable", errand, detail) from None
+        finally:
+            self._running[errand.domain] -= 1
+            if not self._running[errand.domain]:
+                del self._running[errand.domain]
+
+    async def _tried(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
+        try:
+            return await self._once(errand, body)
+        except aiohttp.ClientConnectorError:
+            raise
+        except (aiohttp.ClientConnectionError, OSError):
+            # Most likely an idle connection to a Federator that was started again since then.
+            if not may_repeat(errand):
+                raise
+            return await self._once(errand, body)
 
     async def _once(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
+        headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
         headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
         if errand.idempotency_key is not None:
             headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
@@ -115,7 +130,7 @@ def log_call(errand: Errand, refused: str) -> None:
 
 def may_repeat(errand: Errand) -> bool:
     """Whether a call has one effect however often it arrives."""
-    if errand.idempotency_key is not None:
+    if errand.idempotency_key is not None or errand.component == DOCTOR:
         return True
     rpc = wire.RPCS.get((errand.component, errand.rpc))
     return rpc is not None and not rpc.changes and wire.Admits.INVITED not in rpc.admits

@@ -151,7 +151,11 @@ async def authorize(call: Call, tx: Transaction, *, hold: bool) -> Permit:
 
 
 async def standing_of(tx: Transaction, context: Context, strategy: Strategy, *, hold: bool) -> Standing:
-    domain, instance = BackendDomain(context.remote), InstanceId(UUID(context.instance))
+    domain = BackendDomain(context.remote)
+    try:
+        instance = InstanceId(UUID(context.instance))
+    except ValueError:
+        raise Denied("federation_denied", "no_instance") from None
     try:
         remote = await (tx.remotes.lock(domain) if hold else tx.remotes.get(domain))
     except NotFound:

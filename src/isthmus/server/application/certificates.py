@@ -10,10 +10,9 @@ failed. Private keys are in files alone.
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import structlog
@@ -27,22 +26,20 @@ from isthmus.domain.federation.names import (
     instance_uri,
     invitation_uri,
 )
-from isthmus.domain.federation.rollover import Schedule, Standing, following
-from isthmus.protocol.bundle import seal
+from isthmus.domain.federation.rollover import Schedule
 from isthmus.protocol.federator import Credential
-from isthmus.protocol.message_key import MessageKey
 from isthmus.server.application import own_trust as rules
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificate_list import Entry, entries
+from isthmus.server.application.certificate_turns import Draft, Turns, Wish, issued_row
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.own_trust import Names, OwnState
 from isthmus.server.certificate_ports import Material, MaterialUnusable
-from isthmus.server.certificate_records import PAIRS, OwnAuthority, OwnBundle, OwnKey, OwnLeaf, Purpose
+from isthmus.server.certificate_records import PAIRS, OwnAuthority, OwnKey, OwnLeaf, Purpose
 from isthmus.server.federation_ports import OwnTrust
 from isthmus.server.ports import Clock, Ids, Store, Transaction
-from isthmus.x509.authority import Authority, Issued, Wanted, make_authority
+from isthmus.x509.authority import Wanted
 from isthmus.x509.authority_files import check_authority, load_authority
-from isthmus.x509.leaf import read_leaf
 from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
@@ -72,48 +69,20 @@ class Existing:
     key_stays: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What a turn shall bring about beside what time asks for."""
-
-    renew: frozenset[Purpose] = frozenset()
-    revoke: int | None = None
-    reason: str = ""
-    authority: Authority | None = None
-    key_file: str | None = None
-    is_imported: bool = False
-    rolls_authority: bool = False
-    rolls_key: bool = False
-
-
-@dataclass(slots=True)
-class Draft:
-    """A turn as it was worked out: the state after it, and what the audit log will say."""
-
-    now: datetime
-    names: Names
-    before: OwnState
-    after: OwnState
-    issued: dict[Purpose, Issued] = field(default_factory=dict)
-    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
-
-    @property
-    def changes_bundle(self) -> bool:
-        return self.after.bundle != self.before.bundle
-
-
 class _Moved(Exception):
     """Another server on the same database was faster."""
 
 
 class CertificateService:
     def __init__(self, ground: Ground, schedule: Schedule | None = None) -> None:
-        self._store, self._clock, self._ids = ground.store, ground.clock, ground.ids
+        self._store, self._clock = ground.store, ground.clock
         self._changes, self._material = ground.changes, ground.material
         self._schedule = schedule or Schedule()
+        self._turns = Turns(self._material, ground.ids, self._schedule)
         self._turn = asyncio.Lock()
         self.on_bundle: list[Callable[[Transaction, str], Awaitable[None]]] = []
         self.problem: str | None = None
+        self.has_lapsed = False
 
     async def prepare(
         self,
@@ -126,22 +95,31 @@ class CertificateService:
         one already it comes next. Raises `MaterialUnusable`, `InvalidValue`."""
         names = Names(domain, tuple(infra_domains))
         await asyncio.to_thread(self._material.prepare)
+        state = await self.state()
+        if state.bundle is None and state.authorities:
+            await asyncio.to_thread(self._check_first, state.issuing(), names)
         wish = Wish() if existing is None else await asyncio.to_thread(self._read, existing, names)
         await self._settle(names, wish, by)
 
     async def work(self) -> None:
-        """One turn of the chore: what time asks for. `problem` says what stood in the way."""
+        """One turn of the chore: what time asks for. `problem` says what stood in the way, `has_lapsed` that nobody
+        takes our leaves any more."""
         try:
             if (names := await self._names()) is not None:
-                await self._settle(names, Wish(), BY_ITSELF)
+                state = await self._settle(names, Wish(), BY_ITSELF)
+                # A CA whose key cannot be read is told now, not when the next leaf is due.
+                await asyncio.to_thread(self._material.authority, state.issuing().fingerprint)
         except MaterialUnusable as problem:
             if str(problem) != self.problem:
                 log.error("certificates cannot be kept up", problem=str(problem))
             self.problem = str(problem)
+            pairs = [await asyncio.to_thread(self._material.pair, purpose) for purpose in PAIRS]
+            now = self._clock.now()
+            self.has_lapsed = any(pair is None or now > pair.leaf.not_after for pair in pairs)
             return
         if self.problem is not None:
             log.info("certificates are kept up again")
-        self.problem = None
+        self.problem, self.has_lapsed = None, False
 
     async def trust(self) -> OwnTrust:
         """What proves us to others."""
@@ -181,7 +159,7 @@ class CertificateService:
         authority = await asyncio.to_thread(self._material.authority, issuing)
         issued = authority.issue(wanted, now, life)
         async with self._store.transaction() as tx:
-            await tx.own_trust.put_leaves([_row(issued, issuing, Purpose.INVITATION, wanted, now)])
+            await tx.own_trust.put_leaves([issued_row(issued, issuing, Purpose.INVITATION, wanted, now)])
         return Credential(issued.chain.decode(), issued.key.decode())
 
     async def renew(self, by: Caller) -> None:
@@ -202,9 +180,12 @@ class CertificateService:
         return after.leaf(serial) or leaf
 
     async def import_authority(self, by: Caller, existing: Existing) -> OwnAuthority:
-        """A CA that was made elsewhere comes next. Raises `InvalidValue`, `TransitionNotAllowed`."""
-        names = await self._needed_names()
+        """A CA that was made elsewhere comes next; before federation is set up it is the one to begin with. Raises
+        `InvalidValue`, `TransitionNotAllowed`."""
+        names = await self._names()
         wish = await asyncio.to_thread(self._read, existing, names)
+        if names is None:
+            return await self._begin_with(wish, by)
         return (await self._settle(names, wish, by)).authorities[-1]
 
     async def roll_authority(self, by: Caller) -> OwnAuthority:
@@ -217,9 +198,32 @@ class CertificateService:
         names = await self._needed_names()
         return (await self._settle(names, Wish(rolls_key=True), by)).keys[-1]
 
-    def _read(self, existing: Existing, names: Names) -> Wish:
+    async def _begin_with(self, wish: Wish, by: Caller) -> OwnAuthority:
+        async with self._turn:
+            row = await asyncio.to_thread(self._turns.begun, wish, self._clock.now())
+            async with self._store.transaction() as tx:
+                if await tx.own_trust.bundle() is not None:
+                    raise TransitionNotAllowed("the CA", "there is one already", "finish isthmus federation init first")
+                # One that was imported before, and found unfit perhaps, gives way.
+                former = await tx.own_trust.authorities()
+                await tx.own_trust.drop_authorities([each.fingerprint for each in former])
+                await tx.own_trust.put_authorities([row])
+                facts = {"standing": row.standing.value, "imported": True}
+                told = by.did("certificate.authority", row.fingerprint.hex(), row.published_at, **facts)
+                await tx.journal.audit([told])
+        return row
+
+    def _check_first(self, row: OwnAuthority, names: Names) -> None:
+        """That the CA to begin with may issue leaves for these names. Blocks. Raises `InvalidValue`."""
+        authority = self._material.authority(row.fingerprint)
+        try:
+            check_authority(authority, Path("the imported CA"), _trial(names), self._clock.now())
+        except PairUnusable as unusable:
+            raise InvalidValue("/infra_domains", str(unusable)) from None
+
+    def _read(self, existing: Existing, names: Names | None) -> Wish:
         """The CA of these files, checked. Blocks. Raises `InvalidValue`."""
-        wanted = Wanted(instance_uri(names.domain, InstanceId(UUID(int=0))), names.infra_domains, serves=True)
+        wanted = None if names is None else _trial(names)
         try:
             authority = load_authority(existing.certificate, existing.key)
             check_authority(authority, existing.certificate, wanted, self._clock.now())
@@ -245,12 +249,12 @@ class CertificateService:
             for _ in range(ATTEMPTS):
                 async with self._store.reading() as tx:
                     before = await rules.load(tx.own_trust)
-                draft = await asyncio.to_thread(self._draft, before, names, wish)
+                draft = await asyncio.to_thread(self._turns.drafted, before, names, wish, self._clock.now())
                 try:
                     await self._commit(draft, by)
                 except _Moved:
                     continue
-                await asyncio.to_thread(self._follow, draft)
+                await asyncio.to_thread(self._turns.follow, draft)
                 return draft.after
             raise TransitionNotAllowed("the certificates", "another server changes them at the same time")
 
@@ -270,119 +274,10 @@ class CertificateService:
                 for told in self.on_bundle:
                     await told(tx, draft.after.bundle.signed)
 
-    def _draft(self, before: OwnState, names: Names, wish: Wish) -> Draft:
-        """The state after this turn. Blocks: makes keys, and keeps them in files that nothing points to yet."""
-        draft = Draft(self._clock.now(), names, before, before)
-        self._add_bundle(draft)
-        self._add_authority(draft, wish)
-        self._add_key(draft, wish)
-        draft.after = rules.aged(draft.after, draft.now, self._schedule)
-        if wish.revoke is not None:
-            draft.after = rules.revoked_leaf(draft.after, wish.revoke, wish.reason, draft.now)
-            draft.events.append(("certificate.revoke", f"{wish.revoke:x}", {"reason": wish.reason}))
-        for purpose in PAIRS:
-            self._add_leaf(draft, wish, purpose)
-        self._publish(draft)
-        return draft
 
-    def _add_bundle(self, draft: Draft) -> None:
-        if draft.before.bundle is None:
-            draft.after = replace(draft.after, bundle=OwnBundle(self._ids.new(), self._ids.new()))
-
-    def _add_authority(self, draft: Draft, wish: Wish) -> None:
-        """The first CA, or the one that comes next."""
-        is_first = not draft.after.authorities
-        authority, is_imported = wish.authority, wish.is_imported
-        if authority is None and is_first:
-            # The files outlived the database.
-            authority = self._material.found_authority()
-        if authority is None:
-            if not (is_first or wish.rolls_authority or rules.wants_authority(draft.after, draft.now, self._schedule)):
-                return
-            authority = make_authority(draft.names.domain, draft.now)
-        if following(draft.after.authorities) is not None:
-            raise TransitionNotAllowed("the CA", "another one comes next already")
-        if any(each.fingerprint == authority.fingerprint for each in draft.after.authorities):
-            raise TransitionNotAllowed("the CA", "it is known already")
-        self._material.keep_authority(authority, wish.key_file)
-        standing = Standing.CURRENT if is_first else Standing.NEXT
-        ends = authority.certificate.not_valid_after_utc
-        row = OwnAuthority(
-            standing, draft.now, draft.now, authority.fingerprint, authority.certificates, ends, is_imported
-        )
-        draft.after = replace(draft.after, authorities=(*draft.after.authorities, row))
-        facts = {"standing": standing.value, "imported": is_imported}
-        draft.events.append(("certificate.authority", row.fingerprint.hex(), facts))
-
-    def _add_key(self, draft: Draft, wish: Wish) -> None:
-        """The first message key, or the one that comes next."""
-        is_first = not draft.after.keys
-        if not (is_first or wish.rolls_key or rules.wants_key(draft.after, draft.now, self._schedule)):
-            return
-        if following(draft.after.keys) is not None:
-            raise TransitionNotAllowed("the message key", "another one comes next already")
-        key = (self._material.found_message_key() if is_first else None) or MessageKey.generate()
-        self._material.keep_message_key(key)
-        standing = Standing.CURRENT if is_first else Standing.NEXT
-        row = OwnKey(standing, draft.now, draft.now, key.id, key.public)
-        draft.after = replace(draft.after, keys=(*draft.after.keys, row))
-        draft.events.append(("certificate.message_key", key.id, {"standing": standing.value}))
-
-    def _add_leaf(self, draft: Draft, wish: Wish, purpose: Purpose) -> None:
-        pair = self._material.pair(purpose)
-        if purpose not in wish.renew and not rules.needs_leaf(draft.after, purpose, pair, draft.names, draft.now):
-            return
-        issuing = draft.after.issuing().fingerprint
-        uri = instance_uri(draft.names.domain, InstanceId(draft.after.instance(purpose)))
-        wanted = Wanted(uri, draft.names.infra_domains, serves=purpose is Purpose.INGRESS)
-        issued = self._material.authority(issuing).issue(wanted, draft.now, self._schedule.leaf_life)
-        row = _row(issued, issuing, purpose, wanted, draft.now)
-        draft.issued[purpose] = issued
-        draft.after = replace(draft.after, leaves=(*draft.after.leaves, row))
-        facts = {"purpose": purpose.value, "until": row.ends_at.isoformat()}
-        draft.events.append(("certificate.issue", f"{row.serial:x}", facts))
-
-    def _publish(self, draft: Draft) -> None:
-        """A new bundle, where it would say something else than the last one."""
-        last = draft.after.bundle
-        bundle = rules.contents(draft.after, draft.names, draft.now)
-        if last is None or last.digest == bundle.digest:
-            return
-        bundle = replace(bundle, sequence=rules.next_sequence(last.sequence, draft.now))
-        signer = self._material.message_key(rules.signer_of(draft.after).id)
-        signed = seal(bundle, signer)
-        draft.after = replace(
-            draft.after, bundle=replace(last, sequence=bundle.sequence, digest=bundle.digest, signed=signed)
-        )
-        draft.events.append(("certificate.bundle", str(bundle.sequence), {"digest": bundle.digest.hex()}))
-
-    def _follow(self, draft: Draft) -> None:
-        """Make the files agree with what was committed. Blocks."""
-        after = draft.after
-        self._material.use_authority(after.issuing().fingerprint)
-        self._material.use_message_key(after.signing().id)
-        for purpose, issued in draft.issued.items():
-            self._material.install(purpose, issued)
-        authorities = {each.fingerprint for each in after.authorities}
-        keys = {each.id for each in after.keys}
-        self._material.forget(
-            [each.fingerprint for each in draft.before.authorities if each.fingerprint not in authorities],
-            [each.id for each in draft.before.keys if each.id not in keys],
-        )
-
-
-def _row(issued: Issued, authority: bytes, purpose: Purpose, wanted: Wanted, now: datetime) -> OwnLeaf:
-    leaf = read_leaf(issued.der)
-    return OwnLeaf(
-        serial=leaf.serial,
-        fingerprint=leaf.fingerprint,
-        authority=authority,
-        purpose=purpose,
-        uri=wanted.uri,
-        infra_domains=wanted.infra_domains,
-        issued_at=now,
-        ends_at=leaf.not_after,
-    )
+def _trial(names: Names) -> Wanted:
+    """What a leaf of ours says that serves as well; of no instance."""
+    return Wanted(instance_uri(names.domain, InstanceId(UUID(int=0))), names.infra_domains, serves=True)
 
 
 def _not_set_up() -> NotFound:

@@ -64,7 +64,7 @@ class DirectoryService:
         try:
             async with self._store.transaction() as tx:
                 await tx.directory.add(user)
-                row = caller.did("user.create", user.id, now, handle=user.handle, visibility=user.visibility.value)
+                row = caller.did("directory.create", user.id, now, handle=user.handle, visibility=user.visibility.value)
                 await tx.journal.audit([row])
         except HandleTaken:
             raise _taken() from None
@@ -92,7 +92,7 @@ class DirectoryService:
                 )
                 after = await _saved(tx, before, after)
                 facts = {"handle": after.handle, "visibility": after.visibility.value}
-                await tx.journal.audit([caller.did("user.update", user_id, now, **facts)])
+                await tx.journal.audit([caller.did("directory.update", user_id, now, **facts)])
         except HandleTaken:
             raise _taken() from None
         return after
@@ -103,7 +103,7 @@ class DirectoryService:
             user = await tx.directory.lock(user_id)
             check_version(user.version, version)
             await tx.directory.delete(user_id)
-            await tx.journal.audit([caller.did("user.delete", user_id, now, handle=user.handle)])
+            await tx.journal.audit([caller.did("directory.delete", user_id, now, handle=user.handle)])
 
     async def override(self, caller: Caller, user_id: UUID, remote: str, visibility: Visibility | None) -> User:
         """Say for one remote what it may see, None to let it have what all others have."""
@@ -118,7 +118,7 @@ class DirectoryService:
                 raise InvalidValue("/remote", f"is one more than the {rules.MOST_OVERRIDES} that a user can have")
             after = await _saved(tx, before, replace(before, overrides=overrides))
             facts = {"remote": domain, "visibility": visibility and visibility.value}
-            await tx.journal.audit([caller.did("user.visibility", user_id, now, **facts)])
+            await tx.journal.audit([caller.did("directory.visibility", user_id, now, **facts)])
         return after
 
 
@@ -146,16 +146,22 @@ class LookupService:
         long as this backend has no domain."""
         handle, domain = qualified(text)
         async with self._store.reading() as tx:
-            federation = await tx.federation.get()
-            if federation is None:
-                hint = "isthmus federation init --domain a.example --infra infra.a.example"
-                raise TransitionNotAllowed("federation", "is not set up on this backend", hint)
-            if federation.domain == domain:
+            if domain == await _own_domain(tx):
                 user = await tx.directory.with_handle(handle)
                 if user is None:
                     raise NotFound("user", text)
                 return Profile(str(user.id), user.handle, domain, user.display_name)
         return await self._of_remote(caller, handle, domain)
+
+    async def search(self, caller: Caller, begins: str, domain: BackendDomain) -> list[Profile]:
+        """Those of a remote whose handle or name begins with that, as far as it shows them to us. Raises as `lookup`
+        does."""
+        async with self._store.reading() as tx:
+            if domain == await _own_domain(tx):
+                raise InvalidValue("/domain", "is this backend itself", "isthmus user list shows its people")
+        errand = Errand(domain, COMPONENT, "search-users", caller.request_id)
+        found = await self._outward.call(errand, wire.SearchUsers(begins), wire.FoundUsers)
+        return [Profile(user.id, user.handle, domain, user.display_name) for user in found.users]
 
     async def _of_remote(self, caller: Caller, handle: str, domain: BackendDomain) -> Profile:
         errand = Errand(domain, COMPONENT, "get-user-by-handle", caller.request_id)
@@ -167,6 +173,14 @@ class LookupService:
             raise _of_somebody_else(errand)
         # The domain that was asked and proven counts; what the body says of domains is text for people.
         return Profile(found.id, found.handle, domain, found.display_name)
+
+
+async def _own_domain(tx: Transaction) -> BackendDomain:
+    federation = await tx.federation.get()
+    if federation is None:
+        hint = "isthmus federation init --domain a.example --infra infra.a.example"
+        raise TransitionNotAllowed("federation", "is not set up on this backend", hint)
+    return federation.domain
 
 
 def _or_not_there(refusal: RemoteRefused, who: str) -> RemoteRefused:

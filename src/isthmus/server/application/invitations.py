@@ -1,7 +1,8 @@
 """Inviting another backend, and accepting its invitation: how two that know nothing of each other begin."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
@@ -35,6 +36,8 @@ log = structlog.get_logger()
 KEPT = timedelta(days=30)
 """How long an invitation that has ended is still listed."""
 APPLY_SECONDS = 3.0
+KNOWN_AFTER = (0.0, 1.0, 2.0)
+"""Pauses before the looks whether the other side knows us already: its ingress takes a moment to trust our CA."""
 SERVER = Caller("server", "")
 
 
@@ -73,6 +76,7 @@ class InvitationService:
         self._ids = ids
         self._changes = changes
         self._voice = voice
+        self._under_way: set[UUID] = set()
 
     async def invite(self, caller: Caller, domain: str, lifetime: timedelta = LIFETIME) -> Invited:
         """A new invitation for one domain; its text is told once."""
@@ -130,18 +134,29 @@ class InvitationService:
             raise InvalidValue(text_of.FIELD, "has expired", "ask for another one")
         ours = open_first(await self._voice.certificates.bundle())
         code = await asyncio.to_thread(short_code, ours, bundle)
-        remote, acceptance, generation = await self._add(caller, invitation, bundle, code)
-        await self._voice.applied(generation, APPLY_SECONDS)
-        return await self._tell(caller, remote, acceptance)
+        remote_id = self._ids.new()
+        with self._telling(remote_id):
+            remote, acceptance, generation = await self._add(caller, remote_id, invitation, bundle, code)
+            await self._voice.applied(generation, APPLY_SECONDS)
+            return await self._tell(caller, remote, acceptance)
+
+    @contextlib.contextmanager
+    def _telling(self, remote_id: UUID) -> Iterator[None]:
+        """While the block runs `work` leaves this one alone: an invitation that is used twice is refused."""
+        self._under_way.add(remote_id)
+        try:
+            yield
+        finally:
+            self._under_way.discard(remote_id)
 
     async def _add(
-        self, caller: Caller, invitation: text_of.Invitation, bundle: Bundle, code: str
+        self, caller: Caller, remote_id: UUID, invitation: text_of.Invitation, bundle: Bundle, code: str
     ) -> tuple[Remote, Acceptance, int]:
         now, vault = self._clock.now(), self._voice.vault
         try:
             async with self._changes.transaction() as tx:
                 generation = await next_generation(tx, bundle.domain)
-                remote = remote_of(self._ids.new(), bundle, generation, code, now)
+                remote = remote_of(remote_id, bundle, generation, code, now)
                 acceptance = Acceptance(
                     remote_id=remote.id,
                     invitation=invitation.id,
@@ -162,12 +177,22 @@ class InvitationService:
     async def work(self) -> None:
         """Tell those whose invitations we accepted and who could not be told yet."""
         async with self._store.reading() as tx:
-            waiting = [(await tx.remotes.by_id(each.remote_id), each) for each in await tx.remotes.acceptances()]
-        for remote, acceptance in waiting:
-            try:
+            waiting = [each.remote_id for each in await tx.remotes.acceptances()]
+        for remote_id in waiting:
+            if remote_id not in self._under_way:
+                with self._telling(remote_id):
+                    await self._tell_again(remote_id)
+
+    async def _tell_again(self, remote_id: UUID) -> None:
+        async with self._store.reading() as tx:
+            remote = await tx.remotes.by_id(remote_id)
+            # Whoever accepted may have told it since.
+            found = [each for each in await tx.remotes.acceptances() if each.remote_id == remote_id]
+        try:
+            for acceptance in found:
                 await self._tell(SERVER, remote, acceptance)
-            except Refusal as refusal:
-                log.error("an acceptance was refused", remote=remote.domain, error=str(refusal))
+        except Refusal as refusal:
+            log.error("an acceptance was refused", remote=remote.domain, error=str(refusal))
 
     async def _tell(self, caller: Caller, remote: Remote, acceptance: Acceptance) -> Accepted:
         secret = self._voice.vault.open(acceptance.sealed_secret, remote.id).decode()
@@ -204,8 +229,10 @@ class InvitationService:
         async with self._store.reading() as tx:
             generation = await tx.federation.generation()
         await self._voice.applied(generation, APPLY_SECONDS)
-        if await self._voice.pulse.beat(told.remote):
-            return told
+        for pause in KNOWN_AFTER:
+            await asyncio.sleep(pause)
+            if await self._voice.pulse.beat(told.remote):
+                return told
         await self._drop(caller, remote, "the invitation is not valid")
         raise refusal
 

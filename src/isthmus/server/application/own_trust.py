@@ -23,6 +23,7 @@ from isthmus.x509.pair import Pair
 
 REMEMBERED = timedelta(days=1)
 """For how long an expired leaf stays in the list."""
+MOST_LEAVES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +93,16 @@ def aged(state: OwnState, now: datetime, schedule: Schedule) -> OwnState:
         state,
         authorities=without_spent(authorities, now, schedule.authority_overlap),
         keys=without_spent(keys, now, schedule.key_overlap),
-        leaves=tuple(each for each in state.leaves if now < each.ends_at + REMEMBERED),
+        leaves=_remembered(state.leaves, now),
     )
+
+
+def _remembered(leaves: Sequence[OwnLeaf], now: datetime) -> tuple[OwnLeaf, ...]:
+    kept = [each for each in leaves if now < each.ends_at + REMEMBERED]
+    # Whoever asks for new leaves all the time does not make the list grow; what is revoked stays listed.
+    needless = [each for each in kept if each.revoked_at is None or each.ends_at <= now]
+    gone = {each.serial for each in needless[: max(0, len(kept) - MOST_LEAVES)]}
+    return tuple(each for each in kept if each.serial not in gone)
 
 
 def wants_key(state: OwnState, now: datetime, schedule: Schedule) -> bool:

@@ -5,6 +5,7 @@ import base64
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from uuid import UUID
 
 import msgspec
@@ -15,12 +16,14 @@ from isthmus.protocol.federator import Credential, Entry, Limits, Snapshot
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.server.federation_ports import KnowsTrust, OwnTrust
 from isthmus.server.federation_records import Acceptance, Federation, RemoteInstance
-from isthmus.server.ports import Store, Transaction, Vault
+from isthmus.server.ports import Clock, Store, Transaction, Vault
 from isthmus.x509.authority import pem_of
 
 LOOK_SECONDS = 1.0
 """How long a waiter sleeps at most between looks: another server on the same database tells this one nothing."""
 MOST_WAITING = 64
+TOLD_FOR = timedelta(days=7)
+"""For so long the ingress lets a revoked remote through to the Federator, which tells it that it is revoked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +43,11 @@ class SnapshotService:
     """Keeps the newest generation. Before federation is set up there is none, and those who wait go on waiting."""
 
     def __init__(
-        self, store: Store, certificates: KnowsTrust, vault: Vault, denied_addresses: Sequence[str] = ()
+        self, store: Store, clock: Clock, certificates: KnowsTrust, vault: Vault, denied_addresses: Sequence[str] = ()
     ) -> None:
         """`denied_addresses` are those of our own machines at which no remote is looked for."""
         self._store = store
+        self._clock = clock
         self._denied_addresses = list(denied_addresses)
         self._certificates = certificates
         self._vault = vault
@@ -118,17 +122,22 @@ class SnapshotService:
         """Every remote, and the certificates that verify leaves of those who may knock at all."""
         remotes = await tx.remotes.all()
         acceptances = {each.remote_id: each for each in await tx.remotes.acceptances()}
-        instances, revocations = await tx.remote_instances.blocked(), await tx.revocations.all()
+        blocked, revocations = await tx.remote_instances.blocked(), await tx.revocations.all()
+        known = {
+            each.domain: await tx.remote_instances.of(each.domain) for each in remotes if each.known_instances_only
+        }
         entries = [
             entry_of(
                 remote,
-                [each for each in instances if each.domain == remote.domain],
+                known.get(remote.domain, [each for each in blocked if each.domain == remote.domain]),
                 [each for each in revocations if each.domain == remote.domain],
                 self._credential(remote, acceptances),
             )
             for remote in remotes
         ]
-        anchors = [der for remote in remotes if remote.state is not State.REVOKED for der in remote.authorities]
+        until = self._clock.now() - TOLD_FOR
+        heard = [remote for remote in remotes if remote.state is not State.REVOKED or remote.changed_at > until]
+        anchors = [der for remote in heard for der in remote.authorities]
         return entries, anchors
 
     def _credential(self, remote: Remote, acceptances: Mapping[UUID, Acceptance]) -> Credential | None:
@@ -187,7 +196,7 @@ def ingress_of(facts: Federation, trust: OwnTrust, anchors: Iterable[bytes]) -> 
 
 def entry_of(
     remote: Remote,
-    blocked: Sequence[RemoteInstance],
+    instances: Sequence[RemoteInstance],
     revocations: Sequence[Revocation],
     credential: Credential | None,
 ) -> Entry:
@@ -206,7 +215,8 @@ def entry_of(
         expires_at=None if remote.expires_at is None else remote.expires_at.timestamp(),
         needs_dnssec=remote.needs_dnssec,
         needs_tlsa=remote.needs_tlsa,
-        blocked_instances=[str(each.instance) for each in blocked],
+        instances=[str(each.instance) for each in instances] if remote.known_instances_only else None,
+        blocked_instances=[str(each.instance) for each in instances if each.blocked_at is not None],
         revoked_instances=[str(each.instance) for each in revocations if each.instance is not None],
         revoked_leaves=_texts(each.fingerprint for each in revocations),
         revoked_serials=[f"{each.serial:x}" for each in revocations if each.serial is not None],

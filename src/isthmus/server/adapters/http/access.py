@@ -74,6 +74,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("PUT",    f"{API}/users/{{user_id}}/visibility/{{remote}}"):            Need.WRITE,
     ("DELETE", f"{API}/users/{{user_id}}/visibility/{{remote}}"):            Need.WRITE,
     ("GET",    f"{API}/directory/lookup"):                    Need.READ,
+    ("GET",    f"{API}/directory/search"):                    Need.READ,
     # Whoever may write may cut a remote off; to trust one, or one more thing of it, takes an administrator.
     ("GET",    f"{API}/certificates"):                         Need.READ,
     ("GET",    f"{API}/certificates/bundle"):                  Need.READ,

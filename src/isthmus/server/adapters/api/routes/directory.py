@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import Path, Query, Response
 
 from isthmus.domain.federation.directory import User
-from isthmus.domain.federation.names import LONGEST_DOMAIN
+from isthmus.domain.federation.names import LONGEST_DOMAIN, backend_domain
 from isthmus.server.adapters.api.directory_views import (
     DirectoryUserBody,
     DirectoryUserPatch,
@@ -23,6 +23,8 @@ from isthmus.server.application.directory import Changes, Draft
 router = api_router("directory")
 HandleFilter = Annotated[str | None, Query(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 Qualified = Annotated[str, Query(max_length=64 + LONGEST_DOMAIN, examples=["alice@b.example"])]
+Begins = Annotated[str, Query(min_length=2, max_length=63, examples=["ali"])]
+Domain = Annotated[str, Query(max_length=LONGEST_DOMAIN, examples=["b.example"])]
 Remote = Annotated[str, Path(max_length=LONGEST_DOMAIN, examples=["b.example"])]
 
 
@@ -81,6 +83,13 @@ async def unset_visibility(
 async def lookup(handle: Qualified, calls: Calls, by: By) -> ProfileView:
     """The profile of a person by qualified handle: from this directory, or from that of the backend named there."""
     return ProfileView.of(await calls.lookups.lookup(by, handle))
+
+
+@router.get("/directory/search", operation_id="searchUsers")
+async def search(begins: Begins, domain: Domain, calls: Calls, by: By) -> Listing[ProfileView]:
+    """People of another backend whose handle or name begins with a text, as far as they may be searched for."""
+    found = await calls.lookups.search(by, begins, backend_domain(domain))
+    return Listing(items=[ProfileView.of(each) for each in found])
 
 
 def _shown(user: User, response: Response) -> DirectoryUserView:

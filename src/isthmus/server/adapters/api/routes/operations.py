@@ -27,7 +27,11 @@ async def ready(calls: Calls, response: Response) -> ReadyView:
         await calls.store.check()
     except StoreUnavailable:
         parts["store"] = "not writable"
-    if parts["store"] == "ok":
+    certificates = calls.federation.certificates
+    if certificates.problem is not None:
+        # Told without the name of the file: whoever asks need not be known.
+        parts["certificates"] = "lapsed" if certificates.has_lapsed else "not renewed"
+    if parts["store"] == "ok" and not certificates.has_lapsed:
         return ReadyView(status="ready", parts=parts)
     response.status_code = 503
     return ReadyView(status="not_ready", parts=parts)

@@ -1,0 +1,93 @@
+"""Three organisations that federate: A and B and C of the catalogue, each whole, and a DNS that can lie."""
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import Any
+
+from lab import Lab
+from lab.organisation import PORT, Organisation, both
+from lab.scripted_names import ScriptedNames
+from tests.federation.party import Party
+from tests.federation.planting import ENVIRONMENT
+
+LOG_LINES = 12
+
+
+@dataclass
+class Federation:
+    """`a`, `b`, `c` have listed, pinned and confirmed each other. Each has the users alice, whom both others may see by
+    her exact handle, and hidden, whom nobody may see."""
+
+    lab: Lab
+    names: ScriptedNames
+    a: Party
+    b: Party
+    c: Party
+
+    @property
+    def parties(self) -> tuple[Party, ...]:
+        return self.a, self.b, self.c
+
+    def close(self) -> None:
+        for party in self.parties:
+            party.unrecord()
+            party.api.close()
+
+    def logs(self) -> dict[str, str]:
+        """The last lines of each backend's processes."""
+        return {str(party): "\n".join(party.site.log.splitlines()[-LOG_LINES:]) for party in self.parties}
+
+
+def at_once(works: Iterable[Callable[[], Any]]) -> None:
+    """Do all of this at the same time; what fails is raised."""
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(work) for work in works]:
+            done.result()
+
+
+def initialise(site: Organisation) -> None:
+    """`isthmus federation init` without the time that a command takes to start."""
+    body = {
+        "domain": site.domain,
+        "infra_domains": [site.infra, second_infra(site)],
+        "listen": f"{site.host.ipv4}:{PORT}",
+    }
+    site.api.post("/federation/init", json=body).raise_for_status()
+
+
+def second_infra(site: Organisation) -> str:
+    """Another name that its certificates carry and that the others have pinned; DNS says nothing of it."""
+    return f"infra2.{site.domain}"
+
+
+def acquaint(inviting: Organisation, accepting: Organisation) -> None:
+    """The journey of two operators, likewise; `lab.organisation.federate` types the commands."""
+    invited = inviting.api.post("/remotes/invitations", json={"domain": accepting.domain}).raise_for_status().json()
+    accepted = accepting.api.post("/remotes/accept", json={"invitation": invited["text"]}).raise_for_status().json()
+    assert accepted["problem"] is None, accepted
+    for one, two in both(inviting, accepting):
+        code = one.await_remote(two, "pending")["short_code"]
+        one.api.post(f"/remotes/{two.domain}/confirm", json={"short_code": code}).raise_for_status()
+    for one, two in both(inviting, accepting):
+        one.await_remote(two, "active")
+
+
+def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
+    """Start three organisations and let each two of them federate."""
+    names = ScriptedNames(lab)
+    sites = [Organisation(names, name, settings=settings, env=ENVIRONMENT) for name in ("a", "b", "c")]
+    at_once(site.await_server for site in sites)
+    at_once(partial(initialise, site) for site in sites)
+    for site in sites:
+        site.publish()
+    at_once(site.await_ingress for site in sites)
+    built = Federation(lab, names, *(Party(site) for site in sites))
+    for party in built.parties:
+        party.record()
+    for one, two in combinations(sites, 2):
+        acquaint(one, two)
+    at_once(party.populate for party in built.parties)
+    return built
