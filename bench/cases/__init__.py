@@ -7,6 +7,7 @@ from bench.cases import (
     creation,
     crowd,
     endings,
+    federation,
     heartbeats,
     host,
     jump_config,
@@ -32,4 +33,6 @@ BENCHMARKS: dict[str, Benchmark] = {
     "crowd": crowd.measured,
     "stalled": stalled.measured,
     "host": host.measured,
+    "federation": federation.measured,
+    "loud-remote": federation.beside_a_loud_one,
 }
