@@ -86,7 +86,9 @@ async def test_the_news_of_an_end_can_be_dropped_and_is_looked_at_after_a_remova
     assert await waiting(a) == []
 
 
-async def test_what_was_dropped_while_it_was_under_way_is_not_brought_back(store: Store) -> None:
+async def test_what_was_dropped_while_it_was_under_way_is_not_brought_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     receiver = Receiver(refuses={("state", 1): "validation_failed"})
     outbox = OutboxService(store, TurnedClock(), receiver)
     async with store.transaction() as tx:
@@ -102,7 +104,7 @@ async def test_what_was_dropped_while_it_was_under_way_is_not_brought_back(store
             await tx.outbox.save(replace(message, created_at=later, next_at=NOON + timedelta(days=1)))
         return await call(*arguments)
 
-    receiver.call = dropping  # type: ignore[method-assign]
+    monkeypatch.setattr(receiver, "call", dropping)
     await outbox.turn()
     async with store.reading() as tx:
         (left,) = await tx.outbox.of(UUID(int=1))
