@@ -161,7 +161,7 @@ class Inbound:
     async def grammar(self, passage: Passage) -> None:
         """2: the raw request has one meaning."""
         arrival = passage.arrival
-        passage.headers = headers = grammar.headers_of(arrival.headers)
+        passage.headers = headers = grammar.headers_of(self._parts.translate(arrival.headers))
         passage.component, passage.name = grammar.route_of(arrival.method, arrival.target)
         passage.rpc = RPCS.get((passage.component, passage.name))
         grammar.check_length(headers)

@@ -18,6 +18,7 @@ import uvloop
 
 from isthmus import logs
 from isthmus.federator import outward as outward_side
+from isthmus.federator import traefik
 from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
@@ -89,7 +90,8 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> Non
         async with Control(settings.places.control) as control:
             rows = QueuedRows(control.report, clock)
             readiness = Readiness(snapshots, pairs, clock)
-            parts = Parts(clock, snapshots, pairs, rows, control, readiness)
+            translate = traefik.translated if settings.ingress == "traefik" else list
+            parts = Parts(clock, snapshots, pairs, rows, control, readiness, translate=translate)
             parts.readiness.checks |= _listener_checks(settings)
             async with working(follow(control, snapshots), pairs.watch(), rows.work(), watch_alarms(parts)):
                 await serve(parts, settings, bound, stop)
