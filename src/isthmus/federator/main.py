@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -37,16 +36,12 @@ from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
+from isthmus.protocol.steady import SteadyClock
 from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
 
 ALARM_SECONDS = 60.0
-
-
-class SystemClock:
-    def now(self) -> float:
-        return time.time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +55,7 @@ class Bound:
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
     """Run until SIGINT or SIGTERM. Returns the exit code; what stops a start is one sentence on standard error."""
-    clock = SystemClock()
+    clock = SteadyClock()
     try:
         settings = load(config, given or {}, os.environ)
         configure_logs(settings.log_level)
@@ -82,7 +77,7 @@ def remedy_of(reason: Exception) -> str:
     return ". Renew it with isthmus certificate renew, or set certificate and key to a pair that is good"
 
 
-async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
+async def _run(settings: Settings, pairs: NewestPair, clock: SteadyClock) -> None:
     stop = stop_event()
     snapshots = NewestSnapshot(settings.snapshot_seconds)
     with binding(settings) as bound:

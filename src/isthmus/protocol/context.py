@@ -20,7 +20,8 @@ TYPE = "isthmus-context+jwt"
 
 class Context(Struct, frozen=True):
     """`aud` is the component, `body` the SHA-256 of the body in hex, `leaf` that of the leaf in DER. `remote` is empty
-    for the holder of an invitation, whose id then stands in `invitation`. Times are Unix seconds.
+    for the holder of an invitation, whose id then stands in `invitation`. Times are those of `steady.since_start`,
+    which is the same for both processes however the clock of the machine is set.
 
     `request_id` is ours; `caller_request_id` is what the caller gave as its own, escaped: it proves nothing and links
     the logs of both sides."""

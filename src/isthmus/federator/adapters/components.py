@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from isthmus.domain.federation.denial import Denied
 from isthmus.federator.adapters.keys import KeyFile
 from isthmus.federator.inbound import Answer
-from isthmus.federator.ports import Clock
 from isthmus.protocol import federation as wire
 from isthmus.protocol import ingress
 from isthmus.protocol.context import HEADER, LIFE, Context, seal
 from isthmus.protocol.places import Places
+from isthmus.protocol.steady import since_start
 
 log = structlog.get_logger()
 
@@ -41,8 +41,8 @@ class ContextRefused(Exception):
 class ComponentSockets:
     """Use it as a context manager. It sets no deadline of its own: that of the whole call holds."""
 
-    def __init__(self, places: Places, clock: Clock) -> None:
-        self._places, self._clock = places, clock
+    def __init__(self, places: Places) -> None:
+        self._places = places
         self._sessions: dict[str, ClientSession] = {}
         self._keys: dict[str, KeyFile] = {}
 
@@ -61,7 +61,7 @@ class ComponentSockets:
         except (ClientConnectionError, ContextRefused):
             # The component was started again: the connection was one to its former self, or the context is older than
             # it. A new one, because each is taken once; a mutation carries its idempotency key.
-            now = self._clock.now()
+            now = since_start()
             context = replace(context, iat=now, exp=now + LIFE, jti=uuid4().hex)
         try:
             return await self._try(context, headers, body)

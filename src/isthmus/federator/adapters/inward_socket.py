@@ -43,7 +43,7 @@ class InwardSocket:
         places, user = settings.places, user_id(settings.ingress_user, "ingress_user")
         self._parts, self._user, self._seconds = parts, user, settings.call_seconds
         self._stack = AsyncExitStack()
-        self._components = ComponentSockets(places, parts.clock)
+        self._components = ComponentSockets(places)
         self._inbound = Inbound(parts, user, discovery, ListenerKey(places), self._components)
         self._running = 0
 
@@ -98,8 +98,10 @@ class InwardSocket:
         return self._passed(passage, answer)
 
     def _passed(self, passage: Passage, answer: Answer) -> web.Response:
-        """Status, content type and body of a component, and nothing else of it. Its refusals have their row there."""
-        if answer.status < 300:
+        """Status, content type and body of a component, and nothing else of it. Its refusals have their row there, and
+        so has each effect: one more of ours would be missing after a crash, and come twice after a retry."""
+        self._note_presented(passage)
+        if answer.status < 300 and (passage.rpc is None or not passage.rpc.writes):
             self._tell(passage, "done", "admitted", {})
         known, identity = passage.known, passage.identity
         if known is not None and identity is not None and identity.instance is not None:
@@ -112,16 +114,20 @@ class InwardSocket:
     def _refused(self, passage: Passage, denied: Denied) -> web.Response:
         told = disclosed(denied, passage.bound)
         detail = UNIFORM_DETAIL if told.code == UNIFORM else told.detail
+        self._note_presented(passage)
         self._tell(passage, "denied", denied.reason, {"code": told.code, **denied.facts})
         document = problem(told.code, Stage.FEDERATOR_IN, passage.request_id, detail, **told.members)
         return problem_answer(document)
 
-    def _tell(self, passage: Passage, outcome: Any, reason: str, facts: dict[str, Any]) -> None:
-        """Write the row of this request, and what else it tells of its remote."""
+    def _note_presented(self, passage: Passage) -> None:
+        """A finding of the remote that sends what only an ingress may say."""
         presented = passage.headers.get(ingress.PRESENTED)
         if presented and passage.bound is not None:
             evidence = {"headers": escaped(presented), "request_id": passage.request_id}
             self._parts.rows.suspect("trust_header_presented", passage.bound, evidence)
+
+    def _tell(self, passage: Passage, outcome: Any, reason: str, facts: dict[str, Any]) -> None:
+        """Write the row of this request."""
         row = Fact(
             action=ACTION,
             actor=_actor(passage),
