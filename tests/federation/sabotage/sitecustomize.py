@@ -38,10 +38,19 @@ def decoded_paths() -> None:
     grammar.route_of = lambda method, target: strict(method, unquote_to_bytes(target))
 
 
+def clock_ahead() -> None:
+    """The machine's clock is two minutes ahead of all others."""
+    import time
+
+    right = time.time
+    time.time = lambda: right() + 120.0
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "no-chain-check": no_chain_check,
     "no-pin-check": no_pin_check,
     "decoded-paths": decoded_paths,
+    "clock-ahead": clock_ahead,
 }
 
 if NAMED.exists():
