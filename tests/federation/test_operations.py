@@ -18,6 +18,7 @@ from cryptography.x509 import load_pem_x509_certificate
 
 from isthmus.ingress import nginx
 from isthmus.ingress.applying import Applier
+from isthmus.ingress.nginx_lint import lint
 from isthmus.ingress.versions import MARK, PAIRS
 from isthmus.ingress.weakenings import weakenings
 from isthmus.x509.pair import CHAIN, KEY
@@ -27,7 +28,7 @@ from tests.federation.federation import Federation
 from tests.federation.party import Party, Row
 from tests.federation.planting import has_changed, weak_federator
 from tests.federation.test_strategies import facts_of
-from tests.ingress.test_lint import lint, with_digest
+from tests.ingress.test_lint import with_digest
 from tests.x509.forge import CLIENT, SERVER, Forged, an_authority
 
 SOON = 5.0
@@ -92,7 +93,7 @@ def speaking(party: Party, versions: bytes) -> Iterator[None]:
 
 Fault = Callable[[Federation], AbstractContextManager[object]]
 
-LEAF = {"names": ("infra.b.example", "infra2.b.example"), "usages": (CLIENT, SERVER)}
+LEAF: dict[str, Any] = {"names": ("infra.b.example", "infra2.b.example"), "usages": (CLIENT, SERVER)}
 FAULTS: list[tuple[Fault, str, str]] = [
     (lambda f: f.names.saying(f"{f.names.srv(f.b.domain)} SRV"), "srv", "theirs"),
     (lambda f: f.names.saying("infra.b.example A"), "addresses", "theirs"),
