@@ -100,9 +100,9 @@ class InwardSocket:
     def _passed(self, passage: Passage, answer: Answer) -> web.Response:
         """Status, content type and body of a component, and nothing else of it. Its refusals have their row there, and
         so has each effect: one more of ours would be missing after a crash, and come twice after a retry."""
-        self._note_presented(passage)
         if answer.status < 300 and (passage.rpc is None or not passage.rpc.writes):
             self._tell(passage, "done", "admitted", {})
+        self._note_presented(passage)
         known, identity = passage.known, passage.identity
         if known is not None and identity is not None and identity.instance is not None:
             self._parts.rows.sighted(known.domain, identity.instance)
@@ -114,13 +114,13 @@ class InwardSocket:
     def _refused(self, passage: Passage, denied: Denied) -> web.Response:
         told = disclosed(denied, passage.bound)
         detail = UNIFORM_DETAIL if told.code == UNIFORM else told.detail
-        self._note_presented(passage)
         self._tell(passage, "denied", denied.reason, {"code": told.code, **denied.facts})
+        self._note_presented(passage)
         document = problem(told.code, Stage.FEDERATOR_IN, passage.request_id, detail, **told.members)
         return problem_answer(document)
 
     def _note_presented(self, passage: Passage) -> None:
-        """A finding of the remote that sends what only an ingress may say."""
+        """Whoever tries to say who calls is worth a look, whatever became of the call."""
         presented = passage.headers.get(ingress.PRESENTED)
         if presented and passage.bound is not None:
             evidence = {"headers": escaped(presented), "request_id": passage.request_id}
