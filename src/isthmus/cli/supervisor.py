@@ -161,7 +161,7 @@ class Supervisor:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(here, "rb")
         )
-        copying = asyncio.create_task(self._copy(child, stream, sink))
+        copying = asyncio.create_task(self._copy(child, stream, sink, transport))
         try:
             yield there
         finally:
@@ -169,15 +169,19 @@ class Supervisor:
             copying.cancel()
             transport.close()
 
-    async def _copy(self, child: Child, stream: asyncio.StreamReader, sink: BinaryIO) -> None:
+    async def _copy(
+        self, child: Child, stream: asyncio.StreamReader, sink: BinaryIO, pipe: asyncio.ReadTransport
+    ) -> None:
         rest = b""
         while piece := await stream.read(LONGEST_LINE):
             *lines, rest = (rest + piece).split(b"\n")
             if len(rest) > LONGEST_LINE:
                 lines, rest = [*lines, rest], b""
             self._write(child, sink, lines)
-            if len(piece) < MUCH:
+            if len(piece) < MUCH and not pipe.is_closing():
+                pipe.pause_reading()
                 await asyncio.sleep(GATHER_SECONDS)
+                pipe.resume_reading()
         if rest:
             self._write(child, sink, [rest])
 
