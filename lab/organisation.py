@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -107,9 +108,15 @@ class Organisation:
 
     def await_server(self) -> None:
         self.up.wait_for("Isthmus is running at", within=START_SECONDS)
-        wait_until(self._answers, within=START_SECONDS, what=f"an answer of the server of {self.name}")
+        wait_until(self.answers, within=START_SECONDS, what=f"an answer of the server of {self.name}")
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Whether its server does."""
+        with socket.socket(socket.AF_UNIX) as probe:
+            try:
+                probe.connect(str(self.host.path(f"{DATA}/server.sock")))
+            except OSError:
+                return False
         try:
             return self.api.get("/health/live").is_success
         except httpx2.TransportError:
@@ -196,17 +203,16 @@ class Organisation:
 
     def signal_nginx(self, number: signal.Signals) -> None:
         """Send a signal to the master of its nginx."""
-        os.kill(self._nginx(), number)
+        if (pid := self.nginx()) is not None:
+            os.kill(pid, number)
 
     def nginx_workers(self) -> set[int]:
         """Those that accept connections; one that is about to go does not count."""
-        return {pid for pid in children(self._nginx()) if "shutting down" not in " ".join(command_of(pid))}
+        return {pid for pid in children(self.nginx()) if "shutting down" not in " ".join(command_of(pid))}
 
-    def _nginx(self) -> int:
-        masters = [pid for pid in children(self.pid("ingress")) if "nginx" in " ".join(command_of(pid))]
-        if not masters:
-            raise LookupError(f"no nginx runs at {self.name}")
-        return masters[0]
+    def nginx(self) -> int | None:
+        """The master of its nginx, as seen from outside; None while none runs."""
+        return next((pid for pid in children(self.pid("ingress")) if "nginx" in " ".join(command_of(pid))), None)
 
     def stop(self) -> int:
         """End all its processes in order."""

@@ -98,6 +98,7 @@ async def test_calls_share_a_connection_and_carry_request_id_and_key(
     assert first.endswith(b'\r\n\r\n{"handle":"alice"}')
     assert f"X-Request-Id: {ASKED}".encode() in first
     assert b"Idempotency-Key" not in first
+    assert b"Isthmus-Call-Seconds: 0.500\r\n" in first
     assert b"Idempotency-Key: key-1\r\n" in last
 
 

@@ -79,7 +79,10 @@ def test_every_answer_is_as_the_document_says(
     @given(case=cases)
     def run(case: Case[Any]) -> None:
         answer = case.call(base_url=server.url, headers=headers)
-        case.validate_response(answer, checks=checks)
+        # A body over the bound is refused before anybody looks whether it is a good one.
+        is_unread = answer.status_code == 413
+        told = [check for check in checks if not (is_unread and check is negative_data_rejection)]
+        case.validate_response(answer, checks=told)
 
     run()
 

@@ -32,18 +32,18 @@ def newest(admin: httpx2.Client) -> Any:
 def test_a_user_is_made_read_changed_and_deleted_with_a_row_for_each(admin: httpx2.Client) -> None:
     made = a_user(admin, display_name="Alice Liddell")
     assert (made["visibility"], made["overrides"], made["version"]) == ("handle", {}, 1)
-    assert newest(admin)["action"] == "user.create"
+    assert newest(admin)["action"] == "directory.create"
     path = f"/users/{made['id']}"
     assert admin.get(path).json() == made
     changed = admin.patch(path, json={"visibility": "search"}, headers={"If-Match": '"1"'})
     assert (changed.json()["visibility"], changed.json()["display_name"]) == ("search", "Alice Liddell")
-    assert (newest(admin)["action"], changed.headers["etag"]) == ("user.update", '"2"')
+    assert (newest(admin)["action"], changed.headers["etag"]) == ("directory.update", '"2"')
     stale = admin.patch(path, json={"visibility": "nobody"}, headers={"If-Match": '"1"'})
     assert (stale.status_code, stale.json()["code"]) == (412, "precondition_failed")
     found = admin.get("/users", params={"handle": made["handle"]}).json()["items"]
     assert found == [changed.json()]
     assert admin.delete(path).status_code == 204
-    assert (newest(admin)["action"], newest(admin)["subject"]) == ("user.delete", made["id"])
+    assert (newest(admin)["action"], newest(admin)["subject"]) == ("directory.delete", made["id"])
     assert admin.get(path).status_code == 404
 
 
@@ -55,7 +55,7 @@ def test_what_one_remote_may_see_is_set_and_taken_back(admin: httpx2.Client) -> 
     assert shown["overrides"] == {"b.example": "nobody", "c.example": "nobody"}
     row = newest(admin)
     assert (row["action"], row["facts"]["remote"], row["facts"]["visibility"]) == (
-        "user.visibility",
+        "directory.visibility",
         "b.example",
         "nobody",
     )

@@ -204,6 +204,20 @@ async def test_a_blocked_instance_is_refused_until_it_is_unblocked(pair: Pair) -
     assert await called(b, a) == 200
 
 
+async def test_only_known_instances_are_listed_once_an_operator_says_so(pair: Pair) -> None:
+    a, b = pair
+    await federated(a, b)
+    one, two = InstanceId(UUID(int=1)), InstanceId(UUID(int=2))
+    await a.services.remotes.block(ADA, B, one, "odd")
+    assert (await a.snapshot()).entries[0].instances is None
+    await a.services.remotes.update(ADA, B, Update(known_instances_only=True), None)
+    entry = (await a.snapshot()).entries[0]
+    assert (entry.instances, entry.blocked_instances) == ([str(one)], [str(one)])
+    await a.services.remotes.block(ADA, B, two, None)
+    entry = (await a.snapshot()).entries[0]
+    assert (entry.instances, entry.blocked_instances) == ([str(one), str(two)], [str(one)])
+
+
 async def test_a_new_bundle_reaches_the_remotes_that_go_by_it(pair: Pair) -> None:
     a, b = pair
     await federated(a, b)

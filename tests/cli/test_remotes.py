@@ -52,6 +52,7 @@ def a_remote(**changes: Any) -> Json:
         "expires_at": None,
         "needs_dnssec": False,
         "needs_tlsa": False,
+        "known_instances_only": False,
         "confirmed_here": True,
         "confirmed_there": True,
         "short_code": CODE,
@@ -210,9 +211,11 @@ def test_what_a_remote_may_do_is_set_by_its_etag(isthmus: Run, server: Script) -
     server.on(f"GET {ONE}", details(), headers={"etag": '"3"'})
     server.on(f"PATCH {ONE}", a_remote())
     given = ("--direction", "in", "--component", "directory", "--limit", "requests=2.5", "--limit", "parallel=3")
-    isthmus("remote", "set", "b.example", *given, "--contact", "ops", "--dnssec", "--no-tlsa", "--expires", "never")
+    flags = ("--dnssec", "--no-tlsa", "--known-instances")
+    isthmus("remote", "set", "b.example", *given, "--contact", "ops", *flags, "--expires", "never")
     sent: Json = {"direction": "in", "components": ["directory"], "limits": {"requests": 2.5, "parallel": 3}}
     sent |= {"contact": "ops", "needs_dnssec": True, "needs_tlsa": False, "expires_at": None}
+    sent["known_instances_only"] = True
     assert server.bodies_of("PATCH") == [sent]
     assert [each.headers.get("If-Match") for each in server.asked if each.method == "PATCH"] == ['"3"']
     isthmus("remote", "set", "b.example", "--component", "", "--expires", "30d")

@@ -61,6 +61,7 @@ FULL = a_remote(
     expires_at=ODD,
     needs_dnssec=True,
     needs_tlsa=True,
+    known_instances_only=True,
     confirmed_here=True,
     short_code="K7PD-9QXM-3T4W",
     bundle_digest=a_digest("bundle"),

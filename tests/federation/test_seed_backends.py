@@ -64,6 +64,10 @@ def test_the_federator_is_the_only_way_out(federation: Federation) -> None:
     a, b = federation.a, federation.b
     restart_federator(a)
     assert a.lookup(f"alice@{b.domain}").status_code == 200
+    # The handshake and the heartbeat call by themselves: a suspension has to be told, and is looked after.
+    for move in ("suspend", "resume"):
+        a.api.post(f"/remotes/{federation.c.domain}/{move}").raise_for_status()
+    wait_until(lambda: told(a, federation.c), within=WITHIN, what="the notices to arrive")
     federator = a.site.pid("federator")
     for holders in peers_of(a.site.host).values():
         assert holders == {str(inside(federator))}
@@ -78,6 +82,11 @@ def test_the_federator_is_the_only_way_out(federation: Federation) -> None:
         assert answer.json()["code"] == "upstream_unavailable"
         assert counted.connections == 0
     restart_federator(a)
+
+
+def told(party: Party, other: Party) -> bool:
+    """Whether nothing waits to be said to another backend."""
+    return not party.api.get(f"/remotes/{other.domain}").raise_for_status().json()["waiting"]
 
 
 def inside(pid: int | None) -> int:

@@ -1,6 +1,7 @@
 """Seed 0, §1.4, the four inbound steps, and the inward arrows of seed 1: 7 to 12."""
 
 import json
+import time
 
 import pytest
 
@@ -14,6 +15,8 @@ from tests.federation.federation import Federation
 from tests.federation.party import Party
 from tests.federation.planting import restart_federator
 
+# What DNS says here is believed for half a minute, which is the least of what a Federator takes.
+LIFE_SECONDS = 31.0
 FORWARDED = {"host", "content-type", "content-length", "accept", "accept-encoding", "user-agent", "connection"}
 
 
@@ -138,11 +141,13 @@ def test_dns_is_asked_about_listed_origins_alone_and_once(federation: Federation
 @pytest.mark.case("SEED-039")
 def test_the_record_decides_who_speaks_for_the_origin(federation: Federation) -> None:
     a, b = federation.a, federation.b
+    restart_federator(b)
     clean_request(a, b)
+    learnt = time.monotonic()
     try:
         with federation.names.saying(question(federation, a), Reply(["30 SRV 0 0 8443 infra.x.example."])):
-            # The life of the answer before ends with the process that knows it.
-            restart_federator(b)
+            clean_request(a, b)
+            time.sleep(learnt + LIFE_SECONDS - time.monotonic())
             with refusing(b, "infra_domain_mismatch"):
                 refused(a.asks(b), 403, "infra_domain_mismatch")
     finally:
@@ -169,12 +174,10 @@ def test_only_a_matching_name_and_a_listed_domain_together_reach_the_component(f
 
 @pytest.mark.case("SEED-042")
 def test_the_component_answers_with_the_profile(a: Party, b: Party) -> None:
-    before = set(b.component().answers)
     profile = clean_request(a, b).json
     assert (profile["handle"], profile["domain"], profile["display_name"]) == ("alice", b.domain, "Alice of B")
     ((stored,),) = b.rows("SELECT count(*) FROM directory_users WHERE handle = 'alice'")
     assert stored == 1
-    assert before is not None
 
 
 @pytest.mark.case("SEED-043")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -10,12 +11,14 @@ from isthmus.protocol.federation import API_VERSION, ORIGIN, REQUEST_ID
 from lab.names_server import Reply
 from lab.organisation import PORT
 from lab.recording import Seen
+from lab.waiting import wait_until
 from tests.federation.checks import refused, refusing
 from tests.federation.counting import connections_from, peers_of
 from tests.federation.federation import Federation
-from tests.federation.party import Party
+from tests.federation.party import Party, over_socket
 from tests.federation.planting import restart_federator
 from tests.federation.tapping import dns_names, serving, tapped
+from tests.federation.wire import request
 
 
 def of_directory(seen: Sequence[Seen]) -> list[Seen]:
@@ -138,6 +141,14 @@ def test_a_component_names_domain_component_and_call(federation: Federation) -> 
             refused(a.calls(*call), status, code)
         assert questions == []
     assert a.calls(b.domain).status == 200
+    data = request("POST", "/rpc/b.example/directory/get-user-by-handle", headers=[("Host", "x")], body=b"{}")
+    others = [
+        a.component().path,
+        a.inward.path,
+        a.site.places.control,
+        a.site.host.path("/var/lib/isthmus/server.sock"),
+    ]
+    assert [over_socket(path, data).status for path in others] == [401, 403, 404, 404]
 
 
 @pytest.mark.case("SEED-032")
@@ -216,3 +227,16 @@ def test_a_user_of_a_asks_for_alice_at_b(federation: Federation) -> None:
     assert found.status_code == 200, found.text
     assert (found.json()["handle"], found.json()["domain"]) == ("alice", b.domain)
     assert a.site.asked("user", "lookup", f"alice@{b.domain}") == found.json()
+
+
+def test_one_request_id_links_the_logs_of_both_servers_and_both_federators(federation: Federation) -> None:
+    a, b = federation.a, federation.b
+    answer = a.lookup(f"alice@{b.domain}")
+    request_id = answer.headers["X-Request-Id"]
+    for party in (a, b):
+        for process in ("server", "federator"):
+            wait_until(partial(is_in_log, party, process, request_id), within=10.0, what=f"{process} of {party}")
+
+
+def is_in_log(party: Party, process: str, text: str) -> bool:
+    return any(text in line for line in party.site.log_of(process))

@@ -174,5 +174,12 @@ async def test_what_is_wrong_with_their_certificate_is_named(home: Home, b_autho
     assert [name for name, finding in findings.items() if not finding.ok] == [step, "call"]
 
 
+async def test_the_doctor_sees_what_dns_says_now(home: Home, b: Ingress) -> None:
+    b.answer = healthy
+    assert (await home.call()).status == 200
+    home.names.say("infra.b.example A", *answers("60 A 169.254.169.254"))
+    assert not (await examine(home))["addresses"].ok
+
+
 async def test_a_bad_domain_is_none_for_the_doctor(home: Home, b: Ingress) -> None:
     assert (await home.call("/doctor/B", b"")).code == "malformed_request"

@@ -187,7 +187,8 @@ async def test_of_proven_remotes_no_row_is_left_out_and_a_full_queue_says_so(
     await queue.finish()
     working.cancel()
     queue.tell(a_fact())
-    assert sum(row.left_out or 1 for row in sink.rows.values()) == 51
+    # The one that was refused is counted, and so is the stranger.
+    assert sum(row.left_out or 1 for row in sink.rows.values()) == 52
 
 
 async def test_strangers_are_sampled_and_counted_exactly() -> None:

@@ -120,6 +120,8 @@ class Ingress:
         found: process.Running = self.wait(
             lambda: now if (now := self.running) and now.version != than.version else None, "another version"
         )
+        # The old workers take connections for another 100 ms.
+        process.wait_for(self.applier.layout(), found.version, SECONDS)
         return found
 
     def stop(self) -> int:

@@ -127,7 +127,7 @@ def test_broken_trust_anchors_never_open_the_door(ingress: Ingress, how: str) ->
     ingress.start()
     ingress.wait_applied()
     _stays_strict(ingress, stranger)
-    assert ingress.status()["well"]
+    ingress.wait(lambda: ingress.status()["well"], "the end of the problem")
 
 
 def _stays_strict(ingress: Ingress, stranger: Client) -> None:

@@ -63,6 +63,7 @@ def details(remote: Json, session: "Session") -> str:
         ("mutations", f"{limits['mutations']:g}/s, {limits['mutations_burst']} at once"),
         ("expires", minute(remote["expires_at"]) if remote["expires_at"] else "never"),
         ("DNSSEC, TLSA", f"{cell(remote['needs_dnssec'])}, {cell(remote['needs_tlsa'])}"),
+        ("instances", "those listed below" if remote["known_instances_only"] else "all that it certifies"),
         ("contact", remote["contact"]),
         ("notes", remote["notes"]),
         ("entry", generation(remote)),

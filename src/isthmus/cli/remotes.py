@@ -147,10 +147,12 @@ def set_(
     notes: Annotated[str | None, typer.Option(help="What else there is to know.")] = None,
     dnssec: Annotated[bool | None, typer.Option("--dnssec/--no-dnssec", help="Insist on DNSSEC.")] = None,
     tlsa: Annotated[bool | None, typer.Option("--tlsa/--no-tlsa", help="Insist on TLSA records.")] = None,
+    known: Annotated[bool | None, typer.Option("--known-instances/--any-instance", help="Who of it may call.")] = None,
 ) -> None:
     """Change what a remote may do. What is not given stays."""
     given: dict[str, Any] = {"direction": direction and str(direction), "infra_domains": infra or None}
     given |= {"contact": contact, "notes": notes, "needs_dnssec": dnssec, "needs_tlsa": tlsa}
+    given["known_instances_only"] = known
     change = without_none(given | {"limits": limits_of(limit)})
     if component:
         names = [each for each in component if each]
@@ -212,10 +214,10 @@ def block(session: Session, domain: Domain, instance: Instance, reason: Reason) 
 
 @command(app, "unblock", "isthmus remote unblock b.example 0190c6e2-5d0e-4c34-9d0f-0b6f3a1f2a11")
 def unblock(session: Session, domain: Domain, instance: Instance) -> None:
-    """Admit an instance of a remote again."""
+    """Admit an instance of a remote, again or for the first time."""
     path = f"{path_of(domain)}/instances/{_id(instance, f'isthmus remote show {domain} lists them')}/block"
     session.api.delete(path)
-    session.show({"deleted": instance}, lambda _: f"instance {instance} of {domain} is admitted again")
+    session.show({"deleted": instance}, lambda _: f"instance {instance} of {domain} is admitted")
 
 
 @command(app, "findings", "isthmus remote findings", options=LIST)

@@ -169,8 +169,11 @@ class Discovery:
         return await self._associations.find(name, partial(self._resolver.associations, name), pinned=pinned)
 
     def expire(self, domain: str, service: str) -> None:
-        """Whoever looks for a fault wants to see what DNS says now."""
+        """Whoever looks for a fault wants to see what DNS says now: of `domain`, and then of each target."""
         self._services.expire(f"_{service}._tcp.{domain}")
+
+    def expire_host(self, host: str) -> None:
+        self._addresses.expire(host)
 
     def forget(self) -> None:
         """Ask anew: the settings of discovery are others."""

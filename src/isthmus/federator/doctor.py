@@ -189,6 +189,7 @@ class Doctor:
         return left
 
     async def _reachable(self, chart: _Chart, target: Target) -> list[IPAddress]:
+        self._eyes.discovery.expire_host(target.host)
         try:
             answer = await self._eyes.discovery.addresses(target.host, pinned=False)
         except Denied as denied:
@@ -214,14 +215,14 @@ class Doctor:
             async with asyncio.timeout(LOOK_SECONDS):
                 shown = await self._eyes.looker.look(target, address)
         except TimeoutError:
-            shown = Shown(reached=False, fault=f"no answer within {LOOK_SECONDS:g} s")
+            shown = Shown(reached=False, fault=f"no answer from {where} within {LOOK_SECONDS:g} s")
         if not shown.reached:
             mend = f"start their ingress; let TCP to {where} through the firewalls between"
-            chart.bad("tcp", f"{where}: {shown.fault}", "a connection", mend, "theirs")
+            chart.bad("tcp", shown.fault, "a connection", mend, "theirs")
             return
         chart.good("tcp", where)
         if not shown.certificate:
-            chart.bad("tls", f"{where}: {shown.fault}", "TLS 1.3", "see that their ingress listens there", "theirs")
+            chart.bad("tls", shown.fault, "TLS 1.3", "see that their ingress listens there", "theirs")
             return
         chart.good("tls", f"TLS 1.3 with {where}")
         self._certificate(chart, target, shown.certificate)

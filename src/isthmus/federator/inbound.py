@@ -55,8 +55,8 @@ class Arrival:
 class Passage:
     """One request on its way through the table, and what has been proven of it so far.
 
-    `check` is the row that it has come to, `bound` the remote that it is proven to be of. `inside` is undone when the
-    request ends.
+    `check` is the row that it has come to, `bound` the remote that it is proven to be of. `is_counted`: its denial is
+    one of many of strangers, which have no row of their own. `inside` is undone when the request ends.
     """
 
     arrival: Arrival
@@ -79,6 +79,7 @@ class Passage:
     key_id: str = ""
     body: bytes = b""
     context: Context | None = None
+    is_counted: bool = False
     inside: ExitStack = field(default_factory=ExitStack)
 
     @property

@@ -104,8 +104,9 @@ class Fact:
 class Rows(Protocol):
     """The audit log of the server, reached in batches of at most 100 ms."""
 
-    def tell(self, fact: Fact) -> None:
-        """Raises `Overloaded` when the fact is of a proven remote and the queue has no room; others are counted."""
+    def tell(self, fact: Fact) -> bool:
+        """Whether the fact gets a row of its own; else it is counted. Raises `Overloaded` when the fact is of a proven
+        remote and the queue has no room."""
 
     def sighted(self, domain: BackendDomain, instance: InstanceId) -> None:
         """An admitted caller was there."""

@@ -56,13 +56,15 @@ class QueuedRows:
     def has_room(self) -> bool:
         return len(self._rows) < MOST_WAITING
 
-    def tell(self, fact: Fact) -> None:
+    def tell(self, fact: Fact) -> bool:
         if fact.proven is None:
-            self._tell_unproven(fact)
-            return
+            return self._tell_unproven(fact)
         if not self.has_room:
+            # There is no room for the row, but its number is not lost.
+            self._left_out[(fact.action, fact.reason)] += 1
             raise Overloaded(f"{len(self._rows)} audit rows wait for the server")
         self._append(fact)
+        return True
 
     def sighted(self, domain: BackendDomain, instance: InstanceId) -> None:
         key = (domain, str(instance))
@@ -141,13 +143,14 @@ class QueuedRows:
             for single in singles:
                 await self._deliver(single)
 
-    def _tell_unproven(self, fact: Fact) -> None:
+    def _tell_unproven(self, fact: Fact) -> bool:
         if self._unproven_waiting < MOST_UNPROVEN and self.has_room and self._sample.take(time.monotonic()) == 0:
             self._unproven_waiting += 1
             self._append(fact)
-            return
+            return True
         self._left_out[(fact.action, fact.reason)] += 1
         self._news.set()
+        return False
 
     def _append(self, fact: Fact, left_out: int = 0) -> None:
         self._rows.append(

@@ -91,16 +91,17 @@ class Applier:
         if reload and not force and former is not None and self._runs(former, files):
             return former
         version = self.versions.write(files, msgspec.json.encode(facts))
-        process.check(version)
-        self.versions.promote(version)
         try:
+            process.check(version)
+            self.versions.promote(version)
             if reload:
                 process.reload(self.layout(), version.name)
         except IngressRefused:
             if former is not None:
                 self.versions.promote(former)
             raise
-        self.versions.prune()
+        finally:
+            self.versions.prune()
         return version
 
     def _runs(self, version: Path, files: Files) -> bool:

@@ -77,6 +77,8 @@ def _config(facts: IngressFacts, layout: Layout) -> str:
             *run_as,
             line("daemon", "off"),
             line("worker_processes", "auto"),
+            # The usual limit of 1024 would end below the connections that are allowed.
+            line("worker_rlimit_nofile", 2 * CONNECTIONS + 512),
             line("worker_shutdown_timeout", f"{SHUTDOWN_SECONDS}s"),
             line("pid", layout.pid),
             line("error_log", "stderr", "warn"),

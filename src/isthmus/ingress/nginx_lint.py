@@ -39,6 +39,7 @@ def _one(args: Args) -> bool:
 TOP: Mapping[str, Want] = {
     "daemon": ("off",),
     "worker_processes": _one,
+    "worker_rlimit_nofile": ("8704",),
     "worker_shutdown_timeout": _seconds(10),
     "pid": _one,
     "error_log": ("stderr", "warn"),

@@ -25,6 +25,8 @@ START_SECONDS = 15.0
 RELOAD_SECONDS = 15.0
 STATUS_SECONDS = 2.0
 LOOK_SECONDS = 0.02
+# The master starts new workers, and 100 ms later tells the old ones to take no more connections.
+OVERLAP_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
 LONGEST_LINE = 2_000
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -106,11 +108,17 @@ def reload(layout: Layout, version: str, within: float = RELOAD_SECONDS) -> None
 
 
 def wait_for(layout: Layout, version: str, within: float, alive: Callable[[], bool] = lambda: True) -> bool:
-    """Whether a worker of `version` answers within so many seconds, as long as nginx is `alive`. Blocks."""
+    """Whether workers of `version`, and no others any more, answer within so many seconds, as long as nginx is `alive`.
+    Blocks."""
     until = time.monotonic() + within
+    first = None
     while time.monotonic() < until and alive():
         running = ask(layout)
-        if running is not None and running.version == version:
+        if running is None or running.version != version:
+            first = None
+        elif first is None:
+            first = time.monotonic()
+        elif time.monotonic() - first > OVERLAP_SECONDS:
             return True
         time.sleep(LOOK_SECONDS)
     return False
@@ -218,7 +226,9 @@ class Child:
         )
         with contextlib.closing(transport):
             while raw := await _line(stream):
-                self._say(raw.decode(errors="replace").rstrip("\n")[:LONGEST_LINE])
+                text = raw.decode(errors="replace").rstrip("\n")[:LONGEST_LINE]
+                # Some of it is what callers wrote, and must not steer a terminal.
+                self._say("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
 
 
 async def _line(stream: asyncio.StreamReader) -> bytes:

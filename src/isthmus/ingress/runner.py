@@ -13,7 +13,7 @@ import structlog
 from isthmus.ingress import process
 from isthmus.ingress.applying import Applier
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused, NginxFailed
-from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Pause, present
+from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Lines, Pause, present
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
 
@@ -46,6 +46,8 @@ class Runner:
         self._absent: frozenset[str] = frozenset()
         self._told: tuple[str, float] = ("", 0.0)
         self._retry = Pause()
+        self._again = Pause(shortest=2.0, longest=60.0, peace=300.0)
+        self._lines = Lines(lambda text: log.info("nginx", said=text))
 
     def stop(self) -> None:
         self._stopped = True
@@ -178,6 +180,9 @@ class Runner:
             self._tell(refused)
             await asyncio.to_thread(self._applier.note, refused)
             await self._stay_up()
+            if isinstance(refused, NginxFailed):
+                # What is in its way, such as a program that has the address, may go without telling us.
+                asyncio.get_running_loop().call_later(self._again.after_failure(), self._want)
         finally:
             self._busy = False
 
@@ -195,7 +200,7 @@ class Runner:
         log.info("ingress applied", version=version.name, generation=facts.generation)
 
     async def _start(self, version: str) -> None:
-        child = process.Child(self._applier.layout(), self._applier.current, lambda text: log.info("nginx", said=text))
+        child = process.Child(self._applier.layout(), self._applier.current, self._lines.say)
         await child.start(version)
         self._child = child
         self._notice = asyncio.create_task(self._notice_end(child))

@@ -102,7 +102,6 @@ class FileWatch:
     places: Places
     material: bytes = b""
     receiver: tuple[int, int] | None = None
-    _settled: dict[str, float] = field(default_factory=dict)
 
     def material_changed(self) -> bool:
         """Whether certificate, key or listener key differ from the last look."""
@@ -171,3 +170,28 @@ class Pause:
         self._last = now
         found, self._next = self._next, min(self._next * 2, self.longest)
         return found
+
+
+@dataclass
+class Lines:
+    """Passes on lines that nginx writes, so many a second: strangers can make it write as many as they like."""
+
+    out: Callable[[str], None]
+    a_second: float = 20.0
+    burst: float = 200.0
+    _left: float = 200.0
+    _at: float = field(default_factory=time.monotonic)
+    _left_out: int = 0
+
+    def say(self, text: str) -> None:
+        now = time.monotonic()
+        self._left = min(self.burst, self._left + (now - self._at) * self.a_second)
+        self._at = now
+        if self._left < 1:
+            self._left_out += 1
+            return
+        self._left -= 1
+        if self._left_out:
+            self.out(f"{self._left_out} lines were left out")
+            self._left_out = 0
+        self.out(text)

@@ -153,7 +153,7 @@ async def test_a_snapshot_tells_everything_the_federator_decides_by(control: Con
     assert full.limits.requests == 0.5
     assert full.expires_at == pytest.approx(NOON.timestamp() + 0.999999)
     assert full.blocked_instances == full.revoked_instances == [str(instance)]
-    assert (full.revoked_serials, full.instances) == (["abc"], None)
+    assert (full.revoked_serials, full.instances) == (["abc"], [str(instance)])
     assert full.revoked_leaves == [base64.b64encode(b"\x02" * 32).decode()]
     assert full.revoked_keys == [base64.b64encode(b"\x03" * 32).decode()]
     assert full.credential is not None

@@ -81,7 +81,7 @@ class Remote:
     earlier one is not revived. `authorities` are DER certificates of its CA, `message_keys` raw Ed25519 public keys by
     key id. `components` None means all. `confirmed_here` and `confirmed_there` are the operators' words.
     `state_there` is what the other side last said that it makes of us; `bundle_digest` is the SHA-256 of the bundle
-    that the operators compared.
+    that the operators compared. `known_instances_only` refuses those that have neither called before nor been admitted.
     """
 
     id: UUID
@@ -100,6 +100,7 @@ class Remote:
     expires_at: datetime | None = None
     needs_dnssec: bool = False
     needs_tlsa: bool = False
+    known_instances_only: bool = False
     confirmed_here: bool = False
     confirmed_there: bool = False
     short_code: str = ""

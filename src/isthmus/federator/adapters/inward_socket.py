@@ -133,7 +133,7 @@ class InwardSocket:
             proven=passage.bound,
         )
         try:
-            self._parts.rows.tell(row)
+            passage.is_counted = not self._parts.rows.tell(row)
         except Overloaded:
             # Admission stops where there is no room; what is lost here came in before.
             log.error("no room for an audit row", reason=reason, actor=row.actor, request_id=passage.request_id)
@@ -203,7 +203,9 @@ async def _nothing() -> bytes:
 
 
 def _log(passage: Passage, status: int, seconds: float) -> None:
-    log.info(
+    # Strangers must not fill the disk: what is only counted has no line either.
+    tell = log.debug if passage.is_counted else log.info
+    tell(
         "call",
         request_id=passage.request_id,
         caller_request_id=escaped(passage.headers.get(ingress.CALLER_REQUEST_ID)),

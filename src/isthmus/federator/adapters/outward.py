@@ -4,6 +4,7 @@ import asyncio
 import re
 from uuid import UUID, uuid4
 
+import structlog
 from aiohttp import web
 
 from isthmus.domain.federation.denial import Denied
@@ -24,6 +25,8 @@ from isthmus.protocol.federation import (
     REQUEST_ID,
     RPCS,
 )
+
+log = structlog.get_logger()
 
 CALL = re.compile(r"/rpc/([^/?#]*)/([^/?#]*)/([^/?#]*)")
 DOCTOR = re.compile(r"/doctor/([^/?#]*)")
@@ -54,7 +57,9 @@ class OutwardSide:
             subject = f"{domain}/{component}/{rpc}"
             self._check_room()
             call = await self._read(request, (domain, component, rpc), request_id)
-            return _passed_on(await self._outbound.call(call), request_id)
+            answer = _passed_on(await self._outbound.call(call), request_id)
+            log.info("call to a remote", subject=subject, request_id=request_id)
+            return answer
         except (Denied, CallFailed) as failure:
             return problem_answer(self._teller.refusal(failure, domain, subject, request_id))
 

@@ -48,9 +48,13 @@ def _read(sock: socket.socket, users: set[int], rows: Rows) -> None:
             log.warning("a datagram on the socket for refusals is of another user", user=sender)
             continue
         try:
-            rows.tell(fact_of(read_refusal(data)))
+            fact = fact_of(read_refusal(data))
         except Unreadable as error:
             log.warning("a datagram on the socket for refusals cannot be read", error=str(error))
+            continue
+        # Strangers must not fill the disk: what is only counted has no line either.
+        if rows.tell(fact):
+            log.info("refused by the ingress", request_id=fact.request_id, call=fact.subject, **fact.facts)
 
 
 def _sender(ancillary: list[tuple[int, int, bytes]]) -> int:

@@ -100,6 +100,7 @@ class OutwardSocket:
     async def _once(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
         headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
+        headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
         if errand.idempotency_key is not None:
             headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
         is_doctor = errand.component == DOCTOR

@@ -64,7 +64,7 @@ class DirectoryService:
         try:
             async with self._store.transaction() as tx:
                 await tx.directory.add(user)
-                row = caller.did("user.create", user.id, now, handle=user.handle, visibility=user.visibility.value)
+                row = caller.did("directory.create", user.id, now, handle=user.handle, visibility=user.visibility.value)
                 await tx.journal.audit([row])
         except HandleTaken:
             raise _taken() from None
@@ -92,7 +92,7 @@ class DirectoryService:
                 )
                 after = await _saved(tx, before, after)
                 facts = {"handle": after.handle, "visibility": after.visibility.value}
-                await tx.journal.audit([caller.did("user.update", user_id, now, **facts)])
+                await tx.journal.audit([caller.did("directory.update", user_id, now, **facts)])
         except HandleTaken:
             raise _taken() from None
         return after
@@ -103,7 +103,7 @@ class DirectoryService:
             user = await tx.directory.lock(user_id)
             check_version(user.version, version)
             await tx.directory.delete(user_id)
-            await tx.journal.audit([caller.did("user.delete", user_id, now, handle=user.handle)])
+            await tx.journal.audit([caller.did("directory.delete", user_id, now, handle=user.handle)])
 
     async def override(self, caller: Caller, user_id: UUID, remote: str, visibility: Visibility | None) -> User:
         """Say for one remote what it may see, None to let it have what all others have."""
@@ -118,7 +118,7 @@ class DirectoryService:
                 raise InvalidValue("/remote", f"is one more than the {rules.MOST_OVERRIDES} that a user can have")
             after = await _saved(tx, before, replace(before, overrides=overrides))
             facts = {"remote": domain, "visibility": visibility and visibility.value}
-            await tx.journal.audit([caller.did("user.visibility", user_id, now, **facts)])
+            await tx.journal.audit([caller.did("directory.visibility", user_id, now, **facts)])
         return after
 
 

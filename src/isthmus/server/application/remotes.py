@@ -41,6 +41,7 @@ class Update:
     notes: Maybe[str] = UNSET
     needs_dnssec: Maybe[bool] = UNSET
     needs_tlsa: Maybe[bool] = UNSET
+    known_instances_only: Maybe[bool] = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ class RemoteService:
     async def block(
         self, caller: Caller, domain: BackendDomain, instance: InstanceId, reason: str | None
     ) -> RemoteInstance:
-        """Refuse an instance until it is unblocked; `reason` None unblocks it."""
+        """Refuse an instance until it is unblocked; `reason` None unblocks it, which makes it a known one."""
         now = self._clock.now()
         async with self._changes.transaction() as tx:
             await tx.remotes.lock(domain)
@@ -259,6 +260,7 @@ def changed(before: Remote, update: Update) -> Remote:
         notes=parse_line(chosen(update.notes, before.notes), "/notes"),
         needs_dnssec=chosen(update.needs_dnssec, before.needs_dnssec),
         needs_tlsa=chosen(update.needs_tlsa, before.needs_tlsa),
+        known_instances_only=chosen(update.known_instances_only, before.known_instances_only),
     )
 
 

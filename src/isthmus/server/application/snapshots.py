@@ -122,11 +122,14 @@ class SnapshotService:
         """Every remote, and the certificates that verify leaves of those who may knock at all."""
         remotes = await tx.remotes.all()
         acceptances = {each.remote_id: each for each in await tx.remotes.acceptances()}
-        instances, revocations = await tx.remote_instances.blocked(), await tx.revocations.all()
+        blocked, revocations = await tx.remote_instances.blocked(), await tx.revocations.all()
+        known = {
+            each.domain: await tx.remote_instances.of(each.domain) for each in remotes if each.known_instances_only
+        }
         entries = [
             entry_of(
                 remote,
-                [each for each in instances if each.domain == remote.domain],
+                known.get(remote.domain, [each for each in blocked if each.domain == remote.domain]),
                 [each for each in revocations if each.domain == remote.domain],
                 self._credential(remote, acceptances),
             )
@@ -193,7 +196,7 @@ def ingress_of(facts: Federation, trust: OwnTrust, anchors: Iterable[bytes]) -> 
 
 def entry_of(
     remote: Remote,
-    blocked: Sequence[RemoteInstance],
+    instances: Sequence[RemoteInstance],
     revocations: Sequence[Revocation],
     credential: Credential | None,
 ) -> Entry:
@@ -212,7 +215,8 @@ def entry_of(
         expires_at=None if remote.expires_at is None else remote.expires_at.timestamp(),
         needs_dnssec=remote.needs_dnssec,
         needs_tlsa=remote.needs_tlsa,
-        blocked_instances=[str(each.instance) for each in blocked],
+        instances=[str(each.instance) for each in instances] if remote.known_instances_only else None,
+        blocked_instances=[str(each.instance) for each in instances if each.blocked_at is not None],
         revoked_instances=[str(each.instance) for each in revocations if each.instance is not None],
         revoked_leaves=_texts(each.fingerprint for each in revocations),
         revoked_serials=[f"{each.serial:x}" for each in revocations if each.serial is not None],

@@ -110,6 +110,7 @@ class RemotePatch(Body):
     notes: Annotated[str, Field(max_length=120)] = ""
     needs_dnssec: bool = False
     needs_tlsa: bool = False
+    known_instances_only: bool = False
 
 
 class LimitsView(View):
@@ -137,6 +138,7 @@ class RemoteView(View):
     expires_at: datetime | None
     needs_dnssec: bool
     needs_tlsa: bool
+    known_instances_only: bool
     confirmed_here: bool
     confirmed_there: bool
     short_code: str
@@ -154,7 +156,8 @@ class RemoteView(View):
 def remote_fields(remote: Remote) -> dict[str, Any]:
     same = (
         "id", "domain", "generation", "state", "state_there", "changed_at", "direction", "trust", "expires_at",
-        "needs_dnssec", "needs_tlsa", "confirmed_here", "confirmed_there", "short_code", "bundle_sequence", "contact",
+        "needs_dnssec", "needs_tlsa", "known_instances_only",
+        "confirmed_here", "confirmed_there", "short_code", "bundle_sequence", "contact",
         "notes", "version",
     )  # fmt: skip
     return {name: getattr(remote, name) for name in same} | {

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -62,6 +63,7 @@ remotes = Table(
     optional("expires_at", Moment),
     required("needs_dnssec", Boolean),
     required("needs_tlsa", Boolean),
+    Column("known_instances_only", Boolean, nullable=False, server_default=false()),
     required("confirmed_here", Boolean),
     required("confirmed_there", Boolean),
     required("short_code", Text),
