@@ -111,9 +111,11 @@ async def test_rotating_all_the_time_loses_no_call(home: Home, b: Ingress) -> No
         return found
 
     callers = [asyncio.create_task(load()) for _ in range(4)]
-    for _ in range(10):
+    for count in range(1, 11):
         home.renew()
-        await asyncio.sleep(0.1)
+        async with asyncio.timeout(20):
+            while len(set(b.shown)) < count:
+                await asyncio.sleep(0.01)
     stop.set()
     assert set().union(*await asyncio.gather(*callers)) == {200}
     assert len(set(b.shown)) >= 10
