@@ -37,6 +37,7 @@ CALL = "POST /federation/directory/get-user-by-handle"
 OF_OURS = object()
 # What backends that know each other say from time to time, whatever a test does.
 BACKGROUND = ("/beat", "/get-versions", "/notice")
+HEARTBEATS = ("heartbeat/beat", "heartbeat/get-versions")
 
 Row = dict[str, Any]
 
@@ -230,8 +231,9 @@ class Party:
             before = items[-1]["number"]
 
     def denials(self, after: int = 0) -> list[Row]:
-        """The rows of what was denied."""
-        return [row for row in self.audit(after) if row["outcome"] == "denied"]
+        """The rows of what was denied, but for heartbeats: one may come while DNS lies or a remote may not call."""
+        rows = [row for row in self.audit(after) if row["outcome"] == "denied"]
+        return [row for row in rows if not row["subject"].endswith(HEARTBEATS)]
 
     def last_row(self) -> int:
         """The number of the newest audit row."""

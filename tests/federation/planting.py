@@ -38,6 +38,31 @@ def weak_federator(party: Party, *names: str) -> Iterator[None]:
         restart_federator(party)
 
 
+@contextlib.contextmanager
+def weak_server(party: Party, *names: str) -> Iterator[None]:
+    """The same for its server, with all components."""
+    file = party.site.host.path(NAMED)
+    file.write_text("\n".join(names))
+    try:
+        restart_server(party)
+        yield
+    finally:
+        file.unlink()
+        restart_server(party)
+
+
+def restart_server(party: Party) -> None:
+    """End it, and wait until its successor answers and its components listen behind the boxes."""
+    boxes = [box for name, box in party.recorders.items() if name.startswith("component-")]
+    for box in boxes:
+        box.remove()
+        box.path.unlink(missing_ok=True)
+    party.site.restart("server")
+    wait_until(party.site.answers, within=WITHIN, what=f"an answer of the server of {party}")
+    for box in boxes:
+        box.place()
+
+
 def restart_federator(party: Party) -> None:
     """End it, and wait until its successor listens behind the boxes."""
     boxes = [party.inward, party.outward]

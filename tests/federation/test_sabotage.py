@@ -6,7 +6,7 @@ import pytest
 
 from tests.federation import named
 from tests.federation.federation import Federation
-from tests.federation.planting import weak_federator, weak_ingress
+from tests.federation.planting import weak_federator, weak_ingress, weak_server
 
 Check = Callable[[Federation], None]
 
@@ -20,6 +20,7 @@ FEDERATOR: list[tuple[str, Check]] = [
     ("no-chain-check", named.leaf_of_another_remote_is_refused),
     ("no-chain-check", named.anchors_are_not_pooled),
     ("no-pin-check", named.lying_dns_does_not_widen_the_pin),
+    ("decoded-paths", lambda all_of: named.encoded_paths_are_no_routes(all_of.a, all_of.b)),
 ]
 
 
@@ -32,10 +33,18 @@ def test_a_weak_ingress_is_noticed(federation: Federation, weakness: str, check:
 
 
 @pytest.mark.parametrize(
-    ("weakness", "check"), FEDERATOR, ids=[f"{name}-{check.__name__}" for name, check in FEDERATOR]
+    ("weakness", "check"), FEDERATOR, ids=[f"{name}-{check.__name__.strip('<>')}" for name, check in FEDERATOR]
 )
 def test_a_weak_federator_is_noticed(federation: Federation, weakness: str, check: Check) -> None:
     check(federation)
     with weak_federator(federation.b, weakness), pytest.raises(AssertionError):
         check(federation)
     check(federation)
+
+
+def test_a_weak_component_is_noticed(federation: Federation) -> None:
+    a, b = federation.a, federation.b
+    named.plain_headers_prove_nothing(a, b)
+    with weak_server(b, "unsealed-components"), pytest.raises(AssertionError):
+        named.plain_headers_prove_nothing(a, b)
+    named.plain_headers_prove_nothing(a, b)

@@ -131,6 +131,12 @@ def test_trust_headers_that_the_ingress_dropped_are_told_of_the_remote_that_sent
     assert stage.row(marked).facts["trust_headers"] == "X-Calling-Instance,Client-Cert"
     (found,) = wait_until(lambda: stage.suspicions("trust_header_presented"), within=5, what="the suspicion")
     assert found.domain == "a.example"
+    # Whatever the component says to the call.
+    stage.around.server.suspicions.clear()
+    stage.around.components["directory"].status = 404
+    stage.ask(stage.a, Isthmus_Ingress_Presented="Client-Cert")
+    stage.around.components["directory"].status = 200
+    wait_until(lambda: stage.suspicions("trust_header_presented"), within=5, what="the suspicion")
     # Of a name that is only claimed nothing is told.
     stage.around.server.suspicions.clear()
     stage.call(stage.headers(stage.a, stage.c.leaf, Isthmus_Ingress_Presented="Client-Cert"))

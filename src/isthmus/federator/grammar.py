@@ -33,7 +33,7 @@ ALIASES = frozenset(
 )  # fmt: skip
 """Names by which proxies tell who calls. The ingress sets some of them, under exactly one spelling."""
 
-OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+OVERRIDES = frozenset(name.lower() for name in ingress.METHOD_OVERRIDES)
 JSON = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
 
 

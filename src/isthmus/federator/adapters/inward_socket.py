@@ -101,6 +101,7 @@ class InwardSocket:
         """Status, content type and body of a component, and nothing else of it. Its refusals have their row there."""
         if answer.status < 300:
             self._tell(passage, "done", "admitted", {})
+        self._note_presented(passage)
         known, identity = passage.known, passage.identity
         if known is not None and identity is not None and identity.instance is not None:
             self._parts.rows.sighted(known.domain, identity.instance)
@@ -113,15 +114,19 @@ class InwardSocket:
         told = disclosed(denied, passage.bound)
         detail = UNIFORM_DETAIL if told.code == UNIFORM else told.detail
         self._tell(passage, "denied", denied.reason, {"code": told.code, **denied.facts})
+        self._note_presented(passage)
         document = problem(told.code, Stage.FEDERATOR_IN, passage.request_id, detail, **told.members)
         return problem_answer(document)
 
-    def _tell(self, passage: Passage, outcome: Any, reason: str, facts: dict[str, Any]) -> None:
-        """Write the row of this request, and what else it tells of its remote."""
+    def _note_presented(self, passage: Passage) -> None:
+        """Whoever tries to say who calls is worth a look, whatever became of the call."""
         presented = passage.headers.get(ingress.PRESENTED)
         if presented and passage.bound is not None:
             evidence = {"headers": escaped(presented), "request_id": passage.request_id}
             self._parts.rows.suspect("trust_header_presented", passage.bound, evidence)
+
+    def _tell(self, passage: Passage, outcome: Any, reason: str, facts: dict[str, Any]) -> None:
+        """Write the row of this request."""
         row = Fact(
             action=ACTION,
             actor=_actor(passage),
