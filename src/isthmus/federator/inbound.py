@@ -375,7 +375,8 @@ def _there(value: T | None) -> T:
 
 def _first(headers: list[tuple[bytes, bytes]], name: str) -> str:
     """The value of a header before the grammar is known to hold; one that comes twice has none."""
-    found = [value for literal, value in headers if literal.decode("latin-1").lower() == name.lower()]
+    wanted = name.lower().encode("ascii")
+    found = [value for literal, value in headers if literal.lower() == wanted]
     return found[0].decode("latin-1") if len(found) == 1 else ""
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -61,6 +62,8 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         logs.configure(settings.log_level)
         # Before any socket: without a certificate nobody shall find this backend listening.
         pairs = NewestPair(settings.pair, settings.infra_domain, clock)
+        # What was imported stays: no collection has to walk over it again.
+        gc.freeze()
         uvloop.run(_run(settings, pairs, clock))
     except (SettingsRefused, PairUnusable, CannotListen) as reason:
         sys.stderr.write(f"isthmus federator: {reason}{remedy_of(reason)}\n")
