@@ -169,7 +169,7 @@ def accepted_text(answer: Json) -> str:
     return text
 
 
-SIDES = {"ours": "on this side", "theirs": "on their side", "dns": "in DNS", "": ""}
+SIDES = {"ours": "on this side", "theirs": "on their side", "both": "on both sides", "dns": "in DNS", "": ""}
 
 
 def examination(found: Json) -> str:
