@@ -6,6 +6,8 @@ from datetime import timedelta
 from enum import StrEnum
 
 QUIET = timedelta(hours=24)
+ALARM_QUIET = timedelta(minutes=30)
+"""Alarms of our own Federator are told every ten minutes as long as they go on."""
 
 
 class Severity(StrEnum):
@@ -53,7 +55,8 @@ KINDS: Mapping[str, Kind] = {
         Severity.WARNING,
         "its operator issues a certificate that names infra domain and instance: isthmus certificate renew",
     ),
-    "clock_jumped": Kind(Severity.HIGH, "put the clock of this machine right"),
+    "clock_jumped": Kind(Severity.HIGH, "put the clock of this machine right: isthmus federator status", ALARM_QUIET),
+    "certificate_unusable": Kind(Severity.HIGH, "mend the files that isthmus federator status names", ALARM_QUIET),
 }
 OTHER = Kind(Severity.WARNING, "look at the evidence")
 

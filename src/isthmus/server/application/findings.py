@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
-from isthmus.domain.federation.finding import CERTIFICATE_EXPIRING, INFRA_DOMAIN_CHANGED, QUIET, kind_of
+from isthmus.domain.federation.finding import ALARM_QUIET, CERTIFICATE_EXPIRING, INFRA_DOMAIN_CHANGED, QUIET, kind_of
 from isthmus.domain.federation.remote import Remote, State, Trust
 from isthmus.server.certificate_records import PAIRS, OwnAuthority, OwnLeaf
 from isthmus.server.federation_records import RemoteFinding
@@ -19,6 +19,8 @@ AUTHORITY_LEAD = timedelta(days=14)
 LEAF_SHARE = 0.25
 """A leaf of ours is renewed at half its life; one of which a quarter is left is not being renewed."""
 MOST_OPEN = 10_000
+ALARM = "what"
+"""The evidence by which a Federator tells what its alarm says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ class FindingService:
 
 def _is_over(finding: RemoteFinding, remotes: dict[Any, Remote], now: datetime) -> bool:
     """Whether an open finding, of which no cause is known at this moment, has none any more."""
-    quiet = kind_of(finding.kind).quiet
+    quiet = ALARM_QUIET if ALARM in finding.evidence else kind_of(finding.kind).quiet
     if quiet is not None:
         return now - finding.last_at >= quiet
     remote = remotes.get(finding.domain)
