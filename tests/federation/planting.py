@@ -64,8 +64,8 @@ def restart_server(party: Party) -> None:
 
 
 def restart_federator(party: Party) -> None:
-    """End it, and wait until its successor listens behind the boxes."""
-    boxes = [party.inward, party.outward]
+    """End it, and wait until its successor listens behind the boxes and nginx tells it what it refuses."""
+    boxes, before = [party.inward, party.outward], party.site.nginx_workers()
     for box in boxes:
         box.remove()
         box.path.unlink(missing_ok=True)
@@ -73,6 +73,8 @@ def restart_federator(party: Party) -> None:
     for box in boxes:
         box.place()
     wait_until(partial(has_snapshot, party), within=WITHIN, what=f"a snapshot at the Federator of {party}")
+    # Until it has noticed the other socket for its refusals, it sends them nowhere.
+    wait_until(partial(has_changed, party, before), within=WITHIN, what=f"new workers of the nginx of {party}")
 
 
 def has_snapshot(party: Party) -> bool:
