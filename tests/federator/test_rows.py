@@ -151,6 +151,10 @@ class Clock:
     def now(self) -> float:
         return 1_000_000.0
 
+    @property
+    def jump(self) -> float:
+        return 0.0
+
 
 class Sink:
     """Takes reports, or says that it does not."""

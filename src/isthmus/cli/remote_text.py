@@ -180,7 +180,7 @@ def findings_text(rows: list[Json], session: "Session") -> str:
     return table([*columns, Column("EVIDENCE", may_shrink=True)], shown, session.width)
 
 
-SIDES = {"ours": "on this side", "theirs": "on their side", "dns": "in DNS", "": ""}
+SIDES = {"ours": "on this side", "theirs": "on their side", "both": "on both sides", "dns": "in DNS", "": ""}
 
 
 def examination(found: Json) -> str:

@@ -26,6 +26,7 @@ from isthmus.protocol.context import LIFE, Context
 from isthmus.protocol.federation import RPCS, Admits, Rpc
 from isthmus.protocol.federator import Nonce
 from isthmus.protocol.signatures import Fields, Message, verify
+from isthmus.protocol.steady import since_start
 
 STATES: Mapping[Admits, State] = {
     Admits.PENDING: State.PENDING,
@@ -34,6 +35,7 @@ STATES: Mapping[Admits, State] = {
 }
 ACTIVE_ONLY = frozenset({Admits.ACTIVE})
 RETRY_SECONDS = 2
+CLOCK_RETRY_SECONDS = 30
 CANNOT_DECIDE = "this backend cannot decide now"
 
 T = TypeVar("T")
@@ -280,6 +282,7 @@ class Inbound:
             raise Denied(
                 "idempotency_key_required", detail="a mutation carries Idempotency-Key: 1 to 128 visible characters"
             )
+        self._check_clock()
         message = Message(
             method=passage.arrival.method,
             path=passage.arrival.target.decode("ascii"),
@@ -302,7 +305,7 @@ class Inbound:
     async def sealed(self, passage: Passage) -> None:
         """12: what has been proven, for the component."""
         known, leaf, identity = passage.known, _there(passage.leaf), _there(passage.identity)
-        headers, now = passage.headers, self._parts.clock.now()
+        headers, now = passage.headers, since_start()
         network = headers.get(ingress.NETWORK, ingress.WAN)
         passage.context = Context(
             aud=passage.component,
@@ -349,6 +352,16 @@ class Inbound:
         self._parts.rows.suspect("foreign_authority", other, evidence)
         raise Denied(admission.UNIFORM, "chain.other_remote", facts={"authority_of": other})
 
+    def _check_clock(self) -> None:
+        """What depends on the time of a signature waits until it is known what time it is."""
+        jump = self._parts.clock.jump
+        if jump:
+            detail = f"the clock here was set {abs(jump):.0f} s {'ahead' if jump > 0 else 'back'} and is not believed"
+            now = self._now().isoformat(timespec="seconds")
+            raise Denied(
+                "clock_untrusted", "clock.jump", detail, {"retry_after": CLOCK_RETRY_SECONDS, "server_time": now}
+            )
+
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._parts.clock.now(), UTC)
 
@@ -362,7 +375,8 @@ def _there(value: T | None) -> T:
 
 def _first(headers: list[tuple[bytes, bytes]], name: str) -> str:
     """The value of a header before the grammar is known to hold; one that comes twice has none."""
-    found = [value for literal, value in headers if literal.decode("latin-1").lower() == name.lower()]
+    wanted = name.lower().encode("ascii")
+    found = [value for literal, value in headers if literal.lower() == wanted]
     return found[0].decode("latin-1") if len(found) == 1 else ""
 
 

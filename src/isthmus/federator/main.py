@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -37,16 +37,12 @@ from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
+from isthmus.protocol.steady import SteadyClock
 from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
 
 ALARM_SECONDS = 60.0
-
-
-class SystemClock:
-    def now(self) -> float:
-        return time.time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,14 @@ class Bound:
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
     """Run until SIGINT or SIGTERM. Returns the exit code; what stops a start is one sentence on standard error."""
-    clock = SystemClock()
+    clock = SteadyClock()
     try:
         settings = load(config, given or {}, os.environ)
         logs.configure(settings.log_level)
         # Before any socket: without a certificate nobody shall find this backend listening.
         pairs = NewestPair(settings.pair, settings.infra_domain, clock)
+        # What was imported stays: no collection has to walk over it again.
+        gc.freeze()
         uvloop.run(_run(settings, pairs, clock))
     except (SettingsRefused, PairUnusable, CannotListen) as reason:
         sys.stderr.write(f"isthmus federator: {reason}{remedy_of(reason)}\n")
@@ -82,7 +80,7 @@ def remedy_of(reason: Exception) -> str:
     return ". Renew it with isthmus certificate renew, or set certificate and key to a pair that is good"
 
 
-async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
+async def _run(settings: Settings, pairs: NewestPair, clock: SteadyClock) -> None:
     stop = stop_event()
     snapshots = NewestSnapshot(settings.snapshot_seconds)
     with binding(settings) as bound:

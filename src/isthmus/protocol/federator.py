@@ -143,7 +143,7 @@ class Finding(Struct, frozen=True):
     observed: str = ""
     expected: str = ""
     mend: str = ""
-    side: Literal["", "ours", "theirs", "dns"] = ""
+    side: Literal["", "ours", "theirs", "both", "dns"] = ""
 
 
 class Examination(Struct, frozen=True):

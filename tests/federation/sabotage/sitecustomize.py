@@ -38,6 +38,14 @@ def decoded_paths() -> None:
     grammar.route_of = lambda method, target: strict(method, unquote_to_bytes(target))
 
 
+def clock_ahead() -> None:
+    """The machine's clock is two minutes ahead of all others."""
+    import time
+
+    right = time.time
+    time.time = lambda: right() + 120.0
+
+
 def unsealed_components() -> None:
     """A component believes plain headers; a server has this one."""
     import time
@@ -76,6 +84,7 @@ PLANTS: dict[str, Callable[[], None]] = {
     "no-chain-check": no_chain_check,
     "no-pin-check": no_pin_check,
     "decoded-paths": decoded_paths,
+    "clock-ahead": clock_ahead,
     "later-call": later_call,
     "unsealed-components": unsealed_components,
 }

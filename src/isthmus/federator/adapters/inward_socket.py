@@ -43,7 +43,7 @@ class InwardSocket:
         places, user = settings.places, user_id(settings.ingress_user, "ingress_user")
         self._parts, self._user, self._seconds = parts, user, settings.call_seconds
         self._stack = AsyncExitStack()
-        self._components = ComponentSockets(places, parts.clock)
+        self._components = ComponentSockets(places)
         self._inbound = Inbound(parts, user, discovery, ListenerKey(places), self._components)
         self._running = 0
 
@@ -98,8 +98,9 @@ class InwardSocket:
         return self._passed(passage, answer)
 
     def _passed(self, passage: Passage, answer: Answer) -> web.Response:
-        """Status, content type and body of a component, and nothing else of it. Its refusals have their row there."""
-        if answer.status < 300:
+        """Status, content type and body of a component, and nothing else of it. Its refusals have their row there, and
+        so has each effect: one more of ours would be missing after a crash, and come twice after a retry."""
+        if answer.status < 300 and (passage.rpc is None or not passage.rpc.writes):
             self._tell(passage, "done", "admitted", {})
         self._note_presented(passage)
         known, identity = passage.known, passage.identity

@@ -22,6 +22,7 @@ from isthmus.server.adapters.db.federation_tables import (
     remote_findings,
     reported_rows,
 )
+from isthmus.server.adapters.db.often import Often
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts, values_of
 from isthmus.server.federation_records import Federation, RemoteFinding
 
@@ -67,8 +68,8 @@ class SqlFederationFacts:
         self._statements = statements
 
     async def get(self) -> Federation | None:
-        row = await self._statements.row(FACTS)
-        return None if row is None else federation_of(row)
+        found = await self._statements.records(PRESENT_FACTS, {})
+        return found[0] if found else None
 
     async def lock(self) -> Federation:
         row = await self._statements.row(FACTS_LOCKED)
@@ -194,3 +195,6 @@ def invitation_of(row: AnyRow | None) -> Invitation | None:
     if row is None:
         return None
     return Invitation(**{**row._mapping, "domain": BackendDomain(row.domain), "digest": Digest(row.digest)})
+
+
+PRESENT_FACTS = Often(FACTS, federation_of)
