@@ -12,10 +12,10 @@ from uuid import uuid4
 from bench.organisations import BODY, Component, Outsider
 from isthmus.domain.federation.certificate import identity_of
 from isthmus.federator.adapters.components import ComponentSockets, Connections
-from isthmus.federator.main import SystemClock
 from isthmus.protocol import ingress
 from isthmus.protocol.context import LIFE, Context
 from isthmus.protocol.federation import API_VERSION, API_VERSIONS, ORIGIN
+from isthmus.protocol.steady import since_start
 from isthmus.x509.pair import CHAIN, KEY, Pair, load_pair
 from lab.organisation import Organisation
 
@@ -29,7 +29,7 @@ Call = Callable[[], Awaitable[int]]
 @contextlib.asynccontextmanager
 async def hops(a: Organisation, b: Organisation) -> AsyncIterator[dict[str, Call]]:
     """The call of A's component at B, by where it is begun, the shortest way first."""
-    async with Component(a) as component, Outsider(a, b) as outsider, ComponentSockets(b.places, SystemClock()) as own:
+    async with Component(a) as component, Outsider(a, b) as outsider, ComponentSockets(b.places) as own:
         inward = Connections(str(b.places.inward))
 
         async def at_component() -> int:
@@ -82,7 +82,7 @@ def _pair(site: Organisation) -> Pair:
 
 
 def _context(facts: dict[str, Any]) -> Context:
-    now = time.time()
+    now = since_start()
     return Context(
         aud="directory",
         method="POST",
