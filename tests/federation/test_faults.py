@@ -15,7 +15,7 @@ from lab.waiting import wait_until
 from tests.federation.checks import QUIET_SECONDS, clean_request
 from tests.federation.federation import Federation
 from tests.federation.party import Party, Row
-from tests.federation.planting import has_snapshot
+from tests.federation.planting import has_snapshot, weak_federator
 from tests.federation.test_outbox import held_back, received, remote
 from tests.federation.wire import NoAnswer
 
@@ -105,3 +105,24 @@ def test_a_notice_is_answered_from_the_store_when_the_federator_died_under_it(fe
         a.api.post(f"/remotes/{b.domain}/resume")
     wait_until(lambda: remote(b, a)["state_there"] == "active", within=WITHIN, what="the next change")
     clean_request(a, b)
+
+
+def test_with_dns_down_for_ten_minutes_pinned_remotes_keep_working(federation: Federation) -> None:
+    a, b, c = federation.parties
+    older = a.site.host.path("/run/isthmus-older")
+    try:
+        with weak_federator(a, "clock-of-discovery"):
+            assert a.calls(b.domain).status == 200
+            with federation.names.silent():
+                for seconds in (0.0, 61.0, 240.0, 420.0, 601.0):
+                    older.write_text(str(seconds))
+                    assert a.calls(b.domain).status == 200, seconds
+                    # The other way too: who calls is looked up as well.
+                    clean_request(b, a)
+                # The twin: of whom nothing was known when DNS went down, nothing can be known.
+                refused_for = a.calls(c.domain)
+                assert (refused_for.status, refused_for.json["code"]) == (503, "discovery_unavailable")
+            wait_until(lambda: a.calls(c.domain).status == 200, within=WITHIN, what="an answer once DNS is back")
+            assert a.calls(b.domain).status == 200
+    finally:
+        older.unlink(missing_ok=True)
