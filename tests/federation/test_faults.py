@@ -114,7 +114,7 @@ def test_with_dns_down_for_ten_minutes_pinned_remotes_keep_working(federation: F
         with weak_federator(a, "clock-of-discovery"):
             assert a.calls(b.domain).status == 200
             with federation.names.silent():
-                for seconds in (0.0, 61.0, 240.0, 420.0, 601.0):
+                for seconds in (0.0, 300.0, 601.0):
                     older.write_text(str(seconds))
                     assert a.calls(b.domain).status == 200, seconds
                     # The other way too: who calls is looked up as well.
