@@ -10,7 +10,15 @@ from isthmus.protocol.federation import API_VERSION, ORIGIN, REQUEST_ID
 from lab.names_server import Reply
 from lab.waiting import wait_until
 from tests.federation.behind import behind
-from tests.federation.checks import clean_request, no_denial, no_state_change, one_audit_row, refused, refusing
+from tests.federation.checks import (
+    clean_request,
+    no_denial,
+    no_state_change,
+    one_audit_row,
+    refused,
+    refusing,
+    refusing_each,
+)
 from tests.federation.federation import Federation
 from tests.federation.openssl import client
 from tests.federation.party import Party, Row, over_socket
@@ -164,14 +172,17 @@ def what_becomes_of(caller: Party, party: Party, data: bytes) -> dict[str, Any]:
 def encoded_paths_are_no_routes(a: Party, b: Party) -> None:
     """PATH-002, at the ingress and, as if that had let them pass, at the Federator."""
     federator = behind(a, b)
-    for line in (
+    lines = (
         "POST /federation/%64irectory/get-user-by-handle",
         "POST /admin/../federation/directory/get-user-by-handle",
-    ):
-        with refusing(b, "route_not_found", by_ingress=True):
-            refused(a.asks(b, a.request(b, line)), 404, "route_not_found")
-        with refusing(b, "route.path"):
-            refused(federator.asks(federator.request(line)), 404, "route_not_found")
+    )
+    with refusing_each(b) as refuse:
+        for line in lines:
+            refuse(a.asks(b, a.request(b, line)), 404, "route_not_found")
+    assert refuse.passed_on == 0
+    with refusing_each(b, beside_the_ingress=True) as refuse:
+        for line in lines:
+            refuse(federator.asks(federator.request(line)), 404, "route_not_found", "route.path")
     assert federator.asks().status == 200
     clean_request(a, b)
 

@@ -3,6 +3,7 @@
 import contextlib
 import ssl
 import time
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -31,6 +32,7 @@ FOLLOW_SECONDS = 20.0
 REJECTED = "client_certificate_rejected"
 DENIED = "federation_denied"
 UI = "ui.b.example"
+PATH = "/federation/directory/get-user-by-handle"
 
 
 @pytest.mark.case("TLS-001")
@@ -262,6 +264,40 @@ def test_the_name_of_the_session_and_that_of_the_request_agree(a: Party, b: Part
         refuse(a.asks(b, for_people, None), 421, misdirected)
     assert refuse.passed_on == 0
     clean_request(a, b)
+
+
+@pytest.mark.case("TLS-011")
+def test_only_tls_1_3_without_early_data_reaches_the_federator(a: Party, b: Party) -> None:
+    request = a.request(b, more=[("Connection", "close")])
+    with client(a, b) as openssl:
+        saved, early = openssl.folder / "session", openssl.folder / "early"
+        early.write_bytes(request)
+        assert openssl.talk(request, "-sess_out", str(saved)).answer.startswith("HTTP/1.1 200")
+        with b.inward.watching() as passed:
+            for version in old_versions():
+                with pytest.raises(ssl.SSLError, match=r"(?i)alert"):
+                    a.asks(b, tune=partial(speak_only, version=version))
+            # Typed at its prompt this asks for a renegotiation, which TLS 1.3 does not have.
+            assert "wrong ssl version" in openssl.talk(b"R\n", "-no_ign_eof").report
+            talk = openssl.talk(b"", "-sess_in", str(saved), "-early_data", str(early), "-no_ign_eof")
+            assert talk.early_data in ("not sent", "rejected")
+            assert not talk.is_resumed
+    assert [each for each in passed if each.path == PATH] == []
+    with b.inward.watching() as passed:
+        clean_request(a, b)
+    assert PATH in [each.path for each in passed]
+
+
+def old_versions() -> list[ssl.TLSVersion]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_2]
+
+
+def speak_only(context: ssl.SSLContext, version: ssl.TLSVersion) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = context.maximum_version = version
 
 
 @pytest.mark.case("TLS-013")
