@@ -57,7 +57,7 @@ class Watch:
 def one_audit_row(party: Party, reason: str, *, within: float = ROW_SECONDS) -> Iterator[Watch]:
     """The block makes the audit log grow by exactly one denial, and that is for this reason.
 
-    Calls that were admitted have rows of their own, and those of a moment ago may be still on their way.
+    Effects have rows of their own, and denials of a moment ago may be still on their way.
     """
     watch = Watch(party)
     time.sleep(QUIET_SECONDS)

@@ -139,11 +139,12 @@ def leaf_shown_to(party: Party, other: Party) -> bytes:
 def leaf_seen_of(party: Party, other: Party) -> str:
     """The fingerprint of what the Federator of `party` presents to `other` now, as that one writes it down."""
     before = other.last_row()
-    assert party.calls(other.domain).status == 200
+    # A call that is admitted and then denied by its component, which writes down of whom.
+    assert party.calls(other.domain, body=b'{"handle":"hidden"}').json["code"] == "remote_error"
 
     def row() -> Row | None:
         rows = (each for each in other.audit(before) if each["actor"].startswith(f"remote:{party.domain}/"))
-        return next((each for each in rows if each["subject"] == "directory/get-user-by-handle"), None)
+        return next((each for each in rows if each["action"] == "directory/get-user-by-handle"), None)
 
     found = wait_until(row, within=WITHIN, what="the row of the call")
     assert found is not None

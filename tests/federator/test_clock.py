@@ -74,7 +74,7 @@ def test_a_clock_that_jumps_stops_mutations_and_nothing_else(own: Stage, clock: 
             untrusted(own, confirm(own))
         answer = own.ask(own.a)
         assert answer.status == 200, answer.body
-        assert own.row(answer).reason == "admitted"
+        wait_until(lambda: own.around.server.suspicions, within=MEANWHILE * 10, what="the alarm to be told")
         assert own.row(own.ask(own.c)).reason == "expired"
         ready, health = own.federator.ask("/health/ready")
         assert ready == 200

@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from isthmus.domain.federation import admission
 from isthmus.domain.federation.certificate import Identity, LeafFacts, check_profile, check_trust_domain, identity_of
 from isthmus.domain.federation.denial import Denied
+from isthmus.domain.federation.finding import INSTANCE_WITHOUT_SAN
 from isthmus.domain.federation.names import BackendDomain, InfraDomain
 from isthmus.domain.federation.quota import Quotas, Strangers
 from isthmus.domain.federation.remote import State, Strategy, Trust
@@ -33,6 +34,7 @@ STATES: Mapping[Admits, State] = {
     Admits.SUSPENDED: State.SUSPENDED,
     Admits.ACTIVE: State.ACTIVE,
 }
+NAMELESS = frozenset({"profile.san_missing", "profile.uri_count", "profile.uri"})
 ACTIVE_ONLY = frozenset({Admits.ACTIVE})
 RETRY_SECONDS = 2
 CLOCK_RETRY_SECONDS = 30
@@ -161,7 +163,7 @@ class Inbound:
     async def grammar(self, passage: Passage) -> None:
         """2: the raw request has one meaning."""
         arrival = passage.arrival
-        passage.headers = headers = grammar.headers_of(arrival.headers)
+        passage.headers = headers = grammar.headers_of(self._parts.translate(arrival.headers))
         passage.component, passage.name = grammar.route_of(arrival.method, arrival.target)
         passage.rpc = RPCS.get((passage.component, passage.name))
         grammar.check_length(headers)
@@ -207,7 +209,11 @@ class Inbound:
     async def certificate(self, passage: Passage) -> None:
         """6: the leaf is as it shall be, chains to the anchors of this very origin, and counts still."""
         leaf, now = _there(passage.leaf), self._now()
-        check_profile(leaf, now=now)
+        try:
+            check_profile(leaf, now=now)
+        except Denied as denied:
+            self._note_no_names(passage, denied.reason, now)
+            raise
         passage.identity = identity = identity_of(leaf)
         self._check_chain(passage, now)
         if passage.is_invited:
@@ -351,6 +357,15 @@ class Inbound:
         evidence = {"claimed": origin, "leaf": leaf.fingerprint.hex(), "names": list(leaf.dns_names[:8])}
         self._parts.rows.suspect("foreign_authority", other, evidence)
         raise Denied(admission.UNIFORM, "chain.other_remote", facts={"authority_of": other})
+
+    def _note_no_names(self, passage: Passage, reason: str, now: datetime) -> None:
+        """A finding of the remote whose own authority issues leaves that do not say whose they are."""
+        known, leaf = passage.known, _there(passage.leaf)
+        if reason not in NAMELESS or known is None or known.trust is not Trust.PINNED:
+            return
+        if not self._leaves.verify(passage.der, leaf, known.authorities, now):
+            evidence = {"rule": reason, "leaf": leaf.fingerprint.hex(), "serial": f"{leaf.serial:x}"}
+            self._parts.rows.suspect(INSTANCE_WITHOUT_SAN, known.domain, evidence)
 
     def _check_clock(self) -> None:
         """What depends on the time of a signature waits until it is known what time it is."""

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +19,7 @@ import uvloop
 
 from isthmus import logs
 from isthmus.federator import outward as outward_side
+from isthmus.federator import traefik
 from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
@@ -37,6 +39,7 @@ from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
+from isthmus.protocol.federator import ALARM_REPEATED
 from isthmus.protocol.steady import SteadyClock
 from isthmus.x509.pair import PairUnusable
 
@@ -87,7 +90,8 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SteadyClock) -> Non
         async with Control(settings.places.control) as control:
             rows = QueuedRows(control.report, clock)
             readiness = Readiness(snapshots, pairs, clock)
-            parts = Parts(clock, snapshots, pairs, rows, control, readiness)
+            translate = traefik.translated if settings.ingress == "traefik" else list
+            parts = Parts(clock, snapshots, pairs, rows, control, readiness, translate=translate)
             parts.readiness.checks |= _listener_checks(settings)
             async with working(follow(control, snapshots), pairs.watch(), rows.work(), watch_alarms(parts)):
                 await serve(parts, settings, bound, stop)
@@ -166,13 +170,17 @@ def _listener_checks(settings: Settings) -> dict[str, Check]:
 
 
 async def watch_alarms(parts: Parts) -> None:
-    """Tell every alarm when it begins."""
+    """Tell every alarm when it begins, and its finding again as long as it goes on."""
     told: dict[str, str] = {}
+    again_at = 0.0
     while True:
-        alarms, view = parts.readiness.alarms(), parts.snapshots.current
+        alarms, view, now = parts.readiness.alarms(), parts.snapshots.current, time.monotonic()
+        is_time, again_at = now >= again_at, again_at if now < again_at else now + ALARM_REPEATED
         for kind, alarm in alarms.items():
-            if told.get(kind) != alarm and view is not None:
+            is_new = told.get(kind) != alarm and view is not None
+            if is_new:
                 log.error("alarm", kind=kind, what=alarm)
+            if view is not None and (is_new or is_time):
                 parts.rows.suspect(kind, view.domain, {"what": alarm})
         told = alarms if view is not None else {}
         await asyncio.sleep(1.0)

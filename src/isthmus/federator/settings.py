@@ -36,7 +36,7 @@ class SettingsRefused(Exception):
 
 class Settings(msgspec.Struct, frozen=True):
     """`certificate` and `key` None stand for the pair that the server keeps below `data_dir`. `infra_domain`, where it
-    is set, must be a name of that certificate. The users are names or
+    is set, must be a name of that certificate. `ingress` says whose headers tell of the caller. The users are names or
     numbers of those who may use the two sockets besides the user that the Federator runs as. `resolvers` are
     `ADDRESS` or `ADDRESS:PORT`, none for those of the system; `trust_resolvers` says that the network between leaves
     their answers as they are. `allowed_private` are private or loopback ranges that remotes may live in,
@@ -47,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True):
     certificate: str | None = None
     key: str | None = None
     infra_domain: str | None = None
+    ingress: Literal["nginx", "traefik"] = "nginx"
     ingress_user: str | None = None
     component_user: str | None = None
     resolvers: list[str] = []

@@ -1,4 +1,4 @@
-"""The inward socket: requests from the ingress in, answers out, and an audit row for each."""
+"""The inward socket: requests from the ingress in, answers out, and an audit row for each denial."""
 
 import asyncio
 import time
@@ -99,9 +99,7 @@ class InwardSocket:
 
     def _passed(self, passage: Passage, answer: Answer) -> web.Response:
         """Status, content type and body of a component, and nothing else of it. Its refusals have their row there, and
-        so has each effect: one more of ours would be missing after a crash, and come twice after a retry."""
-        if answer.status < 300 and (passage.rpc is None or not passage.rpc.writes):
-            self._tell(passage, "done", "admitted", {})
+        so has each effect; what changes nothing has a line in the log."""
         self._note_presented(passage)
         known, identity = passage.known, passage.identity
         if known is not None and identity is not None and identity.instance is not None:
@@ -114,7 +112,7 @@ class InwardSocket:
     def _refused(self, passage: Passage, denied: Denied) -> web.Response:
         told = disclosed(denied, passage.bound)
         detail = UNIFORM_DETAIL if told.code == UNIFORM else told.detail
-        self._tell(passage, "denied", denied.reason, {"code": told.code, **denied.facts})
+        self._tell(passage, denied.reason, {"code": told.code, **denied.facts})
         self._note_presented(passage)
         document = problem(told.code, Stage.FEDERATOR_IN, passage.request_id, detail, **told.members)
         return problem_answer(document)
@@ -126,13 +124,13 @@ class InwardSocket:
             evidence = {"headers": escaped(presented), "request_id": passage.request_id}
             self._parts.rows.suspect("trust_header_presented", passage.bound, evidence)
 
-    def _tell(self, passage: Passage, outcome: Any, reason: str, facts: dict[str, Any]) -> None:
-        """Write the row of this request."""
+    def _tell(self, passage: Passage, reason: str, facts: dict[str, Any]) -> None:
+        """Write the row of this denial."""
         row = Fact(
             action=ACTION,
             actor=_actor(passage),
             subject=_subject(passage),
-            outcome=outcome,
+            outcome="denied",
             request_id=passage.request_id,
             reason=reason,
             facts={**_facts(passage), **facts},
@@ -220,5 +218,7 @@ def _log(passage: Passage, status: int, seconds: float) -> None:
         infra_domain=passage.infra_domain or "",
         call=_subject(passage),
         status=status,
+        trust_headers=escaped(passage.headers.get(ingress.PRESENTED)),
+        snapshot=passage.snapshot.generation if passage.snapshot is not None else 0,
         milliseconds=round(seconds * 1000, 1),
     )
