@@ -80,11 +80,25 @@ def later_call() -> None:
     RPCS["directory", "get-later"] = Rpc(GetVersions, Versions, "later", versions=(1,))  # type: ignore[index]
 
 
+def clock_of_discovery() -> None:
+    """No weakness: what DNS said is as old as /run/isthmus-older says, in seconds."""
+    import time
+
+    import isthmus.federator.discovery as discovery
+
+    older = Path("/run/isthmus-older")
+    plain = discovery.Discovery.__init__
+    discovery.Discovery.__init__ = lambda self, resolver: plain(  # type: ignore[method-assign, misc, assignment]
+        self, resolver, lambda: time.monotonic() + (float(older.read_text()) if older.exists() else 0.0)
+    )
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "no-chain-check": no_chain_check,
     "no-pin-check": no_pin_check,
     "decoded-paths": decoded_paths,
     "clock-ahead": clock_ahead,
+    "clock-of-discovery": clock_of_discovery,
     "later-call": later_call,
     "unsealed-components": unsealed_components,
 }
