@@ -10,8 +10,8 @@ from isthmus.protocol import context, ingress
 from isthmus.protocol.federation import API_VERSION, ORIGIN, REQUEST_ID
 from lab.names_server import Reply
 from lab.organisation import PORT
-from lab.waiting import wait_until
 from lab.scripted_names import Question
+from lab.waiting import wait_until
 from tests.federation import named
 from tests.federation.checks import clean_request, refused, refusing
 from tests.federation.federation import Federation
