@@ -8,8 +8,9 @@ from itertools import combinations
 from typing import Any
 
 from lab import Lab
-from lab.organisation import PORT, Organisation, both
+from lab.organisation import FOLLOW_SECONDS, PORT, Organisation, both
 from lab.scripted_names import ScriptedNames
+from lab.waiting import wait_until
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 
@@ -74,6 +75,12 @@ def acquaint(inviting: Organisation, accepting: Organisation) -> None:
         one.api.post(f"/remotes/{two.domain}/confirm", json={"short_code": code}).raise_for_status()
     for one, two in both(inviting, accepting):
         one.await_remote(two, "active")
+        wait_until(partial(has_told_all, one, two), within=FOLLOW_SECONDS, what=f"{two.domain} to have heard all")
+
+
+def has_told_all(one: Organisation, two: Organisation) -> bool:
+    """Whether no message for the other side waits any more: what is sent later would look like a test's doing."""
+    return not one.api.get(f"/remotes/{two.domain}/messages").raise_for_status().json()["items"]
 
 
 def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
