@@ -48,6 +48,18 @@ def resolver(names: NamesServer) -> DnsResolver:
     return DnsResolver(Fixed([parse_server(names.where)]))
 
 
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def discovery(resolver: DnsResolver, clock: Clock) -> AsyncIterator[Discovery]:
+    made = Discovery(resolver, clock)
+    yield made
+    await made.close()
+
+
 async def failure(resolver: DnsResolver) -> str:
     with pytest.raises(LookupFailed) as failed:
         await resolver.services(NAME)
@@ -164,17 +176,15 @@ async def test_tlsa_records_are_read(names: NamesServer, resolver: DnsResolver) 
     assert (await resolver.associations("_443._tcp.infra.b.example")).items == (Tlsa(3, 1, 1, bytes([0xAB] * 32)),)
 
 
-async def test_one_lookup_serves_all_who_wait_for_it(names: NamesServer, resolver: DnsResolver) -> None:
+async def test_one_lookup_serves_all_who_wait_for_it(names: NamesServer, discovery: Discovery) -> None:
     names.say(SRV, Reply((GOOD,), delay=0.2))
-    discovery = Discovery(resolver)
     found = await asyncio.gather(*(find(discovery) for _ in range(50)))
     assert set(found) == {frozenset({"infra.b.example"})}
     assert names.asked(SRV) == 1
 
 
-async def test_whoever_gives_up_leaves_the_lookup_to_the_others(names: NamesServer, resolver: DnsResolver) -> None:
+async def test_whoever_gives_up_leaves_the_lookup_to_the_others(names: NamesServer, discovery: Discovery) -> None:
     names.say(SRV, Reply((GOOD,), delay=0.3))
-    discovery = Discovery(resolver)
     first = asyncio.create_task(find(discovery))
     await asyncio.sleep(0.1)
     second = asyncio.create_task(find(discovery))
@@ -185,30 +195,30 @@ async def test_whoever_gives_up_leaves_the_lookup_to_the_others(names: NamesServ
 
 
 @pytest.mark.parametrize(("ttl", "life"), [(0, 30), (60, 60), (604_800, 3600)])
-async def test_answers_live_as_long_as_they_may(names: NamesServer, resolver: DnsResolver, ttl: int, life: int) -> None:
+async def test_answers_live_as_long_as_they_may(
+    names: NamesServer, discovery: Discovery, clock: Clock, ttl: int, life: int
+) -> None:
     names.say(SRV, *answers(f"{ttl} SRV 0 0 443 infra.b.example."))
-    clock = Clock()
-    discovery = Discovery(resolver, clock)
     for moment, lookups in ((0, 1), (life - 1, 1), (life, 2)):
         clock.now = 1000.0 + moment
         await find(discovery)
         assert names.asked(SRV) == lookups
 
 
-async def test_there_is_none_is_asked_again_after_half_a_minute(names: NamesServer, resolver: DnsResolver) -> None:
+async def test_there_is_none_is_asked_again_after_half_a_minute(
+    names: NamesServer, discovery: Discovery, clock: Clock
+) -> None:
     names.say(SRV, Reply(rcode="NXDOMAIN", negative_ttl=86_400))
-    clock = Clock()
-    discovery = Discovery(resolver, clock)
     for moment, lookups in ((0, 1), (29, 1), (30, 2)):
         clock.now = 1000.0 + moment
         assert await code_of(discovery) == "discovery_no_service"
         assert names.asked(SRV) == lookups
 
 
-async def test_a_pinned_mapping_is_served_for_an_hour_of_failure(names: NamesServer, resolver: DnsResolver) -> None:
+async def test_a_pinned_mapping_is_served_for_an_hour_of_failure(
+    names: NamesServer, discovery: Discovery, clock: Clock
+) -> None:
     names.say(SRV, *answers(GOOD))
-    clock = Clock()
-    discovery = Discovery(resolver, clock)
     await find(discovery)
     names.say(SRV, Reply(rcode="SERVFAIL"))
     clock.now += 60
@@ -222,20 +232,57 @@ async def test_a_pinned_mapping_is_served_for_an_hour_of_failure(names: NamesSer
     assert await code_of(discovery) == "discovery_no_service"
 
 
-async def test_a_final_no_ends_a_stale_answer_at_once(names: NamesServer, resolver: DnsResolver) -> None:
+async def test_nobody_waits_for_a_dead_resolver_while_an_old_answer_may_stand_in(
+    names: NamesServer, discovery: Discovery, clock: Clock
+) -> None:
     names.say(SRV, *answers(GOOD))
-    clock = Clock()
-    discovery = Discovery(resolver, clock)
+    await find(discovery)
+    names.say(SRV, Reply(how="silence"))
+    clock.now += 60
+    for _ in range(3):
+        before, began = names.asked(SRV), time.monotonic()
+        found = await asyncio.gather(*(find(discovery) for _ in range(20)))
+        assert time.monotonic() - began < 1
+        assert set(found) == {frozenset({"infra.b.example"})}
+        await asyncio.sleep(0.1)
+        assert names.asked(SRV) <= before + 1
+        clock.now += 11
+    names.say(SRV, *answers("60 SRV 0 0 443 infra2.b.example."))
+    # The lookup that waits for the silent resolver asks it once more, and so finds out by itself.
+    found = []
+    for _ in range(100):
+        found.append(await find(discovery))
+        await asyncio.sleep(0.05)
+        if found[-1] != {"infra.b.example"}:
+            break
+    assert found[-1] == {"infra2.b.example"}
+
+
+async def test_a_slow_resolver_is_believed_as_soon_as_it_has_answered(
+    names: NamesServer, discovery: Discovery, clock: Clock
+) -> None:
+    names.say(SRV, *answers(GOOD))
+    await find(discovery)
+    names.say(SRV, Reply(("60 SRV 0 0 443 infra2.b.example.",), delay=0.4))
+    clock.now += 60
+    assert await find(discovery) == {"infra.b.example"}
+    await asyncio.sleep(0.8)
+    assert await find(discovery) == {"infra2.b.example"}
+    assert names.asked(SRV) == 2
+
+
+async def test_a_final_no_ends_a_stale_answer_at_once(names: NamesServer, discovery: Discovery, clock: Clock) -> None:
+    names.say(SRV, *answers(GOOD))
     await find(discovery)
     names.say(SRV, Reply(rcode="NXDOMAIN"))
     clock.now += 60
     assert await code_of(discovery) == "discovery_no_service"
 
 
-async def test_dns_is_asked_six_times_a_minute_for_one_name(names: NamesServer, resolver: DnsResolver) -> None:
+async def test_dns_is_asked_six_times_a_minute_for_one_name(
+    names: NamesServer, discovery: Discovery, clock: Clock
+) -> None:
     names.say(SRV, Reply(rcode="SERVFAIL"))
-    clock = Clock()
-    discovery = Discovery(resolver, clock)
     for _ in range(20):
         assert await code_of(discovery) == "discovery_unavailable"
     assert names.asked(SRV) == 6
