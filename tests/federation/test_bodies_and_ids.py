@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from isthmus.protocol.federation import REQUEST_ID
+from lab.waiting import wait_until
 from tests.federation.checks import clean_request, no_state_change, one_audit_row, refused, refusing
 from tests.federation.party import Party
 
@@ -47,6 +48,8 @@ def test_request_ids_are_ours(a: Party, b: Party) -> None:
             assert all(value.decode() not in line for line in lines if len(value) > 300)
     assert len(set(ids)) == len(ids)
     clean_request(a, b)
+    # Rows of the ingress may take five seconds.
+    wait_until(lambda: {row["request_id"] for row in b.audit(before)} >= set(ids), within=10.0, what="all rows")
     rows = {row["request_id"]: row for row in b.audit(before)}
     for ours, value in zip(ids, given.values(), strict=True):
         assert ours in rows, f"no row of {ours}"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from cryptography import x509
@@ -10,6 +11,7 @@ from isthmus.protocol.federation import API_VERSION, ORIGIN, REQUEST_ID
 from lab.names_server import Reply
 from lab.organisation import PORT
 from lab.recording import Seen
+from lab.waiting import wait_until
 from tests.federation.checks import refused, refusing
 from tests.federation.counting import connections_from, peers_of
 from tests.federation.federation import Federation
@@ -225,3 +227,16 @@ def test_a_user_of_a_asks_for_alice_at_b(federation: Federation) -> None:
     assert found.status_code == 200, found.text
     assert (found.json()["handle"], found.json()["domain"]) == ("alice", b.domain)
     assert a.site.asked("user", "lookup", f"alice@{b.domain}") == found.json()
+
+
+def test_one_request_id_links_the_logs_of_both_servers_and_both_federators(federation: Federation) -> None:
+    a, b = federation.a, federation.b
+    answer = a.lookup(f"alice@{b.domain}")
+    request_id = answer.headers["X-Request-Id"]
+    for party in (a, b):
+        for process in ("server", "federator"):
+            wait_until(partial(is_in_log, party, process, request_id), within=10.0, what=f"{process} of {party}")
+
+
+def is_in_log(party: Party, process: str, text: str) -> bool:
+    return any(text in line for line in party.site.log_of(process))

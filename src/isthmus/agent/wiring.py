@@ -1,6 +1,6 @@
 """Puts the applier together from settings, state and the adapters for Linux."""
 
-from isthmus.agent import logs
+from isthmus import logs
 from isthmus.agent.adapters.backend import choose
 from isthmus.agent.adapters.changes import HostChanges
 from isthmus.agent.adapters.names.service import NameService

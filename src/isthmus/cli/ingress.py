@@ -109,7 +109,8 @@ def run(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None
     """Keep an nginx as the server's facts say, until Ctrl-C. New facts and certificates are taken up at once."""
     import asyncio
 
-    from isthmus.ingress import logs, runner
+    from isthmus import logs
+    from isthmus.ingress import runner
 
     logs.configure()
     try:

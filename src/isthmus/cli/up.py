@@ -14,6 +14,7 @@ from isthmus.cli import targets
 from isthmus.cli.command import command, lone
 from isthmus.cli.session import Session
 from isthmus.cli.supervisor import Program, Supervisor
+from isthmus.logs import WATCHED
 from isthmus.protocol.places import Places
 
 app = lone()
@@ -48,6 +49,9 @@ async def _run(programs: list[Program]) -> int:
 def programs(folder: Path, given: list[str], environment: Mapping[str, str]) -> list[Program]:
     """The processes of a backend with its data in `folder`, in the order of their start; `given` is for the server."""
     isthmus = own_command()
+    # They write into pipes, and whoever reads those may be a person all the same.
+    watched = {WATCHED: "1"} if sys.stderr.isatty() and not environment.get("NO_COLOR") else {}
+    environment = {**environment, **watched}
     beside = {**environment, "ISTHMUS_DATA_DIR": str(folder)}
 
     def federates() -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from isthmus import logs
 from isthmus.federator import outward as outward_side
 from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
@@ -31,7 +32,6 @@ from isthmus.federator.adapters.listening import (
 from isthmus.federator.adapters.local import Control, follow
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Check, Readiness, ResolverCheck
-from isthmus.federator.logs import configure_logs
 from isthmus.federator.pairs import NewestPair
 from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
@@ -63,7 +63,7 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
     clock = SystemClock()
     try:
         settings = load(config, given or {}, os.environ)
-        configure_logs(settings.log_level)
+        logs.configure(settings.log_level)
         # Before any socket: without a certificate nobody shall find this backend listening.
         pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         uvloop.run(_run(settings, pairs, clock))

@@ -1,26 +1,12 @@
-"""Logs on standard error: JSON lines, or plain ones where a person watches."""
+"""What the server leaves out of its log."""
 
 import logging
-import sys
 
-import structlog
+from isthmus import logs
 
 
 def configure_logs(level: str) -> None:
-    number = logging.getLevelNamesMapping()[level.upper()]
-    last = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            last,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    # Libraries that use the standard library's logging speak up only when something is wrong.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    logs.configure(level)
     logging.getLogger("uvicorn.error").addFilter(is_no_refused_handshake)
 
 

@@ -1,15 +1,19 @@
-"""Where the agent's log goes: lines for people on a terminal, JSON for everyone else, both on standard error."""
+"""Where the log of every process goes: lines for people on a terminal, JSON for everyone else, on standard error."""
 
 import logging
+import os
 import sys
 
 import structlog
 
+WATCHED = "FORCE_COLOR"
+"""Set by whoever shows our output to a person though it is no terminal: https://force-color.org."""
 
-def configure(level: str) -> None:
+
+def configure(level: str = "info") -> None:
     """Call once, before the first line. `level` is debug, info, warning or error."""
     renderer: structlog.typing.Processor
-    if sys.stderr.isatty():
+    if sys.stderr.isatty() or os.environ.get(WATCHED):
         renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     else:
         renderer = structlog.processors.JSONRenderer()
@@ -24,3 +28,5 @@ def configure(level: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+    # Libraries that use the standard library's logging speak up only when something is wrong.
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
