@@ -230,8 +230,9 @@ class Party:
             before = items[-1]["number"]
 
     def denials(self, after: int = 0) -> list[Row]:
-        """The rows of what was denied."""
-        return [row for row in self.audit(after) if row["outcome"] == "denied"]
+        """The rows of what was denied, but for heartbeats."""
+        rows = [row for row in self.audit(after) if row["outcome"] == "denied"]
+        return [row for row in rows if not row["subject"].endswith("heartbeat/beat")]
 
     def last_row(self) -> int:
         """The number of the newest audit row."""

@@ -61,8 +61,8 @@ class _Memory(Generic[T]):
             lookup = self._lookup(name, ask)
             if pinned and known is not None and known.may_serve_stale(self._clock()):
                 await asyncio.wait({lookup}, timeout=PATIENCE_SECONDS)
-                if not lookup.done():
-                    return self._stand_in(name) or await asyncio.shield(lookup)
+                if not lookup.done() and (stale := self._stand_in(name)) is not None:
+                    return stale
             # Whoever gives up waiting leaves the lookup to the others.
             return await asyncio.shield(lookup)
         except (_Limited, LookupFailed) as failure:

@@ -12,7 +12,7 @@ import structlog
 
 from isthmus.ingress import process
 from isthmus.ingress.applying import Applier
-from isthmus.ingress.passed_calls import SIGN, read_call
+from isthmus.ingress.passed_calls import read_call
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused, NginxFailed
 from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Lines, Pause, present
 from isthmus.protocol.ingress import IngressFacts
@@ -24,7 +24,8 @@ PACE_SECONDS = 0.25
 DRIFT_SECONDS = 30.0
 REMIND_SECONDS = 30.0
 CALLS_A_SECOND, CALL_BURST = 200.0, 1000.0
-"""Lines for calls that are logged: what is above is left out and counted."""
+"""Lines for answered calls that are logged: what is above is left out and counted."""
+DENIED = 400
 
 
 class Runner:
@@ -51,8 +52,9 @@ class Runner:
         self._retry = Pause()
         self._again = Pause(shortest=2.0, longest=60.0, peace=300.0)
         self._lines = Lines(lambda text: log.info("nginx", said=text))
-        # A bound of their own: many calls must not hide what nginx complains of.
-        self._calls = Lines(_tell_call, a_second=CALLS_A_SECOND, burst=CALL_BURST)
+        # Bounds of their own: many calls must not hide what nginx complains of, nor strangers those that are answered.
+        self._answered = Lines(_tell_call, a_second=CALLS_A_SECOND, burst=CALL_BURST)
+        self._denied = Lines(_tell_call)
 
     def stop(self) -> None:
         self._stopped = True
@@ -211,7 +213,11 @@ class Runner:
         self._notice = asyncio.create_task(self._notice_end(child))
 
     def _hear(self, text: str) -> None:
-        (self._calls if text.startswith(SIGN) else self._lines).say(text)
+        call = read_call(text)
+        if call is None:
+            self._lines.say(text)
+        else:
+            (self._answered if call.status < DENIED else self._denied).say(text)
 
     async def _notice_end(self, child: process.Child) -> None:
         code = await child.wait()

@@ -38,10 +38,26 @@ def decoded_paths() -> None:
     grammar.route_of = lambda method, target: strict(method, unquote_to_bytes(target))
 
 
+def three_versions() -> None:
+    """No weakness: our components speak two more versions of the federated API."""
+    import isthmus.federator.outbound as outbound
+
+    outbound.versions_of = lambda rpc, view: [0, 1, 2]
+
+
+def no_client_certificate() -> None:
+    """Connections to remotes show no certificate of ours."""
+    import isthmus.federator.adapters.mtls as mtls
+
+    mtls._load_pair = lambda context, chain, key: None
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "no-chain-check": no_chain_check,
     "no-pin-check": no_pin_check,
     "decoded-paths": decoded_paths,
+    "three-versions": three_versions,
+    "no-client-certificate": no_client_certificate,
 }
 
 if NAMED.exists():

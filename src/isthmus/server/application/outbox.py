@@ -28,11 +28,12 @@ LOCAL_WAIT = 5.0
 MOST_AT_ONCE = 16
 # The lanes whose messages carry their numbers, so that the other side sees a gap.
 NUMBERED = frozenset({Lane.STATE, Lane.REVOCATION})
-# What a remote says no to with these it will say no to for ever.
+# What a remote says no to with these it will say no to for ever. A version that it does not speak is not among them:
+# one of the two sides will be brought up to date.
 FOR_EVER = frozenset(
     {
         "validation_failed", "json_invalid", "json_limits", "not_found", "transition_not_allowed", "route_not_found",
-        "unsupported_version", "idempotency_conflict", "body_too_large", "method_not_allowed",
+        "idempotency_conflict", "body_too_large", "method_not_allowed",
     }
 )  # fmt: skip
 GONE = frozenset({"remote_revoked", "federation_denied"})
