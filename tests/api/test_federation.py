@@ -199,6 +199,46 @@ def test_a_remote_is_revoked_and_another_entry_begins_anew(two: Two, pending: st
     assert [each["domain"] for each in two.b.get("/remotes").json()["items"]] == [pending]
 
 
+def test_a_removed_remote_is_listed_no_more_and_another_entry_begins_anew(two: Two, pending: str) -> None:
+    path = f"/remotes/{pending}"
+    generation = two.b.get(path).json()["generation"]
+    assert two.b.delete(path).status_code == 204
+    assert two.b.get("/remotes").json()["items"] == []
+    assert [two.b.get(path).status_code, two.b.delete(path).status_code] == [404, 404]
+    done = two.b.post("/remotes/accept", json={"invitation": invited(two.a, "b.example")["text"]}).json()
+    assert done["remote"]["generation"] == generation + 1
+    (row,) = [row for row in two.b.get("/audit").json()["items"] if row["action"] == "remote.remove"]
+    assert (row["subject"], row["facts"]["state"]) == (pending, "revoked")
+
+
+def test_what_a_remote_has_not_acknowledged_is_listed_tried_again_and_dropped(two: Two) -> None:
+    path = "/remotes/m.example/messages"
+    roots = next(iter(msgspec.json.decode(control(two.server, "/ingress").content, type=IngressFacts).anchors))
+    two.a.patch("/federation", json={"shared_roots": roots}).raise_for_status()
+    added = two.a.post("/remotes", json={"domain": "m.example", "infra_domains": ["infra.m.example"]})
+    assert added.status_code == 201, added.text
+    assert two.a.get(path).json() == {"items": [], "next": None}
+    for verb in ("suspend", "resume", "suspend"):
+        two.a.post(f"/remotes/m.example/{verb}").raise_for_status()
+    page = two.a.get(path, params={"limit": 2}).json()
+    assert [(each["lane"], each["number"], each["parked"]) for each in page["items"]] == [
+        ("state", 1, ""),
+        ("state", 2, ""),
+    ]
+    rest = two.a.get(path, params={"limit": 2, "after": page["next"]}).json()
+    assert ([each["number"] for each in rest["items"]], rest["next"]) == ([3], None)
+    assert two.a.post(f"{path}/retry").json() == {"messages": 3}
+    dropped = two.a.post(f"{path}/state/2/drop", json={"reason": "why not"})
+    assert (dropped.status_code, dropped.json()["instead"]["number"]) == (200, 2)
+    assert two.a.post(f"{path}/state/9/drop", json={"reason": "x"}).status_code == 404
+    for wrong in ("x/1", "state/0", "state/x"):
+        assert two.a.post(f"{path}/{wrong}/drop", json={"reason": "x"}).status_code == 422, wrong
+    assert two.a.post(f"{path}/state/1/drop", json={}).status_code == 422
+    assert two.a.get("/remotes/nobody.example/messages").status_code == 404
+    actions = [row["action"] for row in two.a.get("/audit").json()["items"]]
+    assert (actions.count("remote.drop-message"), actions.count("remote.retry-messages")) == (1, 1)
+
+
 def test_what_is_no_remote_is_not_found(two: Two) -> None:
     for domain in ("nobody.example", "x", "A.example", "..", "%00"):
         assert two.a.get(f"/remotes/{domain}").status_code == 404, domain
@@ -210,6 +250,7 @@ def test_whoever_may_write_may_cut_a_remote_off_and_may_not_trust_one(two: Two) 
     with two.server.client(two.server.token("read", "write")) as writer:
         assert writer.get("/remotes").status_code == 200
         assert writer.post("/remotes/nobody.example/revoke").status_code == 404
+        assert writer.delete("/remotes/nobody.example").status_code == 404
         for method, path in (
             ("POST", "/remotes/invitations"),
             ("POST", "/remotes/accept"),
@@ -222,3 +263,4 @@ def test_whoever_may_write_may_cut_a_remote_off_and_may_not_trust_one(two: Two) 
             assert writer.request(method, path, json={}).status_code == 403, path
     with two.server.client(two.server.token("read")) as reader:
         assert reader.post("/remotes/nobody.example/revoke").status_code == 403
+        assert reader.delete("/remotes/nobody.example").status_code == 403

@@ -85,6 +85,57 @@ async def test_a_revoked_remote_is_cut_on_both_sides_and_nothing_of_it_is_revive
     assert (await a.answer(old, body, None)).status_code == 403
 
 
+@BOTH_DATABASES
+async def test_a_removed_remote_is_a_stranger_is_told_of_its_end_and_nothing_of_it_is_revived(pair: Pair) -> None:
+    a, b = pair
+    await federated(a, b)
+    first = await a.remote(B)
+    await a.services.remotes.remove(ADA, B)
+    assert await called(b, a) == 403
+    assert await a.services.remotes.page(10) == []
+    for attempt in (
+        a.services.remotes.details(B),
+        a.services.remotes.remove(ADA, B),
+        a.services.remotes.resume(ADA, B),
+        a.services.remotes.update(ADA, B, Update(notes="x"), None),
+        a.services.remotes.revoke_leaf(ADA, B, Named("x", serial=1)),
+    ):
+        with pytest.raises(NotFound):
+            await attempt
+    (entry,) = (await a.snapshot()).entries
+    assert (entry.state, entry.listed) == ("revoked", False)
+    (row,) = [row for row in await a.audit() if row.reason == "not_listed"]
+    assert row.facts["code"] == "federation_denied"
+    await a.work()
+    ended = await b.remote(A)
+    assert (ended.state, ended.state_there) == (State.REVOKED, State.REVOKED)
+    async with a.store.reading() as tx:
+        assert await tx.outbox.of(first.id) == []
+    (removal,) = [row for row in await a.audit() if row.action == "remote.remove"]
+    assert (removal.subject, removal.facts["before"], removal.facts["generation"]) == (B, "active", 1)
+
+    await introduced(a, b)
+    second = await a.remote(B)
+    assert (second.state, second.generation, second.removed_at) == (State.PENDING, 2, None)
+    assert (await a.snapshot()).entries[0].listed
+    body, errand = GetVersions(), Errand(A, "heartbeat", "get-versions", str(uuid4()))
+    old = a.context(errand, body, remote=B, origin=B, generation=1)
+    assert (await a.answer(old, body, None)).status_code == 403
+    assert [each.generation for each in (await a.services.remotes.details(B)).earlier] == [1]
+
+
+async def test_one_that_is_revoked_is_removed_later_and_told_once(pair: Pair) -> None:
+    a, b = pair
+    await federated(a, b)
+    await a.services.remotes.revoke(ADA, B)
+    revoked = await a.remote(B)
+    await a.services.remotes.remove(ADA, B)
+    async with a.store.reading() as tx:
+        removed = await tx.remotes.get(B)
+        assert len(await tx.outbox.of(removed.id)) == 1
+    assert (removed.changed_at, removed.version) == (revoked.changed_at, revoked.version + 1)
+
+
 async def test_a_remote_that_is_down_when_it_is_revoked_learns_it_later(pair: Pair) -> None:
     a, b = pair
     await federated(a, b)

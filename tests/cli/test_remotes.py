@@ -233,6 +233,37 @@ def test_a_remote_is_suspended_resumed_and_revoked(isthmus: Run, server: Script)
     assert server.bodies_of("POST") == [None] * 3
 
 
+def test_a_remote_is_removed(isthmus: Run, server: Script) -> None:
+    server.on(f"DELETE {ONE}", b"", status=204)
+    done = isthmus("remote", "remove", "b.example")
+    assert (done.code, done.out) == (0, "remote b.example is removed\n")
+    assert isthmus("remote", "remove", "b.example", "--json").json == {"deleted": "b.example"}
+
+
+def test_messages_that_wait_are_listed_tried_again_and_dropped(isthmus: Run, server: Script) -> None:
+    waits = details()["waiting"]
+    server.on(f"GET {ONE}/messages?limit=500", page(*waits))
+    shown = isthmus("remote", "messages", "b.example").out
+    for word in (
+        "state/4",
+        "remote_refused: no answer",
+        "2026-11-23 20:00 UTC",
+        "parked",
+        "refused for ever: validation",
+    ):
+        assert word in shown
+    server.on(f"GET {ONE}/messages?limit=500", page())
+    assert isthmus("remote", "messages", "b.example").out == "nothing waits\n"
+    server.on(f"POST {ONE}/messages/retry", {"messages": 2})
+    assert isthmus("remote", "messages", "b.example", "retry").out == "2 are tried again\n"
+    server.on(f"POST {ONE}/messages/state/4/drop", {"instead": waits[0]})
+    done = isthmus("remote", "messages", "b.example", "drop", "state/4", "--reason", "why")
+    assert (done.code, "state/4 is dropped; a notice" in done.out) == (0, True)
+    assert server.bodies_of("POST")[-1] == {"reason": "why"}
+    for wrong in (("drop",), ("drop", "4", "--reason", "x"), ("drop", "state/4"), ("retry", "state/4"), ("mend",)):
+        assert isthmus("remote", "messages", "b.example", *wrong).code == 2
+
+
 def test_one_leaf_or_instance_of_a_remote_is_revoked_with_a_reason(isthmus: Run, server: Script) -> None:
     server.on(f"POST {ONE}/revocations", {}, status=201)
     for given, sent in (

@@ -66,6 +66,7 @@ FULL = a_remote(
     short_code="K7PD-9QXM-3T4W",
     bundle_digest=a_digest("bundle"),
     state_there=State.SUSPENDED,
+    removed_at=ODD,
     contact="ops@b.example",
     notes="π",
     version=4,
@@ -131,6 +132,14 @@ async def test_one_entry_of_a_domain_is_live_and_the_last_one_is_shown(store: St
         assert (await tx.remotes.lock(B)).id == live.id
         await tx.remotes.add(a_remote(4, generation=4))
         assert [each.generation for each in await tx.remotes.all()] == [4]
+
+
+async def test_a_removed_remote_is_on_no_page(store: Store) -> None:
+    removed = a_remote(1, state=State.REVOKED, removed_at=ODD)
+    await put(store, removed, a_remote(2, C))
+    async with store.reading() as tx:
+        assert [each.domain for each in await tx.remotes.page(9)] == [C]
+        assert (await tx.remotes.get(B), len(await tx.remotes.all())) == (removed, 2)
 
 
 async def test_pages_of_remotes_go_by_domain(store: Store) -> None:

@@ -1,5 +1,6 @@
 """A remote, or an instance of it, that is proven and may not call is told why; who claims its name is not."""
 
+import time
 from uuid import uuid4
 
 import pytest
@@ -64,4 +65,34 @@ def test_a_proven_remote_or_instance_that_may_not_call_is_told_so(federation: Fe
         c.site.await_remote(b.site, "revoked")
         acquaint(b.site, c.site)
     follows(c, b, "")
+    clean_request(c, b)
+
+
+# Without the clauses on streams, bridges and grants, which nothing of the federation has yet, no claim of ADM-007.
+def test_a_removed_remote_is_cut_on_open_sessions_and_is_a_stranger(federation: Federation) -> None:
+    a, b, c = federation.parties
+    path = f"/remotes/{a.domain}"
+    generation = b.api.get(path).json()["generation"]
+    with a.connect(b) as session, c.connect(b) as other:
+        assert session.ask(a.request(b)).status == other.ask(c.request(b)).status == 200
+        rows = b.last_row()
+        try:
+            b.api.delete(path).raise_for_status()
+            time.sleep(1.0)
+            refused(session.ask(a.request(b)), 403, "federation_denied")
+            a.site.await_remote(b.site, "revoked")
+            waiting = "SELECT count(*) FROM outbox"
+            wait_until(lambda: b.rows(waiting) == [(0,)], within=WITHIN, what="the acknowledgement")
+            with refusing(b, "not_listed"):
+                refused(session.ask(a.request(b)), 403, "federation_denied")
+            with refusing(b, "not_listed"):
+                refused(a.asks(b), 403, "federation_denied")
+            assert other.ask(c.request(b)).status == 200
+            assert b.api.get(path).status_code == 404
+            assert [row["subject"] for row in b.audit(rows) if row["action"] == "remote.remove"] == [a.domain]
+        finally:
+            acquaint(b.site, a.site)
+    assert b.api.get(path).json()["generation"] == generation + 1
+    clean_request(a, b)
+    clean_request(b, a)
     clean_request(c, b)

@@ -109,6 +109,30 @@ def waiting(remote: Json, session: "Session") -> str:
     return table([*columns, Column("LAST ANSWER", may_shrink=True)], rows, session.width) if rows else ""
 
 
+def messages_text(rows: list[Json], session: "Session") -> str:
+    columns = [Column("MESSAGE"), Column("CALL"), Column("SINCE"), Column("ATTEMPTS"), Column("NEXT")]
+    shown = [
+        (
+            f"{each['lane']}/{each['number']}",
+            each["rpc"],
+            age(each["created_at"], session.now),
+            each["attempts"],
+            "parked" if each["parked"] else minute(each["next_at"]),
+            f"refused for ever: {each['parked']}" if each["parked"] else each["error"],
+        )
+        for each in rows
+    ]
+    if not shown:
+        return "nothing waits"
+    return table([*columns, Column("LAST ANSWER", may_shrink=True)], shown, session.width)
+
+
+def dropped_text(answer: Json, name: str) -> str:
+    if answer["instead"] is None:
+        return f"{name} is dropped"
+    return f"{name} is dropped; a notice of how things are is sent under its number"
+
+
 def revocations(remote: Json, session: "Session") -> str:
     rows = []
     for each in remote.get("revocations") or ():

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -13,7 +14,16 @@ from isthmus.cli.ask import confirm as ask_confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
 from isthmus.cli.options import read_duration, without_none
-from isthmus.cli.remote_text import accepted_text, details, examination, findings_text, invitations_text, overview
+from isthmus.cli.remote_text import (
+    accepted_text,
+    details,
+    dropped_text,
+    examination,
+    findings_text,
+    invitations_text,
+    messages_text,
+    overview,
+)
 from isthmus.cli.session import Session
 from isthmus.cli.text import minute, printable
 from isthmus.domain.federation.remote import Direction
@@ -205,6 +215,17 @@ def revoke(
     session.show(answer, lambda _: f"{next(iter(named.values()))} of {domain} counts no more")
 
 
+@command(app, "remove", "isthmus remote remove b.example")
+def remove(session: Session, domain: Domain, yes: Annotated[bool, options.YES] = False) -> None:
+    """Take a remote off the list: cut for good, and a stranger.
+
+    Unlike one that is revoked it is not told why its calls are refused.
+    """
+    ask_confirm(f"Remove remote {domain}? What belongs to it is not revived by inviting it again.", yes=yes)
+    session.api.delete(path_of(domain))
+    session.show({"deleted": domain}, lambda _: f"remote {domain} is removed")
+
+
 @command(app, "block", "isthmus remote block b.example 0190c6e2-5d0e-4c34-9d0f-0b6f3a1f2a11 --reason 'acts odd'")
 def block(session: Session, domain: Domain, instance: Instance, reason: Reason) -> None:
     """Refuse an instance of a remote until it is unblocked."""
@@ -218,6 +239,38 @@ def unblock(session: Session, domain: Domain, instance: Instance) -> None:
     path = f"{path_of(domain)}/instances/{_id(instance, f'isthmus remote show {domain} lists them')}/block"
     session.api.delete(path)
     session.show({"deleted": instance}, lambda _: f"instance {instance} of {domain} is admitted")
+
+
+class Work(StrEnum):
+    RETRY = "retry"
+    DROP = "drop"
+
+
+@command(app, "messages", "isthmus remote messages b.example drop state/4 --reason 'it cannot take it'")
+def messages(
+    session: Session,
+    domain: Domain,
+    work: Annotated[Work | None, typer.Argument(help="What to do with them; left out: list them.")] = None,
+    message: Annotated[
+        str | None, typer.Argument(metavar="LANE/NUMBER", help="The one to drop, as the list names it.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option(help="Why it is dropped, for the record.")] = None,
+) -> None:
+    """List what a remote has not acknowledged, try it again, or drop one."""
+    path = f"{path_of(domain)}/messages"
+    if work is Work.DROP:
+        lane, _, number = (message or "").partition("/")
+        if not (lane and number.isascii() and number.isdigit() and reason):
+            raise Misuse("name the message and say why", f"for example {domain} drop state/4 --reason 'why'")
+        answer = session.api.post(f"{path}/{quote(lane, safe='')}/{number}/drop", {"reason": reason})
+        session.show(answer, lambda each: dropped_text(each, f"{lane}/{number}"))
+    elif message is not None or reason is not None:
+        raise Misuse("only drop takes a message and a reason", f"isthmus remote messages {domain} lists them all")
+    elif work is Work.RETRY:
+        session.show(session.api.post(f"{path}/retry"), lambda each: f"{each['messages']} are tried again")
+    else:
+        rows = session.api.items(path)
+        session.show({"items": rows, "next": None}, lambda page: messages_text(page["items"], session))
 
 
 @command(app, "findings", "isthmus remote findings", options=LIST)

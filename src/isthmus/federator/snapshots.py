@@ -104,6 +104,7 @@ def _known(entry: wire.Entry, roots: tuple[bytes, ...]) -> Known:
             instances=_instances(entry.revoked_instances),
         ),
         credential=None if entry.credential is None else Credential(entry.credential.chain, entry.credential.key),
+        listed=entry.listed,
     )
 
 

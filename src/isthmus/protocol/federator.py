@@ -34,7 +34,8 @@ class Credential(Struct, frozen=True):
 
 class Entry(Struct, frozen=True):
     """One remote. `authorities`, fingerprints and keys are base64 of DER, SHA-256 and raw Ed25519; `components` None
-    means all, `expires_at` is in Unix seconds. `instances` None means that every instance it certifies may call."""
+    means all, `expires_at` is in Unix seconds. `instances` None means that every instance it certifies may call.
+    One that is not `listed` is revoked and was removed: it is told so, and as a caller it is a stranger."""
 
     domain: str
     generation: int
@@ -57,6 +58,7 @@ class Entry(Struct, frozen=True):
     revoked_serials: list[str] = field(default_factory=list)
     revoked_keys: list[str] = field(default_factory=list)
     credential: Credential | None = None
+    listed: bool = True
 
 
 class Snapshot(Struct, frozen=True):

@@ -21,6 +21,7 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.handshake import HandshakeComponent
 from isthmus.server.application.invitations import InvitationService, Voice
+from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
 from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
@@ -97,6 +98,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             facts=FederationService(store, clock, changes, certificates),
             remotes=RemoteService(store, clock, ids, changes),
             invitations=invitations,
+            messages=MessageService(store, clock, outbox.wake),
             certificates=certificates,
             doctor=doctor,
         ),

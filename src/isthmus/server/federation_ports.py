@@ -52,7 +52,7 @@ class Remotes(Protocol):
         """Raises `NotFound`."""
 
     async def page(self, limit: int, after: str | None = None) -> list[Remote]:
-        """One entry of each domain, as `get` gives it, in order of domain."""
+        """One entry of each domain that was not removed, as `get` gives it, in order of domain."""
 
     async def all(self) -> list[Remote]:
         """One entry of each domain, as `get` gives it, in order of domain."""
@@ -120,6 +120,10 @@ class Outbox(Protocol):
     async def add(self, message: Message) -> None: ...
     async def save(self, message: Message) -> None: ...
     async def delete(self, remote_id: UUID, lane: Lane, up_to: int) -> None: ...
+    async def get(self, remote_id: UUID, lane: Lane, number: int) -> Message | None: ...
+    async def of_lane(self, remote_id: UUID, lane: Lane) -> list[Message]:
+        """Oldest first."""
+
     async def heads(self, now: datetime) -> list[Message]:
         """Of each lane of each remote the first message, if it is due and not parked; revocations first."""
 

@@ -95,7 +95,8 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFinding:
-    """Something that an operator should look at; the same of one remote is one row, however often it is seen."""
+    """Something that an operator should look at; the same of one remote is one row, however often it is seen.
+    `first_at` is when it was seen first since it was cleared last; `cleared_at` is there once its cause is gone."""
 
     id: UUID
     kind: str
@@ -104,3 +105,4 @@ class RemoteFinding:
     last_at: datetime
     count: int = 1
     evidence: dict[str, Any] = field(default_factory=dict)
+    cleared_at: datetime | None = None

@@ -53,6 +53,9 @@ def test_the_gate_knows_the_strategies() -> None:
     assert listed(a_view()) == "not_listed"
     assert listed(a_view(a_known(), strategy=Strategy.NONE)) == "not_listed"
     assert listed(a_view(strategy=Strategy.ALL)) == ""
+    # Removed is removed: the shared roots do not bring it back.
+    for strategy in Strategy:
+        assert listed(a_view(a_known(listed=False), strategy=strategy), "handshake") == "not_listed"
     assert listed(a_view(strategy=Strategy.ALL), origin=B) == "not_listed"
     assert listed(a_view(replace(a_known(), domain=B)), origin=B) == "not_listed"
 

@@ -41,7 +41,7 @@ def origin_of(text: str | None) -> BackendDomain:
 def listed(view: View, origin: BackendDomain, component: str, now: float) -> Known:
     """The gate: strangers, and calls that an entry leaves out, get no further, and cause no lookup."""
     known = view.find(origin)
-    if known is None or origin == view.domain:
+    if known is None or not known.listed or origin == view.domain:
         raise Denied(UNIFORM, "not_listed")
     if known.is_expired(now):
         raise Denied(UNIFORM, "expired")

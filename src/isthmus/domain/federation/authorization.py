@@ -35,6 +35,8 @@ def check_standing(standing: Standing, generation: int, states: frozenset[State]
     if remote.generation != generation:
         # What the former entry was allowed is not for the new one, and the other way round.
         raise Denied("federation_denied", "generation")
+    if remote.removed_at is not None:
+        raise Denied("federation_denied", "not_listed")
     if remote.state not in states:
         raise Denied(DENIALS.get(remote.state, "federation_denied"), f"remote_{remote.state}")
     if remote.is_expired(now):

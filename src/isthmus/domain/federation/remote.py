@@ -82,6 +82,7 @@ class Remote:
     key id. `components` None means all. `confirmed_here` and `confirmed_there` are the operators' words.
     `state_there` is what the other side last said that it makes of us; `bundle_digest` is the SHA-256 of the bundle
     that the operators compared. `known_instances_only` refuses those that have neither called before nor been admitted.
+    `removed_at`: revoked and off the allow list; it is kept for the audit, and until its end has been told.
     """
 
     id: UUID
@@ -108,6 +109,7 @@ class Remote:
     state_there: State | None = None
     contact: str = ""
     notes: str = ""
+    removed_at: datetime | None = None
     version: int = 1
 
     def after(self, action: Action, now: datetime) -> "Remote":
@@ -116,6 +118,11 @@ class Remote:
         if state is None:
             raise TransitionNotAllowed(f"remote {self.domain}", f"cannot {action} a {self.state} remote")
         return replace(self, state=state, changed_at=now, version=self.version + 1)
+
+    def removed(self, now: datetime) -> "Remote":
+        """This remote off the list; one that was live is revoked with that."""
+        ended = self if self.state is State.REVOKED else self.after(Action.REVOKE, now)
+        return replace(ended, removed_at=now, version=self.version + 1)
 
     def is_expired(self, now: datetime) -> bool:
         return self.expires_at is not None and now >= self.expires_at

@@ -35,7 +35,8 @@ class Revoked:
 class Known:
     """One remote. `authorities` are DER certificates and hold the shared roots where `trust` is shared; `components`
     None means all, `instances` None every one that the remote certifies. `infra_domains` are the pins, none of them
-    where any that DNS names will do. `expires_at` is in Unix seconds."""
+    where any that DNS names will do. `expires_at` is in Unix seconds. One that is not `listed` may be told of its end,
+    and counts for nothing else."""
 
     domain: BackendDomain
     generation: int
@@ -55,6 +56,7 @@ class Known:
     blocked: frozenset[InstanceId] = frozenset()
     revoked: Revoked = Revoked()
     credential: Credential | None = None
+    listed: bool = True
 
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at

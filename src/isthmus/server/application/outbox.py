@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -16,7 +16,7 @@ from isthmus.domain.federation.remote import Remote, State, Trust
 from isthmus.protocol import handshake as wire
 from isthmus.protocol.federation import RPCS
 from isthmus.protocol.problem import Problem
-from isthmus.server.federation_records import Lane, Message
+from isthmus.server.federation_records import Lane, LaneState, Message
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
 from isthmus.server.ports import Clock, Store, Transaction
 
@@ -26,6 +26,8 @@ LONGEST_WAIT = 300.0
 LOCAL_WAIT = 5.0
 """At most so many seconds between attempts while our own Federator is away: no remote suffers from them."""
 MOST_AT_ONCE = 16
+MOST_IN_LANE = 1_000
+"""So many messages wait in a lane at most; a longer one is thinned out, see `thin_out`."""
 # The lanes whose messages carry their numbers, so that the other side sees a gap.
 NUMBERED = frozenset({Lane.STATE, Lane.REVOCATION})
 # What a remote says no to with these it will say no to for ever. A version that it does not speak is not among them:
@@ -36,6 +38,7 @@ FOR_EVER = frozenset(
         "idempotency_conflict", "body_too_large", "method_not_allowed",
     }
 )  # fmt: skip
+AS_NOTICE: Mapping[State, str] = {State.ACTIVE: "resumed", State.SUSPENDED: "suspended"}
 GONE = frozenset({"remote_revoked", "federation_denied"})
 GONE_AFTER = 3
 """So many such answers to the news of a revocation mean that the other side has ended it too."""
@@ -61,12 +64,44 @@ def notice(what: str, bundle: str = "") -> Letter:
 async def enqueue(tx: Transaction, remote: Remote, letter: Letter, now: datetime) -> None:
     """Queue a letter for `remote`, which this transaction has locked."""
     state = await tx.outbox.lane(remote.id, letter.lane)
+    if state.sent - state.acknowledged >= MOST_IN_LANE:
+        state = await thin_out(tx, remote, letter.lane)
     number = state.sent + 1
     await tx.outbox.save_lane(replace(state, sent=number))
     body = msgspec.to_builtins(letter.body)
     if letter.lane in NUMBERED:
         body["number"] = number
     await tx.outbox.add(Message(remote.id, letter.lane, number, letter.component, letter.rpc, body, now, now))
+
+
+async def thin_out(tx: Transaction, remote: Remote, lane: Lane) -> LaneState:
+    """Leave of a lane its head, which may be under way, and the last message on each subject.
+
+    A message says how things are, so what came between is news no more. `remote` is locked by this transaction.
+    """
+    state, queued = await tx.outbox.lane(remote.id, lane), await tx.outbox.of_lane(remote.id, lane)
+    if len(queued) >= MOST_IN_LANE:
+        latest = {_subject(message): message for message in queued[1:]}
+        kept = sorted(latest.values(), key=lambda message: message.number)
+        await tx.outbox.clear(remote.id, [lane])
+        first = queued[0].number
+        queued = [queued[0], *(renumbered(message, number) for number, message in enumerate(kept, first + 1))]
+        for message in queued:
+            await tx.outbox.add(message)
+        log.warning("a long lane was thinned out", remote=remote.domain, lane=lane.value, left=len(queued))
+    first = queued[0].number if queued else state.sent + 1
+    after = replace(state, sent=first + len(queued) - 1, acknowledged=first - 1)
+    await tx.outbox.save_lane(after)
+    return after
+
+
+def _subject(message: Message) -> tuple[str, str, bool]:
+    return message.component, message.rpc, bool(message.body.get("bundle"))
+
+
+def renumbered(message: Message, number: int) -> Message:
+    body = {**message.body, "number": number} if message.lane in NUMBERED else message.body
+    return replace(message, number=number, body=body)
 
 
 async def tell_bundle(clock: Clock, tx: Transaction, bundle: str) -> None:
@@ -178,6 +213,11 @@ class OutboxService:
         after = replace(message, attempts=attempts, error=f"{problem.code}: {problem.detail}"[:300])
         async with self._store.transaction() as tx:
             remote = await tx.remotes.by_id(message.remote_id)
+            await tx.remotes.lock(remote.domain)
+            present = await tx.outbox.get(message.remote_id, message.lane, message.number)
+            if present is None or present.created_at != message.created_at:
+                # An operator has dropped it meanwhile.
+                return True
             if remote.state is State.REVOKED and code in GONE and attempts >= GONE_AFTER:
                 await _done(tx, message)
                 return True

@@ -10,9 +10,18 @@ import structlog
 
 from isthmus.domain.federation.remote import Remote, State
 from isthmus.protocol import heartbeat as wire
-from isthmus.server.application.outbox import MOST_AT_ONCE, NUMBERED, enqueue, note_state_there, notice, said_by
+from isthmus.server.application.outbox import (
+    AS_NOTICE,
+    MOST_AT_ONCE,
+    NUMBERED,
+    enqueue,
+    note_state_there,
+    notice,
+    renumbered,
+    said_by,
+)
 from isthmus.server.federation_ports import OwnCertificates
-from isthmus.server.federation_records import Lane, LaneState, Message
+from isthmus.server.federation_records import Lane, LaneState
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
 from isthmus.server.ports import Clock, Store, Transaction
 
@@ -21,7 +30,6 @@ log = structlog.get_logger()
 MOST_QUEUED = 100_000
 SAID: Mapping[str, State] = {"remote_suspended": State.SUSPENDED, "remote_revoked": State.REVOKED}
 IN_TOUCH = frozenset({State.PENDING, State.ACTIVE})
-AS_NOTICE: Mapping[State, str] = {State.ACTIVE: "resumed", State.SUSPENDED: "suspended"}
 
 
 class PulseService:
@@ -96,14 +104,9 @@ async def _mend(tx: Transaction, remote: Remote, lane: Lane, received: int, now:
         return
     log.warning("numbers of messages were repaired", remote=remote.domain, lane=lane.value, received=received)
     await tx.outbox.clear(remote.id, [lane])
-    renumbered = [_renumbered(message, number, now) for number, message in enumerate(queued, received + 1)]
-    for message in renumbered:
-        await tx.outbox.add(message)
+    for number, message in enumerate(queued, received + 1):
+        await tx.outbox.add(replace(renumbered(message, number), next_at=now))
     after = LaneState(remote.id, lane, received + len(queued), received, state.received)
     await tx.outbox.save_lane(after)
     if lane is Lane.STATE and not queued and remote.state in AS_NOTICE:
         await enqueue(tx, remote, notice(AS_NOTICE[remote.state]), now)
-
-
-def _renumbered(message: Message, number: int, now: datetime) -> Message:
-    return replace(message, number=number, body={**message.body, "number": number}, next_at=now)

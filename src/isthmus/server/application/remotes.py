@@ -81,7 +81,7 @@ class RemoteService:
 
     async def details(self, domain: BackendDomain) -> Details:
         async with self._store.reading() as tx:
-            remote = await tx.remotes.get(domain)
+            remote = listed(await tx.remotes.get(domain))
             acceptances = {each.remote_id: each for each in await tx.remotes.acceptances()}
             return Details(
                 remote=remote,
@@ -118,7 +118,7 @@ class RemoteService:
     async def update(self, caller: Caller, domain: BackendDomain, update: Update, version: int | None) -> Remote:
         now = self._clock.now()
         async with self._changes.transaction() as tx:
-            before = await tx.remotes.lock(domain)
+            before = await locked(tx, domain)
             check_version(before.version, version)
             if before.state is State.REVOKED:
                 raise TransitionNotAllowed(f"remote {domain}", "is revoked", "invite it again: isthmus remote invite")
@@ -133,7 +133,7 @@ class RemoteService:
         """The operator here has compared the short code. Once both have, the remote is active."""
         now = self._clock.now()
         async with self._changes.transaction() as tx:
-            before = await tx.remotes.lock(domain)
+            before = await locked(tx, domain)
             check_confirmable(before, code)
             if any(each.remote_id == before.id for each in await tx.remotes.acceptances()):
                 hint = "isthmus remote show tells what stands in the way"
@@ -157,10 +157,21 @@ class RemoteService:
         """Cut for good. Adding the domain again makes another entry, to which nothing of this one belongs."""
         return await self._move(caller, domain, Action.REVOKE)
 
+    async def remove(self, caller: Caller, domain: BackendDomain) -> None:
+        """Take it off the allow list: cut for good and told so, and from now on a stranger."""
+        now = self._clock.now()
+        async with self._changes.transaction() as tx:
+            before = await locked(tx, domain)
+            after = before.removed(now)
+            await tx.remotes.save(after)
+            if before.state is not State.REVOKED:
+                await end(tx, after, now)
+            await tx.journal.audit([caller.did("remote.remove", domain, now, before=before.state, **told_of(after))])
+
     async def _move(self, caller: Caller, domain: BackendDomain, action: Action) -> Remote:
         now = self._clock.now()
         async with self._changes.transaction() as tx:
-            before = await tx.remotes.lock(domain)
+            before = await locked(tx, domain)
             after = before.after(action, now)
             await tx.remotes.save(after)
             if action is Action.REVOKE:
@@ -181,7 +192,7 @@ class RemoteService:
         if named.serial is not None and not 0 < named.serial < LONGEST_SERIAL:
             raise InvalidValue("/serial", "is no serial of a certificate")
         async with self._changes.transaction() as tx:
-            await tx.remotes.lock(domain)
+            await locked(tx, domain)
             await tx.revocations.add(revocation, self._ids.new())
             facts: dict[str, Any] = {"reason": revocation.reason, **shown(revocation)}
             await tx.journal.audit([caller.did("remote.revoke-leaf", domain, now, **facts)])
@@ -193,7 +204,7 @@ class RemoteService:
         """Refuse an instance until it is unblocked; `reason` None unblocks it, which makes it a known one."""
         now = self._clock.now()
         async with self._changes.transaction() as tx:
-            await tx.remotes.lock(domain)
+            await locked(tx, domain)
             known = await tx.remote_instances.get(domain, instance) or RemoteInstance(domain, instance)
             if reason is None:
                 after = replace(known, blocked_at=None, reason="")
@@ -204,6 +215,18 @@ class RemoteService:
             facts = {"instance": str(instance), "reason": after.reason}
             await tx.journal.audit([caller.did(action, domain, now, **facts)])
         return after
+
+
+def listed(remote: Remote) -> Remote:
+    """Raises `NotFound` for one that was removed."""
+    if remote.removed_at is not None:
+        raise NotFound("remote", remote.domain)
+    return remote
+
+
+async def locked(tx: Transaction, domain: BackendDomain) -> Remote:
+    """The listed entry of `domain`, which nobody else changes meanwhile. Raises `NotFound`."""
+    return listed(await tx.remotes.lock(domain))
 
 
 def opened(remote: Remote, now: datetime) -> Remote:

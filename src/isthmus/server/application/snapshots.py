@@ -23,7 +23,8 @@ LOOK_SECONDS = 1.0
 """How long a waiter sleeps at most between looks: another server on the same database tells this one nothing."""
 MOST_WAITING = 64
 TOLD_FOR = timedelta(days=7)
-"""For so long the ingress lets a revoked remote through to the Federator, which tells it that it is revoked."""
+"""For so long the ingress lets a revoked remote through to the Federator, which tells it that it is revoked;
+one that was removed as well, so that its open sessions end with an answer and not with a reload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +223,7 @@ def entry_of(
         revoked_serials=[f"{each.serial:x}" for each in revocations if each.serial is not None],
         revoked_keys=_texts(each.key for each in revocations),
         credential=credential,
+        listed=remote.removed_at is None,
     )
 
 

@@ -212,6 +212,20 @@ class MessageView(View):
     parked: str
 
 
+class RetriedView(View):
+    messages: Annotated[int, Field(description="how many are tried again")]
+
+
+class DropBody(Body):
+    reason: Reason
+
+
+class DroppedView(View):
+    """`instead`: what takes the number of the one that was dropped, for numbers have no gaps."""
+
+    instead: MessageView | None
+
+
 class EarlierView(View):
     generation: int
     state: State

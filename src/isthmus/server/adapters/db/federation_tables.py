@@ -71,6 +71,7 @@ remotes = Table(
     optional("state_there", Text),
     required("contact", Text),
     required("notes", Text),
+    optional("removed_at", Moment),
     required("version", BigInteger),
     UniqueConstraint("domain", "generation"),
     Index("uq_remotes_live", "domain", unique=True, **ONLY_LIVE),
@@ -187,5 +188,6 @@ remote_findings = Table(
     required("last_at", Moment),
     required("count", BigInteger),
     required("evidence", JSON),
+    optional("cleared_at", Moment),
     UniqueConstraint("kind", "domain"),
 )

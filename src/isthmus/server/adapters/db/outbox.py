@@ -35,6 +35,8 @@ OF_REMOTE = (
     .order_by(URGENT_FIRST, outbox.c.lane, outbox.c.number)
     .limit(bindparam("most"))
 )
+OF_LANE = select(outbox).where(*IN_LANE).order_by(outbox.c.number)
+ONE = OF_LANE.where(outbox.c.number == bindparam("of_number"))
 ADD = insert(outbox)
 SAVE = update(outbox).where(*IN_LANE, outbox.c.number == bindparam("of_number"))
 DELETE = delete(outbox).where(*IN_LANE, outbox.c.number <= bindparam("up_to"))
@@ -66,6 +68,15 @@ class SqlOutbox:
 
     async def delete(self, remote_id: UUID, lane: Lane, up_to: int) -> None:
         await self._statements.write(DELETE, {"of_remote": remote_id, "in_lane": lane.value, "up_to": up_to})
+
+    async def get(self, remote_id: UUID, lane: Lane, number: int) -> Message | None:
+        which = {"of_remote": remote_id, "in_lane": lane.value, "of_number": number}
+        row = await self._statements.row(ONE, which)
+        return None if row is None else message_of(row)
+
+    async def of_lane(self, remote_id: UUID, lane: Lane) -> list[Message]:
+        rows = await self._statements.rows(OF_LANE, {"of_remote": remote_id, "in_lane": lane.value})
+        return [message_of(row) for row in rows]
 
     async def heads(self, now: datetime) -> list[Message]:
         return [message_of(row) for row in await self._statements.rows(HEADS, {"now": now})]

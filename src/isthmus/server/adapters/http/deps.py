@@ -25,6 +25,7 @@ from isthmus.server.application.invitations import InvitationService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
+from isthmus.server.application.messages import MessageService
 from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
@@ -43,6 +44,7 @@ class FederationServices:
     facts: FederationService
     remotes: RemoteService
     invitations: InvitationService
+    messages: MessageService
     certificates: CertificateService
     doctor: Examiner
 

@@ -129,6 +129,12 @@ async def revoke(domain: str, calls: Calls, by: By, response: Response) -> Remot
     return _shown(await calls.federation.remotes.revoke(by, remote_domain(domain)), response)
 
 
+@router.delete("/remotes/{domain}", operation_id="removeRemote", status_code=204)
+async def remove(domain: str, calls: Calls, by: By) -> None:
+    """Take a remote off the allow list: cut at once and for good, told so, and from then on a stranger."""
+    await calls.federation.remotes.remove(by, remote_domain(domain))
+
+
 @router.post("/remotes/{domain}/doctor", operation_id="examineRemote")
 async def doctor(domain: str, calls: Calls, by: By) -> ExaminationView:
     """Look at every link of the chain to a remote, and say how each broken one is mended."""
