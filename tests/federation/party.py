@@ -255,9 +255,9 @@ class Party:
 
 def is_background(row: Row) -> bool:
     """Whether it is of a call that backends make by themselves."""
-    subject = row["subject"]
+    subject = str(row["subject"])
     return subject.endswith("heartbeat/beat") or (
-        row["action"] == "federation.call_out" and subject.endswith("handshake/notice")
+        str(row["action"]) == "federation.call_out" and subject.endswith("handshake/notice")
     )
 
 
