@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import aiohttp
 
-from bench.procfs import cpu_seconds
+from bench.procfs import parent_of, running_seconds
 from isthmus.protocol.federation import API_VERSION, API_VERSIONS, ORIGIN, REQUEST_ID
 from lab import Lab
 from lab.organisation import PORT, Organisation, children, command_of, federate
@@ -172,17 +172,20 @@ async def at_rate(component: Calls, domain: str, rate: float, seconds: float) ->
 
 
 def processes(site: Organisation) -> dict[str, list[int]]:
-    """The process ids of one backend by what they are; nginx with its workers."""
+    """The process ids of one backend by what they are; nginx with its workers, and the supervisor."""
     ingress = site.pid("ingress")
     masters = [pid for pid in children(ingress) if "nginx" in " ".join(command_of(pid))]
     nginx = [*masters, *(worker for master in masters for worker in children(master))]
     named = {name: [pid] for name in ("server", "federator") if (pid := site.pid(name)) is not None}
-    return named | {"nginx": nginx}
+    # The supervisor passes on what the others log.
+    return named | {"nginx": nginx, "up": [parent_of(pid) for pid in named.get("server", [])]}
 
 
 def spent(sites: Sequence[Organisation]) -> dict[tuple[str, str], float]:
     """CPU seconds so far, by backend and process."""
-    return {(site.name, name): sum(map(cpu_seconds, pids)) for site in sites for name, pids in processes(site).items()}
+    return {
+        (site.name, name): sum(map(running_seconds, pids)) for site in sites for name, pids in processes(site).items()
+    }
 
 
 def accepted(site: Organisation) -> int:

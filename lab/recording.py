@@ -120,7 +120,7 @@ class Recorder:
         self.remove()
         wait_until(self.path.is_socket, within=PLACE_SECONDS, what=f"the socket {self.path.name}")
         mode = self.path.stat().st_mode
-        self.path.rename(self._real)
+        self.path.rename(self.real)
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(self.path))
         self.path.chmod(mode & 0o777)
@@ -130,7 +130,8 @@ class Recorder:
         threading.Thread(target=self._accept, args=(listener,), daemon=True, name=f"recorder of {self.name}").start()
 
     @property
-    def _real(self) -> Path:
+    def real(self) -> Path:
+        """The socket itself, past the box."""
         return self.path.with_name(self.path.name + REAL)
 
     def remove(self) -> None:
@@ -149,9 +150,9 @@ class Recorder:
         wait_until(lambda: not self._open.intersection(ended), within=PLACE_SECONDS, what="the end of its connections")
         if self.path.exists() and self.path.stat().st_ino != self._inode:
             # Who was started again has put a socket of its own there.
-            self._real.unlink(missing_ok=True)
-        elif self._real.exists():
-            self._real.rename(self.path)
+            self.real.unlink(missing_ok=True)
+        elif self.real.exists():
+            self.real.rename(self.path)
 
     def _accept(self, listener: socket.socket) -> None:
         while True:
@@ -161,7 +162,7 @@ class Recorder:
                 return
             far = socket.socket(socket.AF_UNIX)
             try:
-                far.connect(str(self._real))
+                far.connect(str(self.real))
             except OSError:
                 near.close()
                 far.close()

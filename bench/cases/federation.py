@@ -1,9 +1,11 @@
 """A call from one organisation to another: warm, cold, how much each hop costs, at a rate, and beside a loud remote."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
 
+from bench.hops import hops, timed
 from bench.measure import Goal, Row, Size, percentile
 from bench.organisations import (
     Component,
@@ -21,6 +23,7 @@ from lab.waiting import wait_until
 
 RATE = 200.0
 WARM_MS, WARM_P99_MS, PER_CORE = 5.0, 15.0, 400.0
+COMPONENT_MS = 1.0
 CUT_MS, CUT_THERE_MS = 250.0, 2_000.0
 DISTURBED = 1.1
 GOOD = 200
@@ -36,6 +39,8 @@ async def measured(size: Size) -> AsyncIterator[Row]:
             async for row in _warm(component, a, b, size):
                 yield row
             yield await _at_rate(component, a, b, size)
+            async for row in _by_hops(a, b, size):
+                yield row
             yield await _cold(component, a, b, size)
             async for row in _cut(component, a, b, size):
                 yield row
@@ -73,6 +78,17 @@ async def _warm(component: Component, a: Organisation, b: Organisation, size: Si
         yield Row("  of which the ingress", "%", share)
         share = sum(value for (site, name), value in each.items() if name == "federator") / total * 100
         yield Row("  of which both Federators", "%", share)
+
+
+async def _by_hops(a: Organisation, b: Organisation, size: Size) -> AsyncIterator[Row]:
+    """The same call begun nearer and nearer to its answer: the time of each hop is what it adds."""
+    async with hops(a, b) as calls:
+        await timed(calls, 20)
+        times = await timed(calls, size.pick(50, 1_000))
+    yield Row.of("the component: authorisation and answer", "ms", times["the component"], goal=Goal(COMPONENT_MS))
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    for before, (name, median) in zip(medians.values(), list(medians.items())[1:], strict=False):
+        yield Row(f"  {name} adds", "ms", median - before)
 
 
 def _at_least(limit: float) -> Goal:

@@ -160,3 +160,14 @@ def test_a_route_without_a_row_stops_the_start() -> None:
         check_complete(known[1:])
     with pytest.raises(UnlistedRoute, match="a kind of route"):
         check_complete([*known, Mount("/static", routes=known)])
+
+
+def test_a_call_of_a_remote_at_the_wrong_door_is_not_served_and_recorded(server: Server, admin: httpx2.Client) -> None:
+    newest = audited(admin)[0]["number"]
+    for method in ("POST", "GET"):
+        answer = httpx2.request(method, f"{server.url}/federation/directory/get-user-by-handle")
+        assert (answer.status_code, answer.json()["code"]) == (404, "route_not_found")
+    rows = [row for row in audited(admin) if row["number"] > newest]
+    assert [(row["actor"], row["outcome"], row["reason"]) for row in rows] == [
+        ("anyone", "denied", "route_not_found")
+    ] * 2

@@ -1,7 +1,6 @@
 """Two backends, each as the server assembles it, joined by a wire that stands for both Federators and all between."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -21,6 +20,7 @@ from isthmus.protocol.federation import IDEMPOTENCY_KEY
 from isthmus.protocol.federator import Examination, Snapshot
 from isthmus.protocol.places import Places
 from isthmus.protocol.problem import Nested, Stage, problem
+from isthmus.protocol.steady import since_start
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application.federation_facts import Draft
 from isthmus.server.federation import Federation, Ground, assemble_federation
@@ -158,7 +158,7 @@ class Side:
         return [row.action for row in await self.audit() if not row.action.startswith("certificate")]
 
     def context(self, errand: Errand, body: Struct, **fields: Any) -> Context:
-        now = time.time()
+        now = since_start()
         raw = msgspec.json.encode(body)
         known: dict[str, Any] = {
             "aud": errand.component,

@@ -62,29 +62,31 @@ async def drained(outbox: OutboxService) -> None:
         pass
 
 
+@pytest.mark.case("FAULT-003")
 @BOTH_DATABASES
 async def test_after_two_days_everything_arrives_once_and_in_order_and_revocations_first(store: Store) -> None:
     receiver, clock = Receiver(is_down=True), TurnedClock()
     outbox = OutboxService(store, clock, receiver)
     async with store.transaction() as tx:
         await tx.remotes.add(a_remote(1))
-    await queue(store, 45, "suspended", "resumed")
+    await queue(store, 495, "suspended", "resumed")
     await queue(store, 10, "revoked")
     for _ in range(20):
         await outbox.turn()
         clock.turn(timedelta(hours=2.4))
     receiver.is_down = False
     await drained(outbox)
-    assert [number for _, lane, number in receiver.got if lane == "state"] == list(range(1, 91))
+    assert [number for _, lane, number in receiver.got if lane == "state"] == list(range(1, 991))
     assert [number for _, lane, number in receiver.got if lane == "revocation"] == list(range(1, 11))
     first = [lane for _, lane, _ in receiver.got[:20]]
     assert first.index("revocation") == 0
-    assert len(set(receiver.keys)) == len(receiver.keys) == 100
+    assert len(set(receiver.keys)) == len(receiver.keys) == 1000
     async with store.reading() as tx:
         assert await tx.outbox.of(UUID(int=1)) == []
-        assert await tx.outbox.lane(UUID(int=1), Lane.STATE) == LaneState(UUID(int=1), Lane.STATE, 90, 90)
+        assert await tx.outbox.lane(UUID(int=1), Lane.STATE) == LaneState(UUID(int=1), Lane.STATE, 990, 990)
 
 
+@pytest.mark.case("FAULT-003")
 async def test_what_is_refused_for_ever_parks_its_lane_and_nothing_else(store: Store) -> None:
     receiver = Receiver(refuses={("state", 2): "validation_failed"})
     outbox = OutboxService(store, TurnedClock(), receiver)

@@ -281,9 +281,16 @@ async def test_a_new_bundle_reaches_the_remotes_that_go_by_it(pair: Pair) -> Non
     assert after.bundle_digest != before.bundle_digest
     # DNS names are pinned: another one waits for an operator here, and is told to one.
     assert after.infra_domains == ("infra.a.example",)
-    (found,) = await b.services.remotes.findings(10, None)
+    (found,) = await b.services.findings.page(10, None)
     assert (found.kind, found.domain) == ("infra_domain_changed", A)
     assert found.evidence["announced"] == ["infra.a.example", "infra2.a.example"]
+    await b.services.findings.work()
+    assert len(await b.services.findings.page(10, None)) == 1
+    await b.services.remotes.update(ADA, A, Update(infra_domains=["infra.a.example", "infra2.a.example"]), None)
+    await b.services.findings.work()
+    assert await b.services.findings.page(10, None) == []
+    (cleared,) = await b.services.findings.page(10, None, cleared=True)
+    assert (cleared.id, cleared.cleared_at) == (found.id, b.clock.now())
 
 
 async def test_a_bundle_that_its_owner_did_not_sign_changes_nothing(pair: Pair) -> None:

@@ -294,7 +294,7 @@ def test_a_remote_of_the_shared_roots_is_added(isthmus: Run, server: Script) -> 
     assert server.bodies_of("POST") == [{"domain": "b.example", "infra_domains": ["infra.b.example"]}]
 
 
-def test_invitations_and_findings_are_listed(isthmus: Run, server: Script) -> None:
+def test_invitations_are_listed(isthmus: Run, server: Script) -> None:
     server.on("GET /api/v1/remotes/invitations?limit=500", page())
     assert "isthmus remote invite" in isthmus("remote", "invitations").out
     row = {"id": ID, "domain": "b.example", "state": "open", "created_by": "user:ada"}
@@ -302,11 +302,33 @@ def test_invitations_and_findings_are_listed(isthmus: Run, server: Script) -> No
     assert isthmus("remote", "invitations").out.splitlines()[1].split()[:3] == [ID, "b.example", "open"]
     server.on(f"DELETE /api/v1/remotes/invitations/{ID}", b"", status=204)
     assert isthmus("remote", "withdraw", ID).code == 0
+
+
+def test_findings_say_how_bad_since_when_and_what_to_do(isthmus: Run, server: Script) -> None:
     server.on("GET /api/v1/findings?limit=500", page())
-    assert isthmus("remote", "findings").out == "nothing looked wrong\n"
-    finding = {"kind": "infra_domain_changed", "domain": "b.example", "count": 2, "evidence": {"announced": "x"}}
-    server.on("GET /api/v1/findings?limit=500", page(finding | {"last_at": "2026-11-24T20:00:00Z"}))
-    assert "infra_domain_changed" in isthmus("remote", "findings").out
+    assert isthmus("findings").out == "nothing looks wrong\n"
+    found = {
+        "id": ID,
+        "kind": "infra_domain_changed",
+        "severity": "warning",
+        "domain": "b.example",
+        "first_at": "2026-11-24T20:00:00Z",
+        "last_at": "2026-11-24T20:00:00Z",
+        "count": 2,
+        "evidence": {"announced": ["x.example"]},
+        "mend": "ask its operator",
+        "cleared_at": None,
+    }
+    server.on("GET /api/v1/findings?limit=500", page(found))
+    shown = isthmus("findings").out
+    for word in ("warning", "b.example", "announced=x.example", "infra_domain_changed: ask its operator"):
+        assert word in shown
+    assert isthmus("findings", "--json").json["items"] == [found]
+    gone = found | {"cleared_at": "2026-11-24T21:00:00Z"}
+    server.on("GET /api/v1/findings?cleared=true&limit=500", page(gone))
+    shown = isthmus("findings", "--all").out
+    assert "cleared" in shown
+    assert "ask its operator" not in shown
 
 
 def a_link(step: str, **changes: Any) -> Json:

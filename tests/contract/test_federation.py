@@ -307,3 +307,20 @@ async def test_the_same_finding_of_a_remote_is_counted(store: Store) -> None:
         assert await tx.findings.page(10) == [other, counted]
         assert await tx.findings.page(1) == [other]
         assert await tx.findings.page(1, UUID(int=3)) == [counted]
+
+
+async def test_a_finding_is_cleared_unless_it_was_seen_meanwhile_and_begins_anew(store: Store) -> None:
+    found = RemoteFinding(UUID(int=1), "foreign_authority", B, NOON, ODD, 3, {"leaf": "a"})
+    later = ODD + timedelta(hours=1)
+    async with store.transaction() as tx:
+        await tx.findings.put(found)
+        assert not await tx.findings.clear(found.kind, B, later, seen_until=NOON)
+        assert not await tx.findings.clear(found.kind, C, later)
+        assert await tx.findings.clear(found.kind, B, later, seen_until=ODD)
+        assert not await tx.findings.clear(found.kind, B, later)
+        assert await tx.findings.page(10) == []
+        assert await tx.findings.page(10, cleared=True) == [replace(found, cleared_at=later)]
+        assert await tx.findings.page(10, UUID(int=1), cleared=True) == []
+        again = replace(found, id=UUID(int=2), first_at=later, last_at=later, count=1, evidence={})
+        await tx.findings.put(again)
+        assert await tx.findings.page(10) == [replace(again, id=found.id)]

@@ -57,7 +57,7 @@ class Watch:
 def one_audit_row(party: Party, reason: str, *, within: float = ROW_SECONDS) -> Iterator[Watch]:
     """The block makes the audit log grow by exactly one denial, and that is for this reason.
 
-    Calls that were admitted have rows of their own, and those of a moment ago may be still on their way.
+    Effects have rows of their own, and denials of a moment ago may be still on their way.
     """
     watch = Watch(party)
     time.sleep(QUIET_SECONDS)
@@ -111,6 +111,56 @@ def refusing(party: Party, reason: str, *, by_ingress: bool = False) -> Iterator
     watch.federator = party.federator_calls() - seen
     if by_ingress:
         assert watch.federator == 0, f"the Federator of {party} saw a request that its ingress refused"
+
+
+@dataclass
+class Refusals:
+    """Refusals of one block, told one by one: which answer, and which reason its audit row must have."""
+
+    party: Party
+    reasons: dict[str, str] = field(default_factory=dict)
+    passed_on: int = 0
+    rows: list[Row] = field(default_factory=list)
+
+    def __call__(self, answer: Answer, status: int, code: str, reason: str = "") -> Answer:
+        problem = refused(answer, status, code).json
+        assert problem["request_id"] not in self.reasons, "two answers have one request id"
+        self.reasons[problem["request_id"]] = reason or code
+        self.passed_on += problem["stage"] != "ingress"
+        return answer
+
+    def are_told(self) -> bool:
+        return {row["request_id"] for row in self.rows} >= self.reasons.keys()
+
+    def look(self, after: int) -> bool:
+        self.rows = self.party.denials(after)
+        return self.are_told()
+
+
+@contextlib.contextmanager
+def refusing_each(party: Party, *, beside_the_ingress: bool = False) -> Iterator[Refusals]:
+    """`refusing` for many at a time: each refusal that is told has its one row, and there is no other.
+
+    The Federator sees those alone that the ingress let pass; with `beside_the_ingress` they did not come that way.
+
+        with refusing_each(b) as refuse:
+            for leaf in leaves:
+                refuse(a.asks(b, credential=leaf), 403, "federation_denied", "profile.eku")
+        clean_request(a, b)
+    """
+    told = Refusals(party)
+    with no_state_change(party), no_component_call(party):
+        time.sleep(QUIET_SECONDS)
+        before, seen = party.last_row(), party.federator_calls()
+        yield told
+        with contextlib.suppress(TimeoutError):
+            wait_until(lambda: told.look(before), within=ROW_SECONDS, what=f"the audit rows at {party}")
+        time.sleep(QUIET_SECONDS)
+        told.look(before)
+    found = sorted((row["request_id"], row["reason"]) for row in told.rows)
+    assert found == sorted(told.reasons.items()), f"denials at {party}: {told.rows}"
+    if not beside_the_ingress:
+        assert party.federator_calls() - seen == told.passed_on
 
 
 def clean_request(party: Party, other: Party, handle: str = "alice") -> Answer:

@@ -14,6 +14,7 @@ from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 
 LOG_LINES = 12
+AGENT_PORT = 8081
 
 
 @dataclass
@@ -78,7 +79,8 @@ def acquaint(inviting: Organisation, accepting: Organisation) -> None:
 def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
     """Start three organisations and let each two of them federate."""
     names = ScriptedNames(lab)
-    sites = [Organisation(names, name, settings=settings, env=ENVIRONMENT) for name in ("a", "b", "c")]
+    given = {"agent_listen": f"127.0.0.1:{AGENT_PORT}"} | dict(settings or {})
+    sites = [Organisation(names, name, settings=given, env=ENVIRONMENT) for name in ("a", "b", "c")]
     at_once(site.await_server for site in sites)
     at_once(partial(initialise, site) for site in sites)
     for site in sites:

@@ -3,17 +3,34 @@
 from typing import Any
 from uuid import uuid4
 
-from isthmus.protocol.federation import ORIGIN
+from cryptography.hazmat.primitives.hashes import SHA256
+
+from isthmus.protocol import ingress
+from isthmus.protocol.federation import API_VERSION, ORIGIN, REQUEST_ID
 from lab.names_server import Reply
-from tests.federation.checks import clean_request, refused, refusing
+from lab.waiting import wait_until
+from tests.federation.behind import behind
+from tests.federation.checks import (
+    clean_request,
+    no_denial,
+    no_state_change,
+    one_audit_row,
+    refused,
+    refusing,
+    refusing_each,
+)
 from tests.federation.federation import Federation
 from tests.federation.openssl import client
-from tests.federation.party import Party
+from tests.federation.party import Party, Row, over_socket
 from tests.federation.planting import restart_federator
+from tests.federation.wire import request
 from tests.x509.forge import an_authority
 
 FORGED = ("X-Calling-Instance", "X-Sdwan-Network", "X-SSL-Certificate", "Client-Cert", "X-Forwarded-Tls-Client-Cert",
           "X-Forwarded-Client-Cert")  # fmt: skip
+ALICE = b'{"handle":"alice"}'
+PROVEN = (ingress.LEAF, ingress.LISTENER, ingress.NETWORK, ingress.SOURCE, ORIGIN)
+TOLD = (ingress.INSTANCE, ingress.NETWORK, ingress.SOURCE, ORIGIN, API_VERSION)
 
 
 def no_certificate_is_refused(a: Party, b: Party) -> None:
@@ -42,12 +59,22 @@ def leaf_of_another_remote_is_refused(federation: Federation) -> None:
 
 
 def anchors_are_not_pooled(federation: Federation) -> None:
-    """TLS-006, but for the incident: a leaf with A's names, issued by C's CA."""
+    """TLS-006: a leaf with A's names, issued by C's CA."""
     a, b, c = federation.parties
+    before = foreign_leaves_of(c, b)
     with refusing(b, "chain.other_remote"):
         leaf = a.forged(c.authority)
         refused(c.asks(b, a.request(b), leaf), 403, "federation_denied")
+    wait_until(lambda: foreign_leaves_of(c, b) > before, within=10, what="the finding")
+    (finding,) = findings_of(b, "foreign_authority", c.domain)
+    assert finding["evidence"]["claimed"] == a.domain
+    assert finding["evidence"]["leaf"] == leaf.certificate.fingerprint(SHA256()).hex()
     assert c.asks(b, a.request(b), a.forged()).status == 200
+
+
+def foreign_leaves_of(caller: Party, party: Party) -> int:
+    """How often `party` has noticed that the authority of `caller` vouched for somebody else."""
+    return sum(each["count"] for each in findings_of(party, "foreign_authority", caller.domain))
 
 
 def lying_dns_does_not_widen_the_pin(federation: Federation) -> None:
@@ -82,28 +109,105 @@ def sessions_are_not_resumed(a: Party, b: Party) -> None:
 
 
 def forged_trust_headers_change_nothing(a: Party, b: Party) -> None:
-    """HDR-001, but for the grant and the finding: what the Federator gets is the same with them and without."""
+    """HDR-001, but for the grant: what is passed on, decided, answered and recorded is the same with them and without,
+    and the finding names who sent them."""
     forged = [(name, "00000000-0000-4000-8000-000000000000") for name in FORGED]
-    plain: list[object] = []
-    decorated: list[object] = []
-    for seen, more in ((plain, []), (decorated, forged)):
-        with b.inward.watching() as passed, b.component().watching() as called:
-            answer = a.asks(b, a.request(b, more=more))
-        assert answer.status == 200, answer
-        assert len(passed) == len(called) == 1
-        seen += [answer.body, passed[0].names - {"isthmus-ingress-presented"}, called[0].names, called[0].body]
-    assert plain == decorated
+    for status, body, origin in (
+        (200, b'{"handle":"alice"}', a.domain),
+        (404, b'{"handle":"hidden"}', a.domain),
+        (403, b'{"handle":"alice"}', "d.example"),
+    ):
+        before = presented_by(a, b)
+        plain = what_becomes_of(a, b, a.request(b, body=body, changed={ORIGIN: origin}))
+        assert presented_by(a, b) == before
+        decorated = what_becomes_of(a, b, a.request(b, body=body, changed={ORIGIN: origin}, more=forged))
+        assert plain == decorated
+        assert plain["status"] == status
+        # One that is not proven to be of A is no news of A.
+        more = origin == a.domain
+        wait_until(lambda: (presented_by(a, b) > before) == more, within=10, what="the finding")  # noqa: B023  # at once
+    (finding,) = findings_of(b, "trust_header_presented", a.domain)
+    assert set(finding["evidence"]["headers"].lower().split(",")) == {name.lower() for name in FORGED}
+
+
+def findings_of(party: Party, kind: str, domain: str) -> list[Any]:
+    items = party.api.get("/findings", params={"limit": 1000}).raise_for_status().json()["items"]
+    return [each for each in items if (each["kind"], each["domain"]) == (kind, domain)]
+
+
+def presented_by(caller: Party, party: Party) -> int:
+    """How often `party` has noticed trust headers of `caller`."""
+    return sum(each["count"] for each in findings_of(party, "trust_header_presented", caller.domain))
+
+
+def what_becomes_of(caller: Party, party: Party, data: bytes) -> dict[str, Any]:
+    """What the ingress passes on, what the component gets, what is answered and what is recorded, but for ids."""
+    before = party.last_row()
+    with party.inward.watching() as passed, party.component().watching() as called:
+        answer = caller.asks(party, data)
+    request_id = answer.header(REQUEST_ID)
+    rows: list[Row] = []
+
+    def is_recorded() -> bool:
+        rows[:] = [row for row in party.audit(before) if row["request_id"] == request_id]
+        return bool(rows)
+
+    # A call that is granted and changes nothing has no row.
+    if answer.status != 200:
+        wait_until(is_recorded, within=10, what="the row of the call")
+    own = {"trust_headers"}
+    return {
+        "status": answer.status,
+        "answer": answer.body.replace(request_id.encode() if request_id else b"-", b""),
+        "passed on": [(each.path, each.body, each.names - {ingress.PRESENTED.lower()}) for each in passed],
+        "proven": [[each.header(name) for name in PROVEN] for each in passed],
+        "called": [(each.path, each.body, each.names) for each in called],
+        "told": [[each.header(name) for name in TOLD] for each in called],
+        "recorded": [
+            [row[name] for name in ("actor", "action", "subject", "outcome", "reason")]
+            + [{name: value for name, value in row["facts"].items() if name not in own}]
+            for row in rows
+        ],
+    }
 
 
 def encoded_paths_are_no_routes(a: Party, b: Party) -> None:
-    """PATH-002."""
-    for line in (
+    """PATH-002, at the ingress and, as if that had let them pass, at the Federator."""
+    federator = behind(a, b)
+    lines = (
         "POST /federation/%64irectory/get-user-by-handle",
         "POST /admin/../federation/directory/get-user-by-handle",
-    ):
-        with refusing(b, "route_not_found"):
-            refused(a.asks(b, a.request(b, line)), 404, "route_not_found")
+    )
+    with refusing_each(b) as refuse:
+        for line in lines:
+            refuse(a.asks(b, a.request(b, line)), 404, "route_not_found")
+    assert refuse.passed_on == 0
+    with refusing_each(b, beside_the_ingress=True) as refuse:
+        for line in lines:
+            refuse(federator.asks(federator.request(line)), 404, "route_not_found", "route.path")
+    assert federator.asks().status == 200
     clean_request(a, b)
+
+
+def plain_headers_prove_nothing(a: Party, b: Party) -> None:
+    """HDR-008: at a component whoever has no signed context is nobody, whatever else is said."""
+    plain = [
+        ("Host", "component"),
+        ("Content-Type", "application/json"),
+        ("Isthmus-Origin-Domain", a.domain),
+        ("Isthmus-Api-Version", "0"),
+        ("X-Calling-Instance", "0a4b8f9e-3c1d-4e5f-8a6b-7c8d9e0f1a2b"),
+        ("X-Sdwan-Network", "wan"),
+        ("X-Forwarded-For", "192.0.2.7"),
+    ]
+    with no_state_change(b), one_audit_row(b, "context.missing") as watch:
+        answer = over_socket(
+            b.component().path, request("POST", "/federation/get-user-by-handle", headers=plain, body=ALICE)
+        )
+        refused(answer, 401, "context_invalid")
+    assert watch.row["actor"] == "anyone"
+    with no_denial(b):
+        clean_request(a, b)
 
 
 def lives(party: Party) -> dict[str, Any]:

@@ -40,14 +40,19 @@ class Client:
     other: Party
     folder: Path
     presents: bool = True
+    port: int = PORT
 
     def without_certificate(self) -> "Client":
         """The same, with nothing to prove itself by."""
         return replace(self, presents=False)
 
+    def at(self, port: int) -> "Client":
+        """The same for another listener of that host."""
+        return replace(self, port=port)
+
     def talk(self, data: bytes, *options: str) -> Talk:
         """One session: send `data`, read until the server closes, which a request with `Connection: close` asks for."""
-        where = ["-connect", f"{self.other.site.host.ipv4}:{PORT}", "-servername", self.other.infra, "-tls1_3"]
+        where = ["-connect", f"{self.other.site.host.ipv4}:{self.port}", "-servername", self.other.infra, "-tls1_3"]
         proof = ["-cert", f"{self.folder}/chain.pem", "-key", f"{self.folder}/key.pem"] if self.presents else []
         command = ["openssl", "s_client", *where, *proof, "-ign_eof", *options]
         done = self.party.site.host.run(command, input=data.decode("latin-1"), timeout=WITHIN, check=False)

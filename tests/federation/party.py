@@ -37,6 +37,7 @@ CALL = "POST /federation/directory/get-user-by-handle"
 OF_OURS = object()
 # What backends that know each other say from time to time, whatever a test does.
 BACKGROUND = ("/beat", "/get-versions", "/notice")
+HEARTBEATS = ("heartbeat/beat", "heartbeat/get-versions")
 
 Row = dict[str, Any]
 
@@ -256,7 +257,7 @@ class Party:
 def is_background(row: Row) -> bool:
     """Whether it is of a call that backends make by themselves."""
     subject = str(row["subject"])
-    return subject.endswith("heartbeat/beat") or (
+    return subject.endswith(HEARTBEATS) or (
         str(row["action"]) == "federation.call_out" and subject.endswith("handshake/notice")
     )
 

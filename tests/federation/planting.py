@@ -15,6 +15,7 @@ NAMED = "/run/isthmus-sabotage"
 ENVIRONMENT = {"PYTHONPATH": str(SABOTAGE)}
 """For `isthmus up` of a backend that weaknesses can be planted in."""
 WITHIN = 20.0
+RELOAD_SECONDS = 5.0
 
 NGINX: Mapping[str, tuple[str, str]] = {
     "client-certificate-optional": (r"ssl_verify_client on;", "ssl_verify_client optional_no_ca;"),
@@ -38,9 +39,34 @@ def weak_federator(party: Party, *names: str) -> Iterator[None]:
         restart_federator(party)
 
 
+@contextlib.contextmanager
+def weak_server(party: Party, *names: str) -> Iterator[None]:
+    """The same for its server, with all components."""
+    file = party.site.host.path(NAMED)
+    file.write_text("\n".join(names))
+    try:
+        restart_server(party)
+        yield
+    finally:
+        file.unlink()
+        restart_server(party)
+
+
+def restart_server(party: Party) -> None:
+    """End it, and wait until its successor answers and its components listen behind the boxes."""
+    boxes = [box for name, box in party.recorders.items() if name.startswith("component-")]
+    for box in boxes:
+        box.remove()
+        box.path.unlink(missing_ok=True)
+    party.site.restart("server")
+    wait_until(party.site.answers, within=WITHIN, what=f"an answer of the server of {party}")
+    for box in boxes:
+        box.place()
+
+
 def restart_federator(party: Party) -> None:
-    """End it, and wait until its successor listens behind the boxes."""
-    boxes = [party.inward, party.outward]
+    """End it, and wait until its successor listens behind the boxes and nginx tells it what it refuses."""
+    boxes, before = [party.inward, party.outward], party.site.nginx_workers()
     for box in boxes:
         box.remove()
         box.path.unlink(missing_ok=True)
@@ -48,6 +74,10 @@ def restart_federator(party: Party) -> None:
     for box in boxes:
         box.place()
     wait_until(partial(has_snapshot, party), within=WITHIN, what=f"a snapshot at the Federator of {party}")
+    # Until it has noticed the other socket for its refusals, it sends them nowhere. One that was started a moment ago
+    # has not seen the former, and is not reloaded.
+    with contextlib.suppress(TimeoutError):
+        wait_until(partial(has_changed, party, before), within=RELOAD_SECONDS, what=f"new workers at {party}")
 
 
 def has_snapshot(party: Party) -> bool:

@@ -59,9 +59,13 @@ class Tap:
         self.sessions: list[Session] = []
         self._caller, self._other, self._passes_on = caller, other, passes_on
         shown = leaf or other.forged(usages=(*serving(),))
-        self._context = self._server_context(Credential(shown.pem, shown.key_pem))
+        self.show(shown)
         self._upstream = client_context(caller.credential)
         self._lock = threading.Lock()
+
+    def show(self, leaf: Forged) -> None:
+        """From the next connection on another leaf."""
+        self._context = self._server_context(Credential(leaf.pem, leaf.key_pem))
 
     def __enter__(self) -> "Tap":
         self._listener = self.host.open_socket()

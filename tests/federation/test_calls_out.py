@@ -110,7 +110,7 @@ def test_not_a_byte_goes_to_a_server_that_is_not_the_one_that_was_meant(loner: L
     public = an_authority("a public CA", starts=now - timedelta(days=1), ends=now + timedelta(days=300))
     wanted = {
         "other-name.example": (502, "remote_identity_mismatch", "identity.name"),
-        "other-remote.example": (502, "remote_identity_mismatch", "identity.name"),
+        "other-remote.example": (502, "remote_identity_mismatch", "identity.trust_domain"),
         "expired.example": (502, "remote_tls_failed", "tls.certificate"),
         "client-only.example": (502, "remote_tls_failed", "tls.certificate"),
         "public.example": (502, "remote_tls_failed", "tls.certificate"),

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from lab.waiting import wait_until
-from tests.federation.checks import clean_request, no_denial, no_state_change, one_audit_row, refused
+from tests.federation import named
+from tests.federation.checks import clean_request, no_state_change, one_audit_row, refused
 from tests.federation.federation import Federation
 from tests.federation.party import Party, over_socket
 from tests.federation.wire import request
@@ -17,21 +18,7 @@ ALICE = b'{"handle":"alice"}'
 
 @pytest.mark.case("HDR-008")
 def test_a_component_answers_nobody_without_a_signed_context(a: Party, b: Party) -> None:
-    plain = [
-        ("Host", "component"),
-        ("Content-Type", "application/json"),
-        ("Isthmus-Origin-Domain", a.domain),
-        ("Isthmus-Api-Version", "0"),
-        ("X-Calling-Instance", "0a4b8f9e-3c1d-4e5f-8a6b-7c8d9e0f1a2b"),
-        ("X-Sdwan-Network", "wan"),
-        ("X-Forwarded-For", "192.0.2.7"),
-    ]
-    with no_state_change(b), one_audit_row(b, "context.missing") as watch:
-        answer = over_socket(b.component().path, request("POST", CALL, headers=plain, body=ALICE))
-        refused(answer, 401, "context_invalid")
-    assert watch.row["actor"] == "anyone"
-    with no_denial(b):
-        clean_request(a, b)
+    named.plain_headers_prove_nothing(a, b)
 
 
 def test_what_the_federator_sent_is_not_taken_a_second_time(a: Party, b: Party) -> None:

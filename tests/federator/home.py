@@ -20,7 +20,6 @@ from isthmus.federator import outward
 from isthmus.federator.adapters.listening import BACKLOG, bind
 from isthmus.federator.adapters.outward_socket import OutwardSocket
 from isthmus.federator.health import Readiness
-from isthmus.federator.main import SystemClock
 from isthmus.federator.pairs import NewestPair
 from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
@@ -29,6 +28,7 @@ from isthmus.federator.snapshots import NewestSnapshot
 from isthmus.protocol.federator import Entry, Limits, Nonce, Report, Row, Snapshot, Suspicion
 from isthmus.protocol.message_key import MessageKey
 from isthmus.protocol.places import Places
+from isthmus.protocol.steady import SteadyClock
 from lab.names_server import NamesServer, answers
 from tests.federator.abroad import Ingress, a_real_authority, now_dates
 from tests.x509.forge import Forged, a_leaf
@@ -101,7 +101,7 @@ class Home:
         self.renew()
         given = {"resolvers": [self.names.where], "allowed_private": ["127.0.0.0/8"], **self.settings}
         settings = Settings(str(self.folder), **given)
-        self.clock = clock = SystemClock()
+        self.clock = clock = SteadyClock()
         self.snapshots = NewestSnapshot()
         self.pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         self.rows_queue = QueuedRows(self._report, clock)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -101,6 +102,10 @@ async def test_a_call_under_way_ends_undisturbed_when_our_pair_is_renewed(home: 
     await later
 
 
+def _has_shown(b: Ingress, count: int) -> bool:
+    return len(set(b.shown)) >= count
+
+
 async def test_rotating_all_the_time_loses_no_call(home: Home, b: Ingress) -> None:
     stop = asyncio.Event()
 
@@ -111,9 +116,9 @@ async def test_rotating_all_the_time_loses_no_call(home: Home, b: Ingress) -> No
         return found
 
     callers = [asyncio.create_task(load()) for _ in range(4)]
-    for _ in range(10):
+    for count in range(1, 11):
         home.renew()
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(wait_until, partial(_has_shown, b, count), within=20, what="the new pair")
     stop.set()
     assert set().union(*await asyncio.gather(*callers)) == {200}
     assert len(set(b.shown)) >= 10

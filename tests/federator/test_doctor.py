@@ -132,8 +132,8 @@ BREAKS: dict[str, tuple[Break, str, str]] = {
     "pending": (pending, "list", "ours"),
     "not listed": (unlisted, "list", "ours"),
     "our certificate": (own_revoked, "own certificate", "ours"),
-    "versions": (versions, "version", ""),
-    "the clock": (clock, "clock", ""),
+    "versions": (versions, "version", "ours"),
+    "the clock": (clock, "clock", "both"),
     "they reject us": (rejects_us, "call", "theirs"),
     "no way back": (no_way_back, "call back", "ours"),
 }

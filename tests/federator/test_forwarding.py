@@ -8,6 +8,7 @@ import pytest
 
 from isthmus.protocol import federation as wire
 from isthmus.protocol.context import HEADER, LIFE
+from isthmus.protocol.steady import since_start
 from lab.waiting import wait_until
 from tests.federator.stage import BODY, LOOKUP, Answer, Stage
 
@@ -40,7 +41,7 @@ def test_the_grant_and_the_idempotency_key_reach_the_component(stage: Stage) -> 
 
 def test_the_context_holds_what_has_been_proven(stage: Stage) -> None:
     generation = stage.relist(stage.a.entry(generation=3, bundle_sequence=7), stage.c.entry())
-    before = time.time()
+    before = since_start()
     answer = stage.ask(stage.a, X_Sdwan_Network="8d7c1a52-7f65-4d43-9c1c-0b7f7f4f2c11", X_Forwarded_For="10.9.0.2")
     context = stage.calls[-1].context
     assert (context.aud, context.method, context.path) == ("directory", "POST", "/federation/get-user-by-handle")
@@ -52,7 +53,7 @@ def test_the_context_holds_what_has_been_proven(stage: Stage) -> None:
     assert (context.assurance, context.listener, context.state) == ("cryptokey", "wan-1", "active")
     assert (context.request_id, context.api_version) == (answer.request_id, 0)
     assert (context.bundle_sequence, context.snapshot) == (7, generation)
-    assert before - 1 <= context.iat <= time.time()
+    assert before <= context.iat <= since_start()
     assert context.exp - context.iat == LIFE
     stage.ask(stage.a)
     assert stage.calls[-1].context.assurance == "tcp"

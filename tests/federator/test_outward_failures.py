@@ -14,7 +14,7 @@ from lab.names_server import answers
 from tests.federator.abroad import Ingress, a_problem, a_real_authority, a_server_leaf, an_answer, now_dates
 from tests.federator.home import LOOKUP, Home, an_entry
 from tests.federator.outward_fixtures import anyio_backend, b, b_authority, home
-from tests.x509.forge import CLIENT, Forged
+from tests.x509.forge import CLIENT, Forged, a_uri
 
 __all__ = ["anyio_backend", "b", "b_authority", "home"]
 pytestmark = pytest.mark.anyio
@@ -156,6 +156,42 @@ async def test_not_one_byte_goes_to_whoever_is_not_the_remote(home: Home, b_auth
     rows = await home.rows()
     assert len(rows) == 1
     assert rows[0].facts["code"] == code
+
+
+BROKEN: dict[str, tuple[dict[str, Any], str, str]] = {
+    "no name": ({"names": None}, "remote_identity_mismatch", "identity.san_missing"),
+    "a common name for a name": (
+        {"names": None, "common_name": "infra.b.example"}, "remote_identity_mismatch", "identity.san_missing"
+    ),
+    "a wildcard beside the name": (
+        {"names": ("infra.b.example", "*.b.example")}, "remote_identity_mismatch", "identity.wildcard"
+    ),
+    "capitals": ({"names": ("infra.b.example", "B.EXAMPLE")}, "remote_identity_mismatch", "identity.dns_name"),
+    "an instance of another backend": (
+        {"uris": (a_uri("c.example"),)}, "remote_identity_mismatch", "identity.trust_domain"
+    ),
+    "two instances": ({"uris": (a_uri("b.example"),) * 2}, "remote_tls_failed", "tls.profile.uri_count"),
+    "a foreign URI": ({"uris": ("https://b.example/",)}, "remote_tls_failed", "tls.profile.uri"),
+    "a CA": ({"key_cert_sign": True}, "remote_tls_failed", "tls.profile.ca"),
+    "a long life": (
+        {"starts": now_dates()["starts"] - timedelta(days=101)}, "remote_tls_failed", "tls.profile.lifetime"
+    ),
+    "no usage stated": ({"usages": None}, "remote_tls_failed", "tls.profile.eku"),
+    "no key usage": ({"has_key_usage": False}, "remote_tls_failed", "tls.profile.key_usage"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("which", BROKEN)
+async def test_a_server_whose_leaf_breaks_a_rule_of_the_profile_gets_nothing(
+    home: Home, b_authority: Forged, which: str
+) -> None:
+    fields, code, reason = BROKEN[which]
+    async with Ingress(a_server_leaf(b_authority, **fields), home.authority).running() as ingress:
+        home.publish("b.example", ingress)
+        home.know(an_entry(b_authority), ports=[ingress.port])
+        answer = await home.call()
+        assert (answer.status, answer.code, ingress.received) == (502, code, 0)
+    assert (await home.one_row(reason)).facts["code"] == code
 
 
 async def test_a_revoked_server_leaf_gets_nothing_even_on_an_open_connection(

@@ -163,6 +163,7 @@ async def test_our_own_certificate_must_be_valid(home: Home, b: Ingress, b_autho
     assert len(b.shown) == 1
 
 
+@pytest.mark.case("FAULT-008")
 async def test_an_expired_pair_is_not_shown(home: Home, b: Ingress, monkeypatch: pytest.MonkeyPatch) -> None:
     now = home.clock.now()
     monkeypatch.setattr(home.clock, "now", lambda: now + timedelta(days=2).total_seconds())

@@ -358,14 +358,13 @@ def test_a_body_that_ends_early_is_no_call(stage: Stage) -> None:
 
 def test_request_ids_are_ours_and_the_callers_stands_beside_them(stage: Stage) -> None:
     long = "x" * 4096
-    answers = [
-        stage.ask(stage.a, Isthmus_Caller_Request_Id=given) for given in (long, "other-request", "other-request")
-    ]
-    assert len({answer.request_id for answer in answers}) == 3
-    for answer, given in zip(answers, (long, "other-request", "other-request"), strict=True):
-        assert answer.status == 200
-        row = stage.row(answer)
-        assert row.facts["caller_request_id"] == given[:200]
+    given = (long, "other-request", "other-request")
+    refused = [stage.ask(stage.a, Isthmus_Caller_Request_Id=each, Isthmus_Api_Version="99") for each in given]
+    answers = [stage.ask(stage.a, Isthmus_Caller_Request_Id=each) for each in given]
+    assert len({answer.request_id for answer in (*answers, *refused)}) == 6
+    for answer, no, theirs in zip(answers, refused, given, strict=True):
+        assert (answer.status, no.status) == (200, 400)
+        assert stage.row(no).facts["caller_request_id"] == theirs[:200]
         assert answer.request_id in stage.federator.log
         assert stage.calls[-1].headers["x-request-id"] == answers[-1].request_id
     assert {call.context.request_id for call in stage.calls} == {answer.request_id for answer in answers}

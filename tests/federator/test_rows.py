@@ -91,7 +91,7 @@ def test_datagrams_of_another_user_are_dropped(own: Stage) -> None:
 def test_rows_come_quickly(stage: Stage) -> None:
     taken = []
     for _ in range(15):
-        answer = stage.ask(stage.a)
+        answer = stage.ask(stage.a, Isthmus_Api_Version="99")
         began = time.monotonic()
         stage.row(answer)
         taken.append(time.monotonic() - began)
@@ -101,18 +101,29 @@ def test_rows_come_quickly(stage: Stage) -> None:
 def test_what_happened_while_the_server_was_away_is_told_once_it_is_back(own: Stage) -> None:
     own.start()
     own.around.server.takes_reports = False
-    answers = [own.ask(own.a), own.ask(own.c, Isthmus_Origin_Domain="a.example")]
+    answers = [own.ask(own.c, Isthmus_Origin_Domain=name) for name in ("a.example", "d.example")]
     time.sleep(0.5)
     assert not own.around.server.rows
     own.around.server.takes_reports = True
-    assert [own.row(answer).outcome for answer in answers] == ["done", "denied"]
+    assert [own.row(answer).reason for answer in answers] == ["chain.other_remote", "not_listed"]
 
 
 def test_what_is_not_told_when_it_ends_is_told_in_its_last_moment(own: Stage) -> None:
     own.start()
-    answer = own.ask(own.a)
+    answer = own.ask(own.a, Isthmus_Api_Version="99")
     own.federator.stop()
     assert len(own.rows(answer.request_id)) == 1
+
+
+def test_a_call_that_is_admitted_and_changes_nothing_is_a_line_in_the_log_and_no_row(stage: Stage) -> None:
+    before = stage.settled()
+    answer = stage.ask(stage.a, Isthmus_Caller_Request_Id="theirs-9")
+    assert answer.status == 200
+    assert stage.settled() == before
+    (line,) = [line for line in stage.federator.log.splitlines() if answer.request_id in line]
+    told = json.loads(line)
+    assert (told["remote"], told["status"], told["call"]) == ("a.example", 200, "directory/get-user-by-handle")
+    assert (told["caller_request_id"], told["snapshot"]) == ("theirs-9", stage.generation)
 
 
 def test_admitted_instances_are_reported(stage: Stage) -> None:
@@ -128,9 +139,19 @@ def test_trust_headers_that_the_ingress_dropped_are_told_of_the_remote_that_sent
     plain, marked = stage.ask(stage.a), stage.ask(stage.a, Isthmus_Ingress_Presented="X-Calling-Instance,Client-Cert")
     assert (plain.status, plain.body) == (marked.status, marked.body)
     assert stage.calls[-1].context.trusted_headers == "X-Calling-Instance,Client-Cert"
-    assert stage.row(marked).facts["trust_headers"] == "X-Calling-Instance,Client-Cert"
+    (line,) = [line for line in stage.federator.log.splitlines() if marked.request_id in line]
+    assert json.loads(line)["trust_headers"] == "X-Calling-Instance,Client-Cert"
     (found,) = wait_until(lambda: stage.suspicions("trust_header_presented"), within=5, what="the suspicion")
     assert found.domain == "a.example"
+    assert found.evidence == {"headers": "X-Calling-Instance,Client-Cert", "request_id": marked.request_id}
+    refused = stage.ask(stage.a, Isthmus_Ingress_Presented="Client-Cert", Isthmus_Api_Version="99")
+    assert stage.row(refused).facts["trust_headers"] == "Client-Cert"
+    # Whatever the component says to the call.
+    stage.around.server.suspicions.clear()
+    stage.around.components["directory"].status = 404
+    stage.ask(stage.a, Isthmus_Ingress_Presented="Client-Cert")
+    stage.around.components["directory"].status = 200
+    wait_until(lambda: stage.suspicions("trust_header_presented"), within=5, what="the suspicion")
     # Of a name that is only claimed nothing is told.
     stage.around.server.suspicions.clear()
     stage.call(stage.headers(stage.a, stage.c.leaf, Isthmus_Ingress_Presented="Client-Cert"))
@@ -144,6 +165,10 @@ def test_trust_headers_that_the_ingress_dropped_are_told_of_the_remote_that_sent
 class Clock:
     def now(self) -> float:
         return 1_000_000.0
+
+    @property
+    def jump(self) -> float:
+        return 0.0
 
 
 class Sink:

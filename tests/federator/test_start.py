@@ -397,6 +397,7 @@ def alarm(stage: Stage, words: str) -> None:
     wait_until(lambda: stage.suspicions(kind), within=5, what="the report of the alarm")
 
 
+@pytest.mark.case("FAULT-008")
 def test_an_alarm_comes_before_a_certificate_ends(own: Stage) -> None:
     soon = own.b.a_leaf(starts=now() - timedelta(days=9), ends=now() + timedelta(hours=50))
     own.start()

@@ -115,9 +115,11 @@ def test_changes_in_a_row_are_applied_once(ingress: Ingress) -> None:
     assert ingress.said.count("ingress applied") <= 6
 
 
+# "Readiness" is `isthmus ingress status`, by exit code and text.
 BROKEN_ANCHORS = {"emptied": "", "replaced by text": "trust me\n", "misspelt": "-----BEGIN CERTIFICAT-----\nMIIB\n"}
 
 
+@pytest.mark.case("TLS-012")
 @pytest.mark.parametrize("how", BROKEN_ANCHORS)
 def test_broken_trust_anchors_never_open_the_door(ingress: Ingress, how: str) -> None:
     """Neither those that are told, nor those on disk, and a fresh start is refused."""
@@ -136,6 +138,9 @@ def test_broken_trust_anchors_never_open_the_door(ingress: Ingress, how: str) ->
     assert not status["well"]
     assert "trust anchor 1 is no certificate in PEM" in status["problem"]
     assert status["mend"]
+    shown = ingress.call("status")
+    assert shown.returncode == 1
+    assert "trust anchor 1 is no certificate in PEM" in shown.stdout
     after = ingress.wait_applied()
     assert after.digest == before.digest
     _stays_strict(ingress, stranger)
@@ -154,12 +159,14 @@ def test_broken_trust_anchors_never_open_the_door(ingress: Ingress, how: str) ->
     assert ingress.runner.wait(timeout=30) == 1
     assert "trust anchor 1 is no certificate in PEM" in ingress.said
     assert ingress.running is None
+    assert ingress.call("status").returncode == 1
 
     ingress.tell(ingress.world.facts)
     ingress.start()
     ingress.wait_applied()
     _stays_strict(ingress, stranger)
     ingress.wait(lambda: ingress.status()["well"], "the end of the problem")
+    assert ingress.call("status").returncode == 0
 
 
 def _stays_strict(ingress: Ingress, stranger: Client) -> None:

@@ -30,6 +30,11 @@ def test_a_session_without_a_certificate_carries_no_request(world: World) -> Non
     world.admitted(world.wan.post())
 
 
+def test_who_has_no_certificate_and_sends_too_much_is_refused_in_our_own_words(world: World) -> None:
+    answer = with_leaf(world, None).post(body=b"x" * (world.facts.most_body + 1))
+    world.refused(answer, "client_certificate_required", 401)
+
+
 def test_a_foreign_ca_of_the_same_name_does_not_count(world: World, tmp_path: Path) -> None:
     pair = Ca(tmp_path, "a").leaf("infra.a.example")
     row = world.refused(with_leaf(world, pair).post(), "client_certificate_rejected", 403)

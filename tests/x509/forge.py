@@ -120,13 +120,13 @@ def extensions(sheet: Sheet) -> list[tuple[x509.ExtensionType, bool]]:
     return found
 
 
-def a_sha1_leaf(issuer: Forged, folder: Path) -> bytes:
-    """The DER of a leaf that is good but for its signature, which `cryptography` would not make; its key is lost."""
+def a_sha1_leaf(issuer: Forged, folder: Path, uri: str = a_uri()) -> Forged:
+    """A leaf of A that is good but for its signature, which `cryptography` would not make."""
     good, request = a_leaf(issuer), folder / "request.pem"
     (folder / "leaf.key").write_bytes(good.key_pem)
     (folder / "ca.key").write_bytes(issuer.key_pem)
     (folder / "ca.pem").write_bytes(issuer.pem)
-    names = "subjectAltName=DNS:infra.a.example,URI:" + a_uri()
+    names = f"subjectAltName=DNS:infra.a.example,URI:{uri}"
     (folder / "extensions").write_text(f"{names}\nkeyUsage=digitalSignature\nextendedKeyUsage=clientAuth\n")
     for command in (
         f"openssl req -new -key {folder}/leaf.key -subj / -out {request}",
@@ -134,4 +134,4 @@ def a_sha1_leaf(issuer: Forged, folder: Path) -> bytes:
         f" -extfile {folder}/extensions -outform DER -out {folder}/leaf.der",
     ):
         subprocess.run(command.split(), check=True, capture_output=True, timeout=10)
-    return (folder / "leaf.der").read_bytes()
+    return Forged(x509.load_der_x509_certificate((folder / "leaf.der").read_bytes()), good.key)

@@ -50,7 +50,7 @@ def test_an_authority_and_weak_ones_are_seen_as_such() -> None:
 
 
 def test_the_hash_of_a_weak_signature_is_seen(tmp_path: Path) -> None:
-    assert read_leaf(a_sha1_leaf(CA, tmp_path)).signature_hash == "sha1"
+    assert read_leaf(a_sha1_leaf(CA, tmp_path).der).signature_hash == "sha1"
 
 
 def test_the_common_name_is_never_a_name() -> None:

@@ -18,6 +18,9 @@ CONFIG_VARIABLE = PREFIX + "CONFIG"
 INTERFACE = re.compile(r"[a-z][a-z0-9-]{0,14}")
 LONGEST_INTERFACE = 15
 
+RETIRED: dict[str, str] = {}
+"""Settings of former releases, each with what to do now."""
+
 Backend = Literal["auto", "kernel", "userspace"]
 Dns = Literal["auto", "resolved", "resolv-conf", "off"]
 
@@ -44,8 +47,8 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
     """
     named = file or (Path(environment[CONFIG_VARIABLE]) if CONFIG_VARIABLE in environment else None)
     values: dict[str, Any] = {}
-    if named is not None or DEFAULT_FILE.exists():
-        source = named or DEFAULT_FILE
+    source = named or DEFAULT_FILE
+    if named is not None or source.exists():
         values = _read(source)
         _check(values, str(source), strict=True)
     variables = {
@@ -53,7 +56,12 @@ def load(file: Path | None, environment: Mapping[str, str]) -> Settings:
     }
     overrides = {name.removeprefix(PREFIX).lower(): value for name, value in variables.items()}
     _check(overrides, "the environment", strict=False)
-    return msgspec.convert(values | overrides, Settings, strict=False)
+    settings = msgspec.convert(values | overrides, Settings, strict=False)
+    if Path(settings.state_dir) == Path(settings.runtime_dir):
+        place = str(source) if "state_dir" in values or "runtime_dir" in values else "the environment"
+        remedy = "runtime_dir is the same folder, and what others may read must not lie there: set another one"
+        raise InvalidSettings("state_dir", place, remedy)
+    return settings
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -69,6 +77,8 @@ def _check(values: Mapping[str, Any], source: str, *, strict: bool) -> None:
     known = {field.name: field.type for field in msgspec.structs.fields(Settings)}
     for key, value in values.items():
         shown = key if strict else PREFIX + key.upper()
+        if key in RETIRED:
+            raise InvalidSettings(shown, source, f"is no longer a setting: {RETIRED[key]}")
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
@@ -76,6 +86,6 @@ def _check(values: Mapping[str, Any], source: str, *, strict: bool) -> None:
         try:
             msgspec.convert(value, known[key], strict=strict)
         except msgspec.ValidationError as error:
-            raise InvalidSettings(shown, source, str(error)) from None
+            raise InvalidSettings(shown, source, f"{error}; mend it or remove it") from None
         if key == "interface" and value is not None and not INTERFACE.fullmatch(value):
             raise InvalidSettings(shown, source, "use up to 15 of a-z, 0-9 and -, a letter first")

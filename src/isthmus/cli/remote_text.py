@@ -169,18 +169,7 @@ def accepted_text(answer: Json) -> str:
     return text
 
 
-def findings_text(rows: list[Json], session: "Session") -> str:
-    if not rows:
-        return "nothing looked wrong"
-    columns = [Column("LAST SEEN"), Column("KIND"), Column("REMOTE"), Column("TIMES")]
-    shown = [
-        (age(each["last_at"], session.now), each["kind"], each["domain"], each["count"], each["evidence"])
-        for each in rows
-    ]
-    return table([*columns, Column("EVIDENCE", may_shrink=True)], shown, session.width)
-
-
-SIDES = {"ours": "on this side", "theirs": "on their side", "dns": "in DNS", "": ""}
+SIDES = {"ours": "on this side", "theirs": "on their side", "both": "on both sides", "dns": "in DNS", "": ""}
 
 
 def examination(found: Json) -> str:

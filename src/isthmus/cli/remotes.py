@@ -19,7 +19,6 @@ from isthmus.cli.remote_text import (
     details,
     dropped_text,
     examination,
-    findings_text,
     invitations_text,
     messages_text,
     overview,
@@ -256,7 +255,10 @@ def messages(
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Why it is dropped, for the record.")] = None,
 ) -> None:
-    """List what a remote has not acknowledged, try it again, or drop one."""
+    """List what a remote has not acknowledged.
+
+    It is tried again with `retry`, and one message is given up with `drop`.
+    """
     path = f"{path_of(domain)}/messages"
     if work is Work.DROP:
         lane, _, number = (message or "").partition("/")
@@ -271,13 +273,6 @@ def messages(
     else:
         rows = session.api.items(path)
         session.show({"items": rows, "next": None}, lambda page: messages_text(page["items"], session))
-
-
-@command(app, "findings", "isthmus remote findings", options=LIST)
-def findings(session: Session) -> None:
-    """List what looked wrong of remotes."""
-    rows = session.api.items("/findings")
-    session.show({"items": rows, "next": None}, lambda page: findings_text(page["items"], session))
 
 
 @command(app, "doctor", "isthmus remote doctor b.example")

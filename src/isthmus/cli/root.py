@@ -27,6 +27,7 @@ COMMANDS = {
     "remote": ("remotes:app", "Remotes: other backends, from the invitation to the end."),
     "ingress": ("ingress:app", "Ingress: takes calls of other backends."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
+    "findings": ("findings:app", "Findings: what an operator should look at."),
     "user": ("users:app", "Users: people as other backends may see them."),
     "certificate": ("certificates:app", "Certificates of this backend: its CA, leaves and keys."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),

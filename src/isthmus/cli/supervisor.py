@@ -18,6 +18,9 @@ LONGEST_PAUSE = 30.0
 STEADY_SECONDS = 60.0
 """Whoever ran for so long begins again with the shortest pause."""
 LONGEST_LINE = 64 * 1024
+GATHER_SECONDS = 0.02
+"""For so long lines are let come before they are printed together: each by itself would cost as much as a call."""
+MUCH = 16 * 1024
 REST_SECONDS = 1.0
 """How long output is waited for that a dead process has left in its pipes."""
 PR_SET_PDEATHSIG = 1
@@ -158,7 +161,7 @@ class Supervisor:
         transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(stream), os.fdopen(here, "rb")
         )
-        copying = asyncio.create_task(self._copy(child, stream, sink))
+        copying = asyncio.create_task(self._copy(child, stream, sink, transport))
         try:
             yield there
         finally:
@@ -166,30 +169,36 @@ class Supervisor:
             copying.cancel()
             transport.close()
 
-    async def _copy(self, child: Child, stream: asyncio.StreamReader, sink: BinaryIO) -> None:
+    async def _copy(
+        self, child: Child, stream: asyncio.StreamReader, sink: BinaryIO, pipe: asyncio.ReadTransport
+    ) -> None:
         rest = b""
         while piece := await stream.read(LONGEST_LINE):
             *lines, rest = (rest + piece).split(b"\n")
             if len(rest) > LONGEST_LINE:
                 lines, rest = [*lines, rest], b""
             self._write(child, sink, lines)
+            if len(piece) < MUCH and not pipe.is_closing():
+                pipe.pause_reading()
+                await asyncio.sleep(GATHER_SECONDS)
+                pipe.resume_reading()
         if rest:
             self._write(child, sink, [rest])
 
     def _write(self, child: Child, sink: BinaryIO, lines: Sequence[bytes]) -> None:
         sign = child.program.sign
-        for line in lines:
-            if sign is not None and sign.encode() in line:
-                child.started.set()
-            self._print(sink, child.program.name, line)
+        if sign is not None and not child.started.is_set() and any(sign.encode() in line for line in lines):
+            child.started.set()
+        self._print(sink, child.program.name, lines)
 
     def _tell(self, text: str) -> None:
-        self._print(self._err, "up", text.encode())
+        self._print(self._err, "up", [text.encode()])
 
-    def _print(self, sink: BinaryIO, name: str, line: bytes) -> None:
+    def _print(self, sink: BinaryIO, name: str, lines: Sequence[bytes]) -> None:
+        before = f"{name:<{self._width}} | ".encode()
         # Whoever read our output may be gone: that is no reason to end a backend.
         with contextlib.suppress(BrokenPipeError):
-            sink.write(f"{name:<{self._width}} | ".encode() + line + b"\n")
+            sink.write(b"".join(before + line + b"\n" for line in lines))
             sink.flush()
 
     async def _end(self, child: Child) -> None:

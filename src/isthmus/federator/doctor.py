@@ -10,7 +10,7 @@ from uuid import uuid4
 import msgspec
 
 from isthmus.domain.addresses import IPAddress
-from isthmus.domain.federation.certificate import SERVER_AUTH
+from isthmus.domain.federation.certificate import CLIENT_AUTH, SERVER_AUTH
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.discovery import Target, ordered
 from isthmus.domain.federation.names import BackendDomain
@@ -34,10 +34,11 @@ LOOK_SECONDS = 3.0
 CALL_SECONDS = 8.0
 MOST_DEPTH = 3
 SHOWN = 4
+USAGES = {CLIENT_AUTH: "clientAuth", SERVER_AUTH: "serverAuth"}
 MARGIN_SECONDS = 3600.0
 BEGIN = b"-----BEGIN CERTIFICATE-----"
 
-Side = Literal["", "ours", "theirs", "dns"]
+Side = Literal["", "ours", "theirs", "both", "dns"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +252,7 @@ class Doctor:
         if SERVER_AUTH in usages:
             chart.good("usage", "serverAuth")
         else:
-            observed = ", ".join(sorted(usages)) or "no extended key usage"
+            observed = ", ".join(sorted(USAGES.get(each, each) for each in usages)) or "no extended key usage"
             chart.bad("usage", observed, "serverAuth", "renew the leaf of their ingress", "theirs")
         named = ", ".join(leaf.dns_names[:SHOWN]) or "no DNS name"
         if target.host in leaf.dns_names:
@@ -269,8 +270,9 @@ class Doctor:
             listed = msgspec.json.decode(reply.body, type=Versions).versions
             chart.good("version", str(common_version(chart.view.versions or API_VERSIONS, listed)))
         except Denied as denied:
-            ours = sorted(chart.view.versions)
-            chart.bad("version", f"they speak {denied.members.get('supported')}", f"one of {ours}", denied.detail, "")
+            ours, theirs = sorted(chart.view.versions or API_VERSIONS), denied.members["supported"]
+            older: Side = "ours" if max(ours) < max(theirs) else "theirs"
+            chart.bad("version", f"they speak {theirs}", f"one of {ours}", denied.detail, older)
         except (msgspec.MsgspecError, UnicodeDecodeError):
             chart.bad(
                 "version", "a list that cannot be read", "a list of numbers", "bring the older side up to date", ""
@@ -308,7 +310,7 @@ class Doctor:
         if abs(apart) <= MOST_SKEW:
             chart.good("clock", observed)
         else:
-            chart.bad("clock", observed, f"at most {MOST_SKEW:g} s apart", "set the clocks by NTP on both sides", "")
+            chart.bad("clock", observed, f"at most {MOST_SKEW:g} s apart", "set the clocks by NTP", "both")
 
     async def _call_back(self, chart: _Chart) -> None:
         if chart.known.state is not State.ACTIVE:

@@ -10,6 +10,7 @@ from isthmus.protocol import ingress
 ROUTE = re.compile(rb"/federation/([a-z][a-z0-9-]{0,62})/([a-z][a-z0-9-]{0,62})")
 PLAIN = re.compile(rb"[\x20-\x7e]*")
 VISIBLE = re.compile(r"[\x21-\x7e]{1,128}")
+OTHER = re.compile(r"[^a-z0-9]+")
 LONGEST_ESCAPED = 200
 
 FROM_THE_INGRESS = (
@@ -32,7 +33,7 @@ ALIASES = frozenset(
 )  # fmt: skip
 """Names by which proxies tell who calls. The ingress sets some of them, under exactly one spelling."""
 
-OVERRIDES = frozenset({"x-http-method-override", "x-http-method", "x-method-override"})
+OVERRIDES = frozenset(name.lower() for name in ingress.METHOD_OVERRIDES)
 JSON = re.compile(r"application/json(\s*;\s*charset=\"?utf-8\"?)?", re.IGNORECASE)
 
 
@@ -60,8 +61,8 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     for name_bytes, value in raw:
         literal = name_bytes.decode("latin-1").lower()
         name = KNOWN.get(literal)
-        _check_alias(literal, is_known=name is not None)
         if name is None:
+            _check_alias(literal)
             continue
         if name in found:
             raise Denied("header_duplicated", detail=f"{name} came twice", facts={"header": name})
@@ -72,14 +73,15 @@ def headers_of(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return found
 
 
-def _check_alias(literal: str, *, is_known: bool) -> None:
-    plain = re.sub(r"[^a-z0-9]+", "-", literal)
+def _check_alias(literal: str) -> None:
+    """Refuse a name that we do not know and that somebody could take for one that counts."""
+    plain = OTHER.sub("-", literal)
     facts = {"header": escaped(literal)}
     if plain in OVERRIDES:
         raise Denied("method_not_allowed", "method_override", "calls are made by POST", facts=facts)
     # Names of our own that we do not know might mean something to a later release.
     is_alias = plain in ALIASES or plain in KNOWN or plain.startswith("isthmus-")
-    if is_alias and not is_known:
+    if is_alias:
         detail = "the request holds a header that only the ingress may set, or one that is like it"
         raise Denied("trust_header_conflict", detail=detail, facts=facts)
 

@@ -59,6 +59,9 @@ class Readiness:
         left = leaf.not_after.timestamp() - self._clock.now()
         if 0 < left <= min(ALARM_SECONDS, ALARM_FRACTION * leaf.life.total_seconds()):
             alarms["certificate_expiring"] = f"the certificate expires at {leaf.not_after:%Y-%m-%d %H:%M:%S} UTC"
+        if jump := self._clock.jump:
+            direction = "ahead" if jump > 0 else "back"
+            alarms["clock_jumped"] = f"the clock was set {direction} by {abs(jump):.0f} s and is not believed"
         return alarms
 
     async def _snapshot(self) -> str:

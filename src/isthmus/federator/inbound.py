@@ -12,6 +12,7 @@ from uuid import UUID, uuid4
 from isthmus.domain.federation import admission
 from isthmus.domain.federation.certificate import Identity, LeafFacts, check_profile, check_trust_domain, identity_of
 from isthmus.domain.federation.denial import Denied
+from isthmus.domain.federation.finding import INSTANCE_WITHOUT_SAN
 from isthmus.domain.federation.names import BackendDomain, InfraDomain
 from isthmus.domain.federation.quota import Quotas, Strangers
 from isthmus.domain.federation.remote import State, Strategy, Trust
@@ -26,14 +27,17 @@ from isthmus.protocol.context import LIFE, Context
 from isthmus.protocol.federation import RPCS, Admits, Rpc
 from isthmus.protocol.federator import Nonce
 from isthmus.protocol.signatures import Fields, Message, verify
+from isthmus.protocol.steady import since_start
 
 STATES: Mapping[Admits, State] = {
     Admits.PENDING: State.PENDING,
     Admits.SUSPENDED: State.SUSPENDED,
     Admits.ACTIVE: State.ACTIVE,
 }
+NAMELESS = frozenset({"profile.san_missing", "profile.uri_count", "profile.uri"})
 ACTIVE_ONLY = frozenset({Admits.ACTIVE})
 RETRY_SECONDS = 2
+CLOCK_RETRY_SECONDS = 30
 CANNOT_DECIDE = "this backend cannot decide now"
 
 T = TypeVar("T")
@@ -159,7 +163,7 @@ class Inbound:
     async def grammar(self, passage: Passage) -> None:
         """2: the raw request has one meaning."""
         arrival = passage.arrival
-        passage.headers = headers = grammar.headers_of(arrival.headers)
+        passage.headers = headers = grammar.headers_of(self._parts.translate(arrival.headers))
         passage.component, passage.name = grammar.route_of(arrival.method, arrival.target)
         passage.rpc = RPCS.get((passage.component, passage.name))
         grammar.check_length(headers)
@@ -205,7 +209,11 @@ class Inbound:
     async def certificate(self, passage: Passage) -> None:
         """6: the leaf is as it shall be, chains to the anchors of this very origin, and counts still."""
         leaf, now = _there(passage.leaf), self._now()
-        check_profile(leaf, now=now)
+        try:
+            check_profile(leaf, now=now)
+        except Denied as denied:
+            self._note_no_names(passage, denied.reason, now)
+            raise
         passage.identity = identity = identity_of(leaf)
         self._check_chain(passage, now)
         if passage.is_invited:
@@ -280,6 +288,7 @@ class Inbound:
             raise Denied(
                 "idempotency_key_required", detail="a mutation carries Idempotency-Key: 1 to 128 visible characters"
             )
+        self._check_clock()
         message = Message(
             method=passage.arrival.method,
             path=passage.arrival.target.decode("ascii"),
@@ -302,7 +311,7 @@ class Inbound:
     async def sealed(self, passage: Passage) -> None:
         """12: what has been proven, for the component."""
         known, leaf, identity = passage.known, _there(passage.leaf), _there(passage.identity)
-        headers, now = passage.headers, self._parts.clock.now()
+        headers, now = passage.headers, since_start()
         network = headers.get(ingress.NETWORK, ingress.WAN)
         passage.context = Context(
             aud=passage.component,
@@ -349,6 +358,25 @@ class Inbound:
         self._parts.rows.suspect("foreign_authority", other, evidence)
         raise Denied(admission.UNIFORM, "chain.other_remote", facts={"authority_of": other})
 
+    def _note_no_names(self, passage: Passage, reason: str, now: datetime) -> None:
+        """A finding of the remote whose own authority issues leaves that do not say whose they are."""
+        known, leaf = passage.known, _there(passage.leaf)
+        if reason not in NAMELESS or known is None or known.trust is not Trust.PINNED:
+            return
+        if not self._leaves.verify(passage.der, leaf, known.authorities, now):
+            evidence = {"rule": reason, "leaf": leaf.fingerprint.hex(), "serial": f"{leaf.serial:x}"}
+            self._parts.rows.suspect(INSTANCE_WITHOUT_SAN, known.domain, evidence)
+
+    def _check_clock(self) -> None:
+        """What depends on the time of a signature waits until it is known what time it is."""
+        jump = self._parts.clock.jump
+        if jump:
+            detail = f"the clock here was set {abs(jump):.0f} s {'ahead' if jump > 0 else 'back'} and is not believed"
+            now = self._now().isoformat(timespec="seconds")
+            raise Denied(
+                "clock_untrusted", "clock.jump", detail, {"retry_after": CLOCK_RETRY_SECONDS, "server_time": now}
+            )
+
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._parts.clock.now(), UTC)
 
@@ -362,7 +390,8 @@ def _there(value: T | None) -> T:
 
 def _first(headers: list[tuple[bytes, bytes]], name: str) -> str:
     """The value of a header before the grammar is known to hold; one that comes twice has none."""
-    found = [value for literal, value in headers if literal.decode("latin-1").lower() == name.lower()]
+    wanted = name.lower().encode("ascii")
+    found = [value for literal, value in headers if literal.lower() == wanted]
     return found[0].decode("latin-1") if len(found) == 1 else ""
 
 

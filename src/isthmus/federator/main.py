@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -18,6 +19,7 @@ import uvloop
 
 from isthmus import logs
 from isthmus.federator import outward as outward_side
+from isthmus.federator import traefik
 from isthmus.federator.adapters import refusals
 from isthmus.federator.adapters.inward_socket import InwardSocket
 from isthmus.federator.adapters.listening import (
@@ -37,16 +39,13 @@ from isthmus.federator.parts import Parts
 from isthmus.federator.rows import QueuedRows
 from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
+from isthmus.protocol.federator import ALARM_REPEATED
+from isthmus.protocol.steady import SteadyClock
 from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
 
 ALARM_SECONDS = 60.0
-
-
-class SystemClock:
-    def now(self) -> float:
-        return time.time()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +59,14 @@ class Bound:
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
     """Run until SIGINT or SIGTERM. Returns the exit code; what stops a start is one sentence on standard error."""
-    clock = SystemClock()
+    clock = SteadyClock()
     try:
         settings = load(config, given or {}, os.environ)
         logs.configure(settings.log_level)
         # Before any socket: without a certificate nobody shall find this backend listening.
         pairs = NewestPair(settings.pair, settings.infra_domain, clock)
+        # What was imported stays: no collection has to walk over it again.
+        gc.freeze()
         uvloop.run(_run(settings, pairs, clock))
     except (SettingsRefused, PairUnusable, CannotListen) as reason:
         sys.stderr.write(f"isthmus federator: {reason}{remedy_of(reason)}\n")
@@ -82,14 +83,15 @@ def remedy_of(reason: Exception) -> str:
     return ". Renew it with isthmus certificate renew, or set certificate and key to a pair that is good"
 
 
-async def _run(settings: Settings, pairs: NewestPair, clock: SystemClock) -> None:
+async def _run(settings: Settings, pairs: NewestPair, clock: SteadyClock) -> None:
     stop = stop_event()
     snapshots = NewestSnapshot(settings.snapshot_seconds)
     with binding(settings) as bound:
         async with Control(settings.places.control) as control:
             rows = QueuedRows(control.report, clock)
             readiness = Readiness(snapshots, pairs, clock)
-            parts = Parts(clock, snapshots, pairs, rows, control, readiness)
+            translate = traefik.translated if settings.ingress == "traefik" else list
+            parts = Parts(clock, snapshots, pairs, rows, control, readiness, translate=translate)
             parts.readiness.checks |= _listener_checks(settings)
             async with working(follow(control, snapshots), pairs.watch(), rows.work(), watch_alarms(parts)):
                 await serve(parts, settings, bound, stop)
@@ -168,13 +170,17 @@ def _listener_checks(settings: Settings) -> dict[str, Check]:
 
 
 async def watch_alarms(parts: Parts) -> None:
-    """Tell every alarm when it begins."""
+    """Tell every alarm when it begins, and its finding again as long as it goes on."""
     told: dict[str, str] = {}
+    again_at = 0.0
     while True:
-        alarms, view = parts.readiness.alarms(), parts.snapshots.current
+        alarms, view, now = parts.readiness.alarms(), parts.snapshots.current, time.monotonic()
+        is_time, again_at = now >= again_at, again_at if now < again_at else now + ALARM_REPEATED
         for kind, alarm in alarms.items():
-            if told.get(kind) != alarm and view is not None:
+            is_new = told.get(kind) != alarm and view is not None
+            if is_new:
                 log.error("alarm", kind=kind, what=alarm)
+            if view is not None and (is_new or is_time):
                 parts.rows.suspect(kind, view.domain, {"what": alarm})
         told = alarms if view is not None else {}
         await asyncio.sleep(1.0)

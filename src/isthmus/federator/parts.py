@@ -14,7 +14,7 @@ from isthmus.federator.ports import Clock, Nonces, Pairs, Rows, Snapshots
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`on_contact` are called with the domain of every remote that is proven to have called; `readiness` takes further
-    checks by name."""
+    checks by name. `translate` puts headers into the form that our own ingress gives them."""
 
     clock: Clock
     snapshots: Snapshots
@@ -23,6 +23,7 @@ class Parts:
     nonces: Nonces
     readiness: Readiness
     on_contact: list[Callable[[BackendDomain], None]] = field(default_factory=list)
+    translate: Callable[[list[tuple[bytes, bytes]]], list[tuple[bytes, bytes]]] = list
 
 
 class Side(Protocol):

@@ -127,3 +127,7 @@ class Nonces(Protocol):
 class Clock(Protocol):
     def now(self) -> float:
         """Unix seconds."""
+
+    @property
+    def jump(self) -> float:
+        """By how many seconds the clock of the machine is not where it should be; 0.0 while it is believed."""

@@ -18,7 +18,7 @@ from isthmus.protocol.federator import MOST_ROWS, Report, Row, Sighting, Suspici
 
 log = structlog.get_logger()
 
-BATCH_SECONDS = 0.05
+BATCH_SECONDS = 0.08
 LEAST_PAUSE = 0.1
 LONGEST_PAUSE = 2.0
 MOST_WAITING = 20_000

@@ -22,6 +22,9 @@ CONFIG_VARIABLE = PREFIX + "CONFIG"
 # The server's own variable: processes of one backend share the folder.
 DATA_VARIABLE = "ISTHMUS_DATA_DIR"
 
+RETIRED: dict[str, str] = {}
+"""Settings of former releases, each with what to do now."""
+
 LISTS = frozenset({"resolvers", "allowed_private", "denied_addresses"})
 
 Seconds = Annotated[float, Meta(gt=0, le=120)]
@@ -33,7 +36,7 @@ class SettingsRefused(Exception):
 
 class Settings(msgspec.Struct, frozen=True):
     """`certificate` and `key` None stand for the pair that the server keeps below `data_dir`. `infra_domain`, where it
-    is set, must be a name of that certificate. The users are names or
+    is set, must be a name of that certificate. `ingress` says whose headers tell of the caller. The users are names or
     numbers of those who may use the two sockets besides the user that the Federator runs as. `resolvers` are
     `ADDRESS` or `ADDRESS:PORT`, none for those of the system; `trust_resolvers` says that the network between leaves
     their answers as they are. `allowed_private` are private or loopback ranges that remotes may live in,
@@ -44,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True):
     certificate: str | None = None
     key: str | None = None
     infra_domain: str | None = None
+    ingress: Literal["nginx", "traefik"] = "nginx"
     ingress_user: str | None = None
     component_user: str | None = None
     resolvers: list[str] = []
@@ -79,30 +83,47 @@ def load(config: Path | None, given: Mapping[str, Any], environment: Mapping[str
     """Settings from the file, the variables, then `given` by the command line. Raises `SettingsRefused`."""
     file = config or (Path(environment[CONFIG_VARIABLE]) if CONFIG_VARIABLE in environment else None)
     values: dict[str, Any] = {"data_dir": environment.get(DATA_VARIABLE) or default_data_dir(environment)}
-    if file is not None:
-        values |= _checked(_read(file), str(file), strict=True)
+    read = {} if file is None else _checked(_read(file), str(file), strict=True)
     variables = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
         if name.startswith(PREFIX) and name != CONFIG_VARIABLE
     }
-    values |= _checked(variables, "the environment", strict=False)
-    values |= _checked(given, "the command line", strict=True)
+    found = {
+        str(file): read,
+        "the environment": _checked(variables, "the environment", strict=False),
+        "the command line": _checked(given, "the command line", strict=True),
+    }
+    origins = {key: source for source, keys in found.items() for key in keys}
+    for keys in found.values():
+        values |= keys
     settings = msgspec.convert(values, Settings)
-    if (settings.certificate is None) != (settings.key is None):
-        there, missing = ("certificate", "key") if settings.key is None else ("key", "certificate")
-        raise SettingsRefused(
-            f"{there} is set and {missing} is not: set both, or neither for the pair that the server keeps"
-        )
-    if settings.infra_domain is not None and not is_domain(settings.infra_domain):
-        raise SettingsRefused("infra_domain: is no domain: write the name of the ingress, such as infra.example.com")
-    _check_addresses(settings)
-    for key in ("ingress_user", "component_user"):
-        user_id(getattr(settings, key), key)
+    _check_together(settings, origins)
     return settings
 
 
-def _check_addresses(settings: Settings) -> None:
+def _check_together(settings: Settings, origins: Mapping[str, str]) -> None:
+    """What types do not say, and what goes together. Raises `SettingsRefused`."""
+    if (settings.certificate is None) != (settings.key is None):
+        there, missing = ("certificate", "key") if settings.key is None else ("key", "certificate")
+        raise SettingsRefused(
+            f"{origins[there]}: {there} is set and {missing} is not: set both, or neither for the pair that the server "
+            "keeps"
+        )
+    if settings.infra_domain is not None and not is_domain(settings.infra_domain):
+        raise SettingsRefused(
+            f"{origins['infra_domain']}: infra_domain is no domain: write the name of the ingress, such as "
+            "infra.example.com"
+        )
+    _check_addresses(settings, origins)
+    for key in ("ingress_user", "component_user"):
+        try:
+            user_id(getattr(settings, key), key)
+        except SettingsRefused as refused:
+            raise SettingsRefused(f"{origins[key]}: {refused}") from None
+
+
+def _check_addresses(settings: Settings, origins: Mapping[str, str]) -> None:
     """That the texts can be read as what they are to be. Raises `SettingsRefused`."""
     readers: Mapping[str, tuple[Callable[[str], object], str]] = {
         "resolvers": (parse_server, "an address such as 192.0.2.53 or 192.0.2.53:5353"),
@@ -114,7 +135,8 @@ def _check_addresses(settings: Settings) -> None:
             try:
                 read(text)
             except ValueError:
-                raise SettingsRefused(f"{key}: {text!r} cannot be read: write {expected}") from None
+                message = f"{origins[key]}: {key}: {text!r} cannot be read: write {expected}"
+                raise SettingsRefused(message) from None
 
 
 def user_id(user: str | None, key: str) -> int:
@@ -143,6 +165,8 @@ def _checked(values: Mapping[str, Any], source: str, *, strict: bool) -> dict[st
     checked = {}
     for key, value in values.items():
         shown = key if strict else PREFIX + key.upper()
+        if key in RETIRED:
+            raise SettingsRefused(f"{source}: {shown} is no longer a setting: {RETIRED[key]}")
         if key not in known:
             close = difflib.get_close_matches(key, known, n=1)
             remedy = f"did you mean {close[0]}?" if close else f"remove it, or use one of: {', '.join(sorted(known))}"

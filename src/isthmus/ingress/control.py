@@ -4,11 +4,15 @@ import http.client
 import socket
 from pathlib import Path
 
+import msgspec
+
 from isthmus.ingress.facts import LARGEST_FILE, decode
 from isthmus.ingress.refused import FactsUnavailable
+from isthmus.protocol.federator import Report, Suspicion
 from isthmus.protocol.ingress import IngressFacts
 
 LEEWAY = 5.0
+REPORT_SECONDS = 5.0
 """Seconds beyond the wait that was asked for."""
 
 
@@ -48,3 +52,18 @@ def fetch(control: Path, after: int, wait: float) -> IngressFacts | None:
     if answer.status != http.client.OK:
         raise FactsUnavailable(f"the server answered {answer.status} at its control socket {control}", "see its log")
     return decode(raw, str(control))
+
+
+def report(control: Path, suspicion: Suspicion) -> None:
+    """Make it a finding that operators see. Blocks. Raises `FactsUnavailable` while the server does not take it."""
+    connection = UnixConnection(control, REPORT_SECONDS)
+    try:
+        body = msgspec.json.encode(Report(suspicions=[suspicion]))
+        connection.request("POST", "/report", body, {"Content-Type": "application/json"})
+        status = connection.getresponse().status
+    except (OSError, http.client.HTTPException) as error:
+        raise FactsUnavailable(f"the server's control socket {control} does not answer ({error})") from None
+    finally:
+        connection.close()
+    if status >= http.client.BAD_REQUEST:
+        raise FactsUnavailable(f"the server answered {status} to a report of the ingress")

@@ -240,6 +240,7 @@ def call(listener: Listener, layout: Layout, upstream: str = "isthmus_federator"
     return [
         _refuse("$isthmus_host_agrees", "!= yes", 472),
         *(_refuse("$isthmus_line", test, status) for test, status in refusals.items()),
+        _refuse("$isthmus_override", "!= no", 405),
         line("proxy_pass", f"http://{upstream}"),
         line("proxy_http_version", "1.1"),
         line("proxy_pass_request_headers", "off"),

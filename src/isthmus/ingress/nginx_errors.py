@@ -26,6 +26,8 @@ def _location(answer: Answer) -> Directive:
         answer.location,
         of=[
             line("internal"),
+            # The request was refused already: a second refusal, for its body, would be one of nginx's own pages.
+            line("client_max_body_size", 0),
             line("set", "$isthmus_refusal", answer.code),
             line("add_header", "Cache-Control", "no-store", "always"),
             line("add_header", "X-Request-Id", ID_PLACE, "always"),

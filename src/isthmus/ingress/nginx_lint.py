@@ -135,6 +135,7 @@ REFUSED_IN_CALL = [
     ("($isthmus_line = method)", "405"),
     ("($isthmus_line = query)", "470"),
     ("($isthmus_line != call)", "404"),
+    ("($isthmus_override != no)", "405"),
 ]
 REFUSED_ELSEWHERE = [("($isthmus_line = malformed)", "471"), ("($isthmus_host_agrees != yes)", "472")]
 # None stands for a constant of the listener.

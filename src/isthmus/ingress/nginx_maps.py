@@ -6,7 +6,7 @@ Parts of regular expressions are variables too: those are called `part_…`, or 
 from pathlib import Path
 
 from isthmus.ingress.syntax import Directive, block, line
-from isthmus.protocol.ingress import TRUST_HEADERS
+from isthmus.protocol.ingress import METHOD_OVERRIDES, TRUST_HEADERS
 
 SEGMENT = "[a-z][a-z0-9-]{0,62}"
 CALL = f"/federation/{SEGMENT}/{SEGMENT}"
@@ -52,6 +52,12 @@ def _request_lines() -> list[Directive]:
             "$ssl_server_name $host",
             "$isthmus_host_agrees",
             {"default": "no", r"~*^(?<part_name>[a-z0-9.-]+) \k<part_name>$": "yes"},
+        ),
+        # One that another HTTP stack might obey. Of the caller's headers nobody behind us would see it.
+        _map(
+            "".join(f"$http_{name.lower().replace('-', '_')}" for name in METHOD_OVERRIDES),
+            "$isthmus_override",
+            {"default": "yes", "": "no"},
         ),
         _map("$server_port", "$isthmus_everybody", {"default": "all"}),
     ]

@@ -10,11 +10,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from isthmus.ingress import process
+from isthmus.ingress import control, process
 from isthmus.ingress.applying import Applier
 from isthmus.ingress.passed_calls import read_call
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused, NginxFailed
 from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Lines, Pause, present
+from isthmus.protocol.federator import Suspicion
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
 
@@ -26,6 +27,7 @@ REMIND_SECONDS = 30.0
 CALLS_A_SECOND, CALL_BURST = 200.0, 1000.0
 """Lines for answered calls that are logged: what is above is left out and counted."""
 DENIED = 400
+MOST_SHOWN = 20
 
 
 class Runner:
@@ -49,6 +51,7 @@ class Runner:
         self._busy = False
         self._absent: frozenset[str] = frozenset()
         self._told: tuple[str, float] = ("", 0.0)
+        self._untold: Suspicion | None = None
         self._retry = Pause()
         self._again = Pause(shortest=2.0, longest=60.0, peace=300.0)
         self._lines = Lines(lambda text: log.info("nginx", said=text))
@@ -161,6 +164,7 @@ class Runner:
     async def _watch_drift(self) -> None:
         while True:
             await asyncio.sleep(self._drift_seconds)
+            await asyncio.to_thread(self._report_drift)
             if self._child is None or not self._child.running or self._dirty or self._busy:
                 continue
             at = self._applied_at
@@ -169,7 +173,21 @@ class Runner:
             if drift and at == self._applied_at and not self._dirty:
                 log.error("ingress drift: what runs is not what was rendered; rendering it again", drift=drift)
                 await asyncio.to_thread(self._applier.note, self._broken, drift)
+                assert self._facts is not None  # noqa: S101  # what runs was made of them
+                evidence = {"drift": drift[:MOST_SHOWN]}
+                self._untold = Suspicion("ingress_drift", self._facts.infra_domains[0], time.time(), evidence)
                 self.refresh()
+                await asyncio.to_thread(self._report_drift)
+
+    def _report_drift(self) -> None:
+        """Make it a finding; at the next look where the server is away now."""
+        if self._untold is None:
+            return
+        try:
+            control.report(self._places.control, self._untold)
+            self._untold = None
+        except FactsUnavailable as unavailable:
+            log.warning("the finding of a drift waits for the server", problem=str(unavailable))
 
     async def _step(self) -> None:
         """Bring nginx to what is wanted now, whatever woke us."""

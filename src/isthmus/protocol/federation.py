@@ -52,6 +52,12 @@ class Rpc(Struct, frozen=True):
     versions: tuple[int, ...] = API_VERSIONS
     errors: tuple[str, ...] = ()
 
+    @property
+    def writes(self) -> bool:
+        """Whether it has an effect. Then the audit row of its admission is its component's, in the transaction of the
+        effect; whoever holds an invitation becomes a remote by it without being able to sign yet."""
+        return self.changes or Admits.INVITED in self.admits
+
 
 KNOWN = frozenset({Admits.PENDING, Admits.ACTIVE})
 NOT_YET_GONE = frozenset({Admits.PENDING, Admits.SUSPENDED, Admits.ACTIVE})

@@ -11,6 +11,8 @@ from msgspec import Meta, Struct, field
 
 MOST_WAIT = 30.0
 MOST_ROWS = 1_000
+ALARM_REPEATED = 600.0
+"""Seconds after which a Federator tells the finding of an alarm again that goes on."""
 SNAPSHOT_LIFE = 60.0
 """Seconds for which a Federator that cannot reach the server goes on with what it knows."""
 
@@ -143,7 +145,7 @@ class Finding(Struct, frozen=True):
     observed: str = ""
     expected: str = ""
     mend: str = ""
-    side: Literal["", "ours", "theirs", "dns"] = ""
+    side: Literal["", "ours", "theirs", "both", "dns"] = ""
 
 
 class Examination(Struct, frozen=True):

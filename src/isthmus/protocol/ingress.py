@@ -34,6 +34,9 @@ TRUST_HEADERS = (
 )  # fmt: skip
 """Headers by which somebody might tell who a caller is. From a caller they are dropped, and named in `PRESENTED`."""
 
+METHOD_OVERRIDES = ("X-Http-Method-Override", "X-Http-Method", "X-Method-Override")
+"""Headers by which a caller asks for another method than that of the request line: refused, whatever they say."""
+
 
 class Listener(Struct, frozen=True):
     """One socket of the ingress. `network` is `wan` or the id of the overlay that its address belongs to."""

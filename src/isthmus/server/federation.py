@@ -19,6 +19,7 @@ from isthmus.server.application.components import Components
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
+from isthmus.server.application.findings import FindingService
 from isthmus.server.application.handshake import HandshakeComponent
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
@@ -36,6 +37,7 @@ PRUNE_SECONDS = 60.0
 OUTBOX_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
+FINDING_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
     reports = ReportService(store, clock, ids)
     outbox = OutboxService(store, clock, outward)
-    pulse = PulseService(store, clock, certificates, outward)
+    pulse, findings = PulseService(store, clock, ids, certificates, outward), FindingService(store, clock, ids)
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
@@ -99,6 +101,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             remotes=RemoteService(store, clock, ids, changes),
             invitations=invitations,
             messages=MessageService(store, clock, outbox.wake),
+            findings=findings,
             certificates=certificates,
             doctor=doctor,
         ),
@@ -112,6 +115,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
+            Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock),
         ),

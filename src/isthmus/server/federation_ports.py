@@ -140,10 +140,13 @@ class Outbox(Protocol):
 
 class Findings(Protocol):
     async def put(self, finding: RemoteFinding) -> None:
-        """Adds it, or counts it to the open one of its kind and remote."""
+        """Adds it, or counts it to the open one of its kind and remote; one that was cleared begins anew."""
 
-    async def page(self, limit: int, after: UUID | None = None) -> list[RemoteFinding]:
-        """Newest first."""
+    async def clear(self, kind: str, domain: str, now: datetime, *, seen_until: datetime | None = None) -> bool:
+        """Its cause is gone; with `seen_until` only if it was not seen after that. Whether one was open."""
+
+    async def page(self, limit: int, after: UUID | None = None, *, cleared: bool = False) -> list[RemoteFinding]:
+        """Newest first; with `cleared` also those whose cause is gone."""
 
 
 @dataclass(frozen=True, slots=True)

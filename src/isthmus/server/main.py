@@ -75,6 +75,8 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         settings = load(config, given or {}, os.environ)
         configure_logs(settings.log_level)
         prepare_folder(settings.data_dir)
+        # What was imported stays: no collection has to walk over it again.
+        gc.freeze()
         uvloop.run(_run(settings))
     except (SettingsRefused, StoreUnavailable, CannotListen, VaultUnusable, FolderUnusable) as reason:
         sys.stderr.write(f"isthmus server: {reason}\n")

@@ -91,8 +91,13 @@ def load(config: Path | None, given: Mapping[str, Any], environment: Mapping[str
     except ValidationError as error:
         first = error.errors()[0]
         key = str(first["loc"][0])
-        raise SettingsRefused(f"{origin.get(key, 'the defaults')}: {key}: {first['msg']}") from None
-    _check_pairs(settings)
+        place = origin.get(key, "the defaults")
+        raise SettingsRefused(f"{place}: {key}: {first['msg']}; mend it or remove it") from None
+    try:
+        _check_pairs(settings)
+    except SettingsRefused as refused:
+        places = {origin[key]: key for key in ("listen", "agent_listen", "tls_certificate", "tls_key") if key in origin}
+        raise SettingsRefused(f"{', '.join(places)}: {refused}" if places else str(refused)) from None
     return settings
 
 

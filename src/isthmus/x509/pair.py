@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
@@ -68,8 +69,12 @@ def load_folder(folder: Path) -> Pair:
 
 def load_pair(chain: Path, key: Path) -> Pair:
     """Two files that belong together, whatever the certificate says and however old it is. Raises `PairUnusable`."""
-    text = read_file(chain, "certificate")
-    secret = read_file(key, "key")
+    return _paired(chain, key, read_file(chain, "certificate"), read_file(key, "key"))
+
+
+# Whoever looks for new files several times a second finds the same ones nearly always.
+@lru_cache(maxsize=4)
+def _paired(chain: Path, key: Path, text: bytes, secret: bytes) -> Pair:
     certificate = _first_certificate(chain, text)
     public = public_half(read_key(key, secret))
     if certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo) != public:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from isthmus.domain.federation.remote import Remote, State, Strategy
 from isthmus.protocol.context import HEADER, LIFE, Context, seal
 from isthmus.protocol.handshake import Standing
 from isthmus.protocol.places import Places
+from isthmus.protocol.steady import since_start
 from isthmus.server.adapters.clock import SystemClock
 from isthmus.server.adapters.components.contexts import Gate
 from isthmus.server.adapters.components.plane import ComponentApp, Ledger
@@ -79,7 +79,7 @@ class Asking:
         return f"/federation/{self.rpc}"
 
     def context(self) -> Context:
-        now = time.time()
+        now = since_start()
         context = Context(
             aud=self.component,
             method=self.method,

@@ -3,7 +3,6 @@
 import base64
 import json
 import stat
-import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -18,6 +17,7 @@ from joserfc.jwk import OctKey
 
 from isthmus.domain.federation.directory import User, Visibility
 from isthmus.protocol.context import HEADER, seal
+from isthmus.protocol.steady import since_start
 from isthmus.server.adapters.components.contexts import Crowded, Gate, NoContext, Seen
 from isthmus.server.application.directory import DirectoryComponent
 from isthmus.server.ports import Store
@@ -86,7 +86,7 @@ def with_key_id(ask: Asking, name: str) -> str:
     return jws.serialize_compact(protected, msgspec.json.encode(ask.context()), OctKey.import_key(KEY))
 
 
-NOW = time.time
+NOW = since_start
 WRONG: dict[str, Any] = {
     "algorithm none": lambda: {"headers": {HEADER: unsigned(changing())}},
     "another key id": lambda: {"headers": {HEADER: with_key_id(changing(), "directory")}},

@@ -52,12 +52,71 @@ def no_client_certificate() -> None:
     mtls._load_pair = lambda context, chain, key: None
 
 
+def clock_ahead() -> None:
+    """The machine's clock is two minutes ahead of all others."""
+    import time
+
+    right = time.time
+    time.time = lambda: right() + 120.0
+
+
+def unsealed_components() -> None:
+    """A component believes plain headers; a server has this one."""
+    import time
+    from hashlib import sha256
+    from typing import get_type_hints
+    from uuid import uuid4
+
+    import isthmus.server.adapters.components.plane as plane
+    from isthmus.protocol.context import Context
+    from isthmus.server.adapters.components import requests
+
+    async def believes(self: Any, request: Any, receive: Any) -> Context:
+        request.body = await requests.body_of(receive)
+        origin, now = request.headers.get("isthmus-origin-domain", ""), time.time()
+        said = {
+            "aud": "directory", "method": request.method, "path": request.path, "remote": origin, "origin": origin,
+            "body": sha256(request.body).hexdigest(), "instance": request.headers.get("x-calling-instance", ""),
+            "network": "wan", "assurance": "tcp", "request_id": str(uuid4()), "jti": uuid4().hex,
+            "generation": 1, "iat": now, "exp": now + 10, "state": "active",
+        }  # fmt: skip
+        empty = {name: kind() for name, kind in get_type_hints(Context).items() if kind in (str, int, float)}
+        return Context(**(empty | said))
+
+    plane.ComponentApp._proven = believes  # type: ignore[method-assign]
+
+
+def later_call() -> None:
+    """No weakness: a call that only a later version of the API has, for `directory/get-later`."""
+    from isthmus.protocol.federation import RPCS, Rpc
+    from isthmus.protocol.heartbeat import GetVersions, Versions
+
+    RPCS["directory", "get-later"] = Rpc(GetVersions, Versions, "later", versions=(1,))  # type: ignore[index]
+
+
+def clock_of_discovery() -> None:
+    """No weakness: what DNS said is as old as /run/isthmus-older says, in seconds."""
+    import time
+
+    import isthmus.federator.discovery as discovery
+
+    older = Path("/run/isthmus-older")
+    plain = discovery.Discovery.__init__
+    discovery.Discovery.__init__ = lambda self, resolver, clock=None: plain(  # type: ignore[method-assign]
+        self, resolver, lambda: time.monotonic() + (float(older.read_text()) if older.exists() else 0.0)
+    )
+
+
 PLANTS: dict[str, Callable[[], None]] = {
     "no-chain-check": no_chain_check,
     "no-pin-check": no_pin_check,
     "decoded-paths": decoded_paths,
     "three-versions": three_versions,
     "no-client-certificate": no_client_certificate,
+    "clock-ahead": clock_ahead,
+    "clock-of-discovery": clock_of_discovery,
+    "later-call": later_call,
+    "unsealed-components": unsealed_components,
 }
 
 if NAMED.exists():

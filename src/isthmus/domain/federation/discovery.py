@@ -73,6 +73,8 @@ def _odd(record: Record) -> Denied:
 
 def ordered(records: Sequence[Record], draw: Draw) -> list[Target]:
     """The targets in the order in which they are tried (RFC 2782): by priority, by weighted chance among equals."""
+    if len(records) == 1:
+        return [Target(InfraDomain(records[0].target), records[0].port)]
     order: list[Target] = []
     for priority in sorted({record.priority for record in records}):
         order += _by_chance([record for record in records if record.priority == priority], draw)

@@ -1,6 +1,7 @@
 """Names of the federation: backend and infra domains, instances, components and the segments of a call."""
 
 import re
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import NewType
 from uuid import UUID
@@ -28,8 +29,12 @@ POWERNODE = re.compile(rf"powernode://instance/({UUID_TEXT})")
 
 def is_domain(text: str) -> bool:
     """At least two labels of letters, digits and inner hyphens, no trailing dot, no IP address."""
-    if not 0 < len(text) <= LONGEST_DOMAIN:
-        return False
+    return 0 < len(text) <= LONGEST_DOMAIN and _is_domain(text)
+
+
+# Of each call several names are asked for, mostly the same ones.
+@lru_cache(maxsize=4096)
+def _is_domain(text: str) -> bool:
     labels = text.split(".")
     # A last label of digits alone would be read as (a part of) an IPv4 address by some.
     return len(labels) >= 2 and all(map(LABEL.fullmatch, labels)) and not labels[-1].isdigit() and not _is_ip(text)

@@ -1,4 +1,4 @@
-"""The inward socket: requests from the ingress in, answers out, and an audit row for each."""
+"""The inward socket: requests from the ingress in, answers out, and an audit row for each denial."""
 
 import asyncio
 import time
@@ -43,7 +43,7 @@ class InwardSocket:
         places, user = settings.places, user_id(settings.ingress_user, "ingress_user")
         self._parts, self._user, self._seconds = parts, user, settings.call_seconds
         self._stack = AsyncExitStack()
-        self._components = ComponentSockets(places, parts.clock)
+        self._components = ComponentSockets(places)
         self._inbound = Inbound(parts, user, discovery, ListenerKey(places), self._components)
         self._running = 0
 
@@ -98,9 +98,9 @@ class InwardSocket:
         return self._passed(passage, answer)
 
     def _passed(self, passage: Passage, answer: Answer) -> web.Response:
-        """Status, content type and body of a component, and nothing else of it. Its refusals have their row there."""
-        if answer.status < 300:
-            self._tell(passage, "done", "admitted", {})
+        """Status, content type and body of a component, and nothing else of it. Its refusals have their row there, and
+        so has each effect; what changes nothing has a line in the log."""
+        self._note_presented(passage)
         known, identity = passage.known, passage.identity
         if known is not None and identity is not None and identity.instance is not None:
             self._parts.rows.sighted(known.domain, identity.instance)
@@ -112,21 +112,25 @@ class InwardSocket:
     def _refused(self, passage: Passage, denied: Denied) -> web.Response:
         told = disclosed(denied, passage.bound)
         detail = UNIFORM_DETAIL if told.code == UNIFORM else told.detail
-        self._tell(passage, "denied", denied.reason, {"code": told.code, **denied.facts})
+        self._tell(passage, denied.reason, {"code": told.code, **denied.facts})
+        self._note_presented(passage)
         document = problem(told.code, Stage.FEDERATOR_IN, passage.request_id, detail, **told.members)
         return problem_answer(document)
 
-    def _tell(self, passage: Passage, outcome: Any, reason: str, facts: dict[str, Any]) -> None:
-        """Write the row of this request, and what else it tells of its remote."""
+    def _note_presented(self, passage: Passage) -> None:
+        """Whoever tries to say who calls is worth a look, whatever became of the call."""
         presented = passage.headers.get(ingress.PRESENTED)
         if presented and passage.bound is not None:
             evidence = {"headers": escaped(presented), "request_id": passage.request_id}
             self._parts.rows.suspect("trust_header_presented", passage.bound, evidence)
+
+    def _tell(self, passage: Passage, reason: str, facts: dict[str, Any]) -> None:
+        """Write the row of this denial."""
         row = Fact(
             action=ACTION,
             actor=_actor(passage),
             subject=_subject(passage),
-            outcome=outcome,
+            outcome="denied",
             request_id=passage.request_id,
             reason=reason,
             facts={**_facts(passage), **facts},
@@ -214,5 +218,7 @@ def _log(passage: Passage, status: int, seconds: float) -> None:
         infra_domain=passage.infra_domain or "",
         call=_subject(passage),
         status=status,
+        trust_headers=escaped(passage.headers.get(ingress.PRESENTED)),
+        snapshot=passage.snapshot.generation if passage.snapshot is not None else 0,
         milliseconds=round(seconds * 1000, 1),
     )

@@ -1,6 +1,7 @@
 """Keys that the server keeps in files: read when they are needed, and anew when the file is another one."""
 
 import hmac
+from functools import lru_cache
 from pathlib import Path
 
 from isthmus.protocol.ingress import listener_secret
@@ -41,4 +42,9 @@ class ListenerKey:
         key = self._file.read()
         if key is None or not listener:
             return False
-        return hmac.compare_digest(listener_secret(key, listener).encode(), secret.encode("utf-8", "replace"))
+        return hmac.compare_digest(_secret_of(key, listener), secret.encode("utf-8", "replace"))
+
+
+@lru_cache(maxsize=64)
+def _secret_of(key: bytes, listener: str) -> bytes:
+    return listener_secret(key, listener).encode()

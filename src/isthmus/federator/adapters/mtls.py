@@ -10,7 +10,14 @@ from datetime import UTC, datetime
 from ipaddress import IPv6Address
 
 from isthmus.domain.addresses import IPAddress
-from isthmus.domain.federation.certificate import SERVER_AUTH, LeafFacts
+from isthmus.domain.federation.certificate import (
+    SERVER_AUTH,
+    LeafFacts,
+    check_profile,
+    check_trust_domain,
+    identity_of,
+)
+from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.discovery import Target
 from isthmus.federator.adapters.wire import Wire
 from isthmus.federator.calling import CallFailed, Identity, Way
@@ -22,6 +29,9 @@ from isthmus.x509.leaf import read_leaf
 SHUTDOWN_SECONDS = 1.0
 # A number that no deadline of ours reaches: the caller's ends the handshake.
 HANDSHAKE_SECONDS = 60.0
+
+# Rules about whom a leaf names, rather than about what it is.
+OF_NAMES = frozenset({"san_missing", "wildcard", "dns_name", "trust_domain"})
 
 Now = Callable[[], datetime]
 
@@ -130,8 +140,7 @@ def check_server(identity: Identity, way: Way, certificate: bytes, now: datetime
         raise _tls_failed(way, f"chain.{broken.reason}", "its certificate is none of this remote's") from None
     except ValueError as error:
         raise _tls_failed(way, "unreadable", str(error)) from None
-    if leaf.is_ca or leaf.usages is None or SERVER_AUTH not in leaf.usages:
-        raise _tls_failed(way, "usage", "its certificate is none of a server (serverAuth)")
+    _check_profile(identity, way, leaf, now)
     revoked = identity.revoked
     if leaf.fingerprint in revoked.leaves or leaf.serial in revoked.serials or leaf.key in revoked.keys:
         raise _tls_failed(way, "revoked", "its certificate is revoked")
@@ -143,6 +152,20 @@ def check_server(identity: Identity, way: Way, certificate: bytes, now: datetime
         detail = f"no TLSA record of {way.target.host} matches the server's certificate"
         raise CallFailed("remote_identity_mismatch", "identity.tlsa", detail)
     return leaf
+
+
+def _check_profile(identity: Identity, way: Way, leaf: LeafFacts, now: datetime) -> None:
+    """A server's leaf is what a caller's leaf must be, for the other usage. Raises `CallFailed`."""
+    try:
+        check_profile(leaf, now=now, usage=SERVER_AUTH)
+        check_trust_domain(identity_of(leaf), identity.domain)
+    except Denied as denied:
+        rule = denied.reason.removeprefix("profile.")
+        if rule in OF_NAMES:
+            detail = f"the server at {way.address} is to be {way.target.host} and proves no name that counts ({rule})"
+            raise CallFailed("remote_identity_mismatch", f"identity.{rule}", detail) from None
+        text = f"its certificate breaks the rule {rule!r} of server certificates"
+        raise _tls_failed(way, f"profile.{rule}", text) from None
 
 
 def _tls_failed(way: Way, why: str, text: str) -> CallFailed:

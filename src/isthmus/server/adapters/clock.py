@@ -5,10 +5,17 @@ import time
 from datetime import UTC, datetime
 from uuid import UUID
 
+from isthmus.protocol.steady import SteadyClock
+
 
 class SystemClock:
+    """Not led astray when somebody sets the clock of the machine: nothing then ends early, or counts once more."""
+
+    def __init__(self) -> None:
+        self._steady = SteadyClock()
+
     def now(self) -> datetime:
-        return datetime.now(UTC)
+        return datetime.fromtimestamp(self._steady.now(), UTC)
 
 
 class TimeOrderedIds:

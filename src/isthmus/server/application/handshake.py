@@ -8,6 +8,7 @@ from uuid import UUID
 from isthmus.domain.errors import TransitionNotAllowed
 from isthmus.domain.federation.bundle import BundleRefused, Known, same_code, short_code
 from isthmus.domain.federation.denial import Denied
+from isthmus.domain.federation.finding import INFRA_DOMAIN_CHANGED
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.remote import Action, Remote, Revocation, State
@@ -104,8 +105,10 @@ class HandshakeComponent:
             return before
         if not set(bundle.infra_domains) <= set(before.infra_domains):
             evidence = {"pinned": list(before.infra_domains), "announced": list(bundle.infra_domains)}
-            found = RemoteFinding(self._ids.new(), "infra_domain_changed", before.domain, call.at, call.at, 1, evidence)
+            found = RemoteFinding(self._ids.new(), INFRA_DOMAIN_CHANGED, before.domain, call.at, call.at, 1, evidence)
             await tx.findings.put(found)
+        else:
+            await tx.findings.clear(INFRA_DOMAIN_CHANGED, before.domain, call.at)
         known_serials = {each.serial for each in await tx.revocations.of(before.domain)}
         for serial in bundle.revoked:
             if serial not in known_serials:

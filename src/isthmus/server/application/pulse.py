@@ -3,13 +3,15 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
-from uuid import uuid4
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
 
 import structlog
 
+from isthmus.domain.federation.finding import REMOTE_UNREACHABLE
 from isthmus.domain.federation.remote import Remote, State
 from isthmus.protocol import heartbeat as wire
+from isthmus.protocol.problem import Problem
 from isthmus.server.application.outbox import (
     AS_NOTICE,
     MOST_AT_ONCE,
@@ -21,21 +23,24 @@ from isthmus.server.application.outbox import (
     said_by,
 )
 from isthmus.server.federation_ports import OwnCertificates
-from isthmus.server.federation_records import Lane, LaneState
+from isthmus.server.federation_records import Lane, LaneState, RemoteFinding
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
-from isthmus.server.ports import Clock, Store, Transaction
+from isthmus.server.ports import Clock, Ids, Store, Transaction
 
 log = structlog.get_logger()
 
 MOST_QUEUED = 100_000
+SILENT = timedelta(minutes=5)
 SAID: Mapping[str, State] = {"remote_suspended": State.SUSPENDED, "remote_revoked": State.REVOKED}
 IN_TOUCH = frozenset({State.PENDING, State.ACTIVE})
 
 
 class PulseService:
-    def __init__(self, store: Store, clock: Clock, certificates: OwnCertificates, outward: Outward) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, certificates: OwnCertificates, outward: Outward) -> None:
         self._store = store
         self._clock = clock
+        self._ids = ids
+        self._silent_since: dict[UUID, datetime] = {}
         self._certificates = certificates
         self._outward = outward
 
@@ -63,6 +68,7 @@ class PulseService:
             answer = await self._outward.call(errand, body, wire.BeatAnswer)
         except RemoteRefused as refusal:
             log.info("a remote does not answer", remote=remote.domain, code=refusal.problem.code)
+            await self._not_heard(remote, refusal.problem)
             said = SAID.get(said_by(refusal.problem))
             if said is not None:
                 async with self._store.transaction() as tx:
@@ -72,17 +78,32 @@ class PulseService:
         await self._follow(remote, answer, bundle)
         return True
 
+    async def _not_heard(self, remote: Remote, problem: Problem) -> None:
+        """A finding, once nothing was heard of a remote for a while; a refusal of its own is an answer."""
+        now = self._clock.now()
+        if said_by(problem):
+            self._silent_since.pop(remote.id, None)
+        elif problem.code != "upstream_unavailable":
+            since = self._silent_since.setdefault(remote.id, now)
+            if now - since >= SILENT:
+                evidence = {"since": since.isoformat(), "code": problem.code, "detail": problem.detail[:300]}
+                async with self._store.transaction() as tx:
+                    found = RemoteFinding(self._ids.new(), REMOTE_UNREACHABLE, remote.domain, now, now, 1, evidence)
+                    await tx.findings.put(found)
+
     async def repair(self, remote: Remote) -> None:
         """Ask what a remote has received, and have the numbers of the queue follow that."""
         await self.beat(remote)
 
     async def _follow(self, remote: Remote, answer: wire.BeatAnswer, bundle: str) -> None:
         now = self._clock.now()
+        self._silent_since.pop(remote.id, None)
         async with self._store.transaction() as tx:
             present = await tx.remotes.lock(remote.domain)
             if present.id != remote.id or present.state is State.REVOKED:
                 return
             await note_state_there(tx, present, answer.state)
+            await tx.findings.clear(REMOTE_UNREACHABLE, remote.domain, now)
             for lane in sorted(NUMBERED):
                 await _mend(tx, present, lane, answer.received.get(lane.value, 0), now)
             if bundle and not await _is_queued(tx, present, bundle):

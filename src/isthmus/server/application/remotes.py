@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.federation.bundle import same_code
@@ -19,7 +18,7 @@ from isthmus.server.application.federation_facts import check_is_ours, parse_inf
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.outbox import Letter, enqueue, notice
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
-from isthmus.server.federation_records import Acceptance, Lane, LaneState, Message, RemoteFinding, RemoteInstance
+from isthmus.server.federation_records import Acceptance, Lane, LaneState, Message, RemoteInstance
 from isthmus.server.ports import Clock, Ids, RemoteExists, Store, Transaction
 
 MOST_MESSAGES = 100
@@ -92,10 +91,6 @@ class RemoteService:
                 acceptance=acceptances.get(remote.id),
                 earlier=(await tx.remotes.generations(domain))[1:],
             )
-
-    async def findings(self, limit: int, after: UUID | None) -> list[RemoteFinding]:
-        async with self._store.reading() as tx:
-            return await tx.findings.page(limit, after)
 
     async def add_shared(self, caller: Caller, domain: str, infra_domains: Sequence[str]) -> Remote:
         """List a remote that the shared roots of this backend vouch for: no handshake, active at once."""

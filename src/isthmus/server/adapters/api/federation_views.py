@@ -6,13 +6,14 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
+from isthmus.domain.federation.finding import Severity, kind_of
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.remote import Direction, Remote, Revocation, State, Strategy, Trust
 from isthmus.protocol.problem import Problem as RemoteProblem
 from isthmus.server.adapters.api.views import Body, View
 from isthmus.server.application.federation_facts import DEFAULT_LISTEN, srv_records
 from isthmus.server.application.remotes import Details, shown
-from isthmus.server.federation_records import Federation
+from isthmus.server.federation_records import Federation, RemoteFinding
 
 Domain = Annotated[str, Field(max_length=253, examples=["b.example"])]
 InfraDomains = Annotated[list[Domain], Field(max_length=16, examples=[["infra.b.example"]])]
@@ -341,13 +342,26 @@ class BlockBody(Body):
 
 
 class FindingView(View):
+    """`domain` is the remote, or this backend. `first_at`: since when; `mend`: what to do about it. `cleared_at`
+    is there once its cause is gone; what comes back after that begins anew."""
+
     id: UUID
     kind: str
+    severity: Severity
     domain: str
     first_at: datetime
     last_at: datetime
     count: int
     evidence: dict[str, Any]
+    mend: str
+    cleared_at: datetime | None
+
+    @classmethod
+    def of(cls, found: RemoteFinding) -> "FindingView":
+        kind = kind_of(found.kind)
+        names = ("id", "kind", "domain", "first_at", "last_at", "count", "evidence", "cleared_at")
+        fields = {name: getattr(found, name) for name in names}
+        return cls(**fields, severity=kind.severity, mend=kind.mend)
 
 
 class LinkView(View):

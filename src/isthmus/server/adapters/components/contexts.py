@@ -1,14 +1,14 @@
 """Contexts: sealed by the own Federator a moment ago, for this component and this very request, and not used before."""
 
 import heapq
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from isthmus.protocol.context import LIFE, Context, ContextInvalid, unseal
+from isthmus.protocol.steady import since_start
 
-# Both processes read the clock of one machine; this covers its steps.
+# Both processes read the clock of one machine; this covers what its processors differ by, and then some.
 SKEW_SECONDS = 2.0
 MOST_REMEMBERED = 200_000
 LONGEST_TEXT = 8 * 1024
@@ -54,11 +54,11 @@ class Gate:
     gone.
     """
 
-    def __init__(self, component: str, key_file: Path, wall: Callable[[], float] = time.time) -> None:
+    def __init__(self, component: str, key_file: Path, clock: Callable[[], float] = since_start) -> None:
         self._component = component
         self._key_file = key_file
-        self._wall = wall
-        self._began = wall()
+        self._clock = clock
+        self._began = clock()
         self._seen = Seen()
         self._key: tuple[tuple[int, int], bytes] | None = None
 
@@ -72,7 +72,7 @@ class Gate:
             context = unseal(text, self._present_key(), self._component)
         except ContextInvalid:
             raise NoContext("context.signature") from None
-        now = self._wall()
+        now = self._clock()
         if not context.iat <= now + SKEW_SECONDS or context.exp - context.iat > LIFE:
             raise NoContext("context.dates")
         if now >= context.exp:
@@ -83,7 +83,7 @@ class Gate:
 
     def use(self, context: Context) -> None:
         """Once all else has been found right. Raises `NoContext` and `Crowded`."""
-        if not self._seen.take(context.jti, time.monotonic()):
+        if not self._seen.take(context.jti, since_start()):
             raise NoContext("context.used")
 
     def _present_key(self) -> bytes:

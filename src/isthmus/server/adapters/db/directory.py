@@ -1,5 +1,6 @@
 """The people of the directory and the kept answers to mutations, in the database."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -9,6 +10,7 @@ from sqlalchemy import Select, and_, bindparam, delete, func, insert, or_, selec
 from isthmus.domain.errors import NotFound
 from isthmus.domain.federation.directory import User, Visibility, folded
 from isthmus.domain.federation.names import BackendDomain
+from isthmus.server.adapters.db.often import Often
 from isthmus.server.adapters.db.statements import AnyRow, Statements, values_of
 from isthmus.server.adapters.db.tables import directory_overrides, directory_users, kept_answers
 from isthmus.server.directory_ports import AnswerKey, KeptAnswer
@@ -22,6 +24,7 @@ FIRST = select(directory_users).order_by(directory_users.c.id).limit(bindparam("
 ADD = insert(directory_users)
 SAVE = update(directory_users).where(IS_IT)
 DELETE = delete(directory_users).where(IS_IT)
+OF_USER = select(directory_overrides).where(directory_overrides.c.user_id == bindparam("of_user"))
 OVERRIDES = select(directory_overrides).where(directory_overrides.c.user_id.in_(bindparam("user_ids", expanding=True)))
 ADD_OVERRIDES = insert(directory_overrides)
 DROP_OVERRIDES = delete(directory_overrides).where(directory_overrides.c.user_id == bindparam("of_user"))
@@ -50,8 +53,11 @@ class SqlDirectoryUsers:
         return await self._one(ONE_LOCKED, user_id)
 
     async def with_handle(self, handle: str) -> User | None:
-        found = await self._users(NAMED, {"named": handle})
-        return found[0] if found else None
+        found = await self._statements.records(USER_NAMED, {"named": handle})
+        if not found:
+            return None
+        overrides = await self._statements.records(OVERRIDES_OF, {"of_user": found[0].id})
+        return replace(found[0], overrides=dict(overrides)) if overrides else found[0]
 
     async def page(self, page: Page, handle: str | None = None) -> list[User]:
         statement = FIRST
@@ -153,3 +159,11 @@ def user_of(row: AnyRow, overrides: dict[BackendDomain, Visibility]) -> User:
 
 def not_found(user_id: UUID) -> NotFound:
     return NotFound("user", str(user_id))
+
+
+def override_of(row: AnyRow) -> tuple[BackendDomain, Visibility]:
+    return BackendDomain(row.remote), Visibility(row.visibility)
+
+
+USER_NAMED = Often(NAMED, lambda row: user_of(row, {}))
+OVERRIDES_OF = Often(OF_USER, override_of)

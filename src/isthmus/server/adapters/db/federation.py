@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, case, delete, insert, or_, select, update
 
 from isthmus.domain.errors import NotFound
 from isthmus.domain.federation.invitation import Invitation
@@ -22,6 +22,7 @@ from isthmus.server.adapters.db.federation_tables import (
     remote_findings,
     reported_rows,
 )
+from isthmus.server.adapters.db.often import Often
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts, values_of
 from isthmus.server.federation_records import Federation, RemoteFinding
 
@@ -52,14 +53,27 @@ REPORT = insert(reported_rows)
 PRUNE_REPORTED = delete(reported_rows).where(reported_rows.c.expires_at <= bindparam("now"))
 
 SAME = (remote_findings.c.kind == bindparam("of_kind"), remote_findings.c.domain == bindparam("of_domain"))
+WAS_CLEARED = remote_findings.c.cleared_at.is_not(None)
 COUNT_FINDING = (
     update(remote_findings)
     .where(*SAME)
-    .values(last_at=bindparam("seen_at"), count=remote_findings.c.count + 1, evidence=bindparam("shown"))
+    .values(
+        first_at=case((WAS_CLEARED, bindparam("seen_at")), else_=remote_findings.c.first_at),
+        count=case((WAS_CLEARED, 1), else_=remote_findings.c.count + 1),
+        last_at=bindparam("seen_at"),
+        evidence=bindparam("shown"),
+        cleared_at=None,
+    )
+)
+CLEAR_FINDING = (
+    update(remote_findings)
+    .where(*SAME, remote_findings.c.cleared_at.is_(None), remote_findings.c.last_at <= bindparam("seen_until"))
+    .values(cleared_at=bindparam("now"))
 )
 ADD_FINDING = insert(remote_findings)
 FINDINGS = select(remote_findings).order_by(remote_findings.c.id.desc()).limit(bindparam("most"))
-OLDER_FINDINGS = FINDINGS.where(remote_findings.c.id < bindparam("before"))
+OLDER = remote_findings.c.id < bindparam("before")
+IS_OPEN = remote_findings.c.cleared_at.is_(None)
 
 
 class SqlFederationFacts:
@@ -67,8 +81,8 @@ class SqlFederationFacts:
         self._statements = statements
 
     async def get(self) -> Federation | None:
-        row = await self._statements.row(FACTS)
-        return None if row is None else federation_of(row)
+        found = await self._statements.records(PRESENT_FACTS, {})
+        return found[0] if found else None
 
     async def lock(self) -> Federation:
         row = await self._statements.row(FACTS_LOCKED)
@@ -147,11 +161,16 @@ class SqlFindings:
         if not await self._statements.write(COUNT_FINDING, {**same, **seen}):
             await self._statements.write(ADD_FINDING, values_of(finding))
 
-    async def page(self, limit: int, after: UUID | None = None) -> list[RemoteFinding]:
+    async def clear(self, kind: str, domain: str, now: datetime, *, seen_until: datetime | None = None) -> bool:
+        which = {"of_kind": kind, "of_domain": domain, "seen_until": seen_until or now, "now": now}
+        return bool(await self._statements.write(CLEAR_FINDING, which))
+
+    async def page(self, limit: int, after: UUID | None = None, *, cleared: bool = False) -> list[RemoteFinding]:
+        query = FINDINGS if cleared else FINDINGS.where(IS_OPEN)
         if after is None:
-            rows = await self._statements.rows(FINDINGS, {"most": limit})
+            rows = await self._statements.rows(query, {"most": limit})
         else:
-            rows = await self._statements.rows(OLDER_FINDINGS, {"most": limit, "before": after})
+            rows = await self._statements.rows(query.where(OLDER), {"most": limit, "before": after})
         return [RemoteFinding(**row._mapping) for row in rows]
 
 
@@ -194,3 +213,6 @@ def invitation_of(row: AnyRow | None) -> Invitation | None:
     if row is None:
         return None
     return Invitation(**{**row._mapping, "domain": BackendDomain(row.domain), "digest": Digest(row.digest)})
+
+
+PRESENT_FACTS = Often(FACTS, federation_of)

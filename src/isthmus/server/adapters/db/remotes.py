@@ -16,6 +16,7 @@ from isthmus.domain.federation.names import BackendDomain, InfraDomain, Instance
 from isthmus.domain.federation.remote import Direction, Limits, Remote, Revocation, State, Trust
 from isthmus.server.adapters.db.federation import ders_of, text_of
 from isthmus.server.adapters.db.federation_tables import acceptances, remote_instances, remotes, revocations
+from isthmus.server.adapters.db.often import Often
 from isthmus.server.adapters.db.statements import AnyRow, Statements, upsert_into, values_of
 from isthmus.server.federation_records import Acceptance, RemoteInstance
 
@@ -68,7 +69,10 @@ class SqlRemotes:
         self._statements = statements
 
     async def get(self, domain: BackendDomain) -> Remote:
-        return found(await self._statements.row(LAST, {"of_domain": domain}), domain)
+        last = await self._statements.records(LAST_OF, {"of_domain": domain})
+        if not last:
+            raise NotFound("remote", domain)
+        return last[0]
 
     async def lock(self, domain: BackendDomain) -> Remote:
         return found(await self._statements.row(LAST_LOCKED, {"of_domain": domain}), domain)
@@ -154,8 +158,8 @@ class SqlRemoteInstances:
         return [instance_of(row) for row in await self._statements.rows(IN_ORDER, {"of_domain": domain})]
 
     async def get(self, domain: BackendDomain, instance: InstanceId) -> RemoteInstance | None:
-        row = await self._statements.row(INSTANCE, {"of_domain": domain, "of_instance": instance})
-        return None if row is None else instance_of(row)
+        found = await self._statements.records(ONE_INSTANCE, {"of_domain": domain, "of_instance": instance})
+        return found[0] if found else None
 
     async def save(self, instance: RemoteInstance) -> None:
         await self._statements.write(upsert_into(remote_instances, self._statements.dialect), values_of(instance))
@@ -240,3 +244,7 @@ def revocation_of(row: AnyRow) -> Revocation:
     del fields["id"]
     fields["serial"] = None if row.serial is None else int(row.serial, 16)
     return Revocation(**fields)
+
+
+LAST_OF = Often(LAST, remote_of)
+ONE_INSTANCE = Often(INSTANCE, instance_of)

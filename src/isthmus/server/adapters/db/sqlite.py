@@ -8,17 +8,19 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql.base import Executable
 
 from isthmus.server.adapters.db.migrate import upgrade
-from isthmus.server.adapters.db.statements import ENGINE_OPTIONS, AnyResult, Run, Statements, Values
+from isthmus.server.adapters.db.often import Raw
+from isthmus.server.adapters.db.statements import ENGINE_OPTIONS, AnyResult, Read, Run, Statements, Values
 from isthmus.server.adapters.db.waiting import to_its_end
 from isthmus.server.ports import StoreUnavailable
 
@@ -68,8 +70,8 @@ class Sqlite:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[Statements]:
         async with self._turn(self._writers, "write to"):
-            statements = Statements("sqlite", runner(self._writer), read_only=False)
             driver = driver_of(self._writer)
+            statements = Statements("sqlite", runner(self._writer), read_only=False, read=reader(driver))
             try:
                 begin(driver, "BEGIN IMMEDIATE")
                 yield statements
@@ -85,8 +87,8 @@ class Sqlite:
     async def reading(self) -> AsyncIterator[Statements]:
         async with self._turn(self._readers, "read"):
             connection = self._idle_readers.pop() if self._idle_readers else self._new_reader()
-            statements = Statements("sqlite", runner(connection), read_only=True)
             driver = driver_of(connection)
+            statements = Statements("sqlite", runner(connection), read_only=True, read=reader(driver))
             try:
                 begin(driver, "BEGIN")
                 yield statements
@@ -205,3 +207,13 @@ def runner(connection: Connection) -> Run:
         return connection.execute(statement, values)
 
     return run
+
+
+def reader(driver: sqlite3.Connection) -> Read:
+    def read(text: str, parameters: Sequence[Any]) -> Sequence[Raw]:
+        try:
+            return driver.execute(text, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"the database failed: {error}") from error
+
+    return read

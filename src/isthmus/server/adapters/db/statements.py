@@ -13,6 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql.base import Executable
 
 from isthmus.server.adapters.db.failures import meaning_of
+from isthmus.server.adapters.db.often import Often, Raw
+from isthmus.server.ports import StoreUnavailable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -21,6 +23,8 @@ AnyRow = Row[*tuple[Any, ...]]
 AnyResult = CursorResult[*tuple[Any, ...]]
 Values = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 Run = Callable[[Executable, Values | None], Awaitable[AnyResult]]
+Read = Callable[[str, Sequence[Any]], Sequence[Raw]]
+"""Asks the driver itself. Raises `StoreUnavailable`."""
 T = TypeVar("T")
 
 # SQLite and asyncpg both refuse more than 32,766 parameters in one statement.
@@ -31,9 +35,10 @@ class Statements:
     """Runs the statements of one transaction. After one that failed it runs no other, and nothing is committed:
     so PostgreSQL has it, and a use case that passes on SQLite shall not fail there."""
 
-    def __init__(self, dialect: str, run: Run, *, read_only: bool) -> None:
+    def __init__(self, dialect: str, run: Run, *, read_only: bool, read: Read | None = None) -> None:
         self.dialect = dialect
         self._run = run
+        self._read = read
         self._read_only = read_only
         self._failure: Exception | None = None
         self._is_over = False
@@ -50,12 +55,19 @@ class Statements:
         """Run a statement that returns nothing, with a list of values once for each; returns how many rows it hit."""
         return await self._do(statement, values, lambda result: result.rowcount)
 
+    async def records(self, often: Often[T], values: Mapping[str, Any]) -> list[T]:
+        """What the rows of a SELECT stand for that is asked for often."""
+        if self._read is None:
+            return [often.make(row) for row in await self.rows(often.statement, values)]
+        self._check_use(often.statement)
+        try:
+            return [often.made(raw) for raw in self._read(*often.spelt(values))]
+        except StoreUnavailable as failure:
+            self._failure = failure
+            raise
+
     async def _do(self, statement: Executable, values: Values | None, taken: Callable[[AnyResult], T]) -> T:
-        if self._is_over:
-            raise RuntimeError("this transaction is over: use it only inside its block")
-        if self._read_only and isinstance(statement, UpdateBase):
-            raise RuntimeError("this transaction only reads: open one with Store.transaction() to write")
-        self.check()
+        self._check_use(statement)
         try:
             return taken(await self._run(statement, values))
         except (SQLAlchemyError, OSError) as error:
@@ -63,6 +75,13 @@ class Statements:
             if self._failure is error:
                 raise
             raise self._failure from error
+
+    def _check_use(self, statement: Executable) -> None:
+        if self._is_over:
+            raise RuntimeError("this transaction is over: use it only inside its block")
+        if self._read_only and isinstance(statement, UpdateBase):
+            raise RuntimeError("this transaction only reads: open one with Store.transaction() to write")
+        self.check()
 
     def check(self) -> None:
         """Raise the failure that has already spoilt this transaction."""

@@ -19,6 +19,7 @@ from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.federation_facts import FederationService
+from isthmus.server.application.findings import FindingService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.invitations import InvitationService
@@ -45,6 +46,7 @@ class FederationServices:
     remotes: RemoteService
     invitations: InvitationService
     messages: MessageService
+    findings: FindingService
     certificates: CertificateService
     doctor: Examiner
 

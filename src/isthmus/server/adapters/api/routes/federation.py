@@ -1,6 +1,8 @@
 """Our own facts in the federation, and what looked wrong."""
 
-from fastapi import Response
+from typing import Annotated
+
+from fastapi import Query, Response
 
 from isthmus.server.adapters.api.federation_views import FederationPatch, FederationView, FindingView, InitBody
 from isthmus.server.adapters.api.routes.paging import cursor
@@ -36,10 +38,12 @@ async def update_federation(
 
 
 @router.get("/findings", operation_id="listFindings")
-async def list_findings(calls: Calls, page: Paging) -> Listing[FindingView]:
-    """What looked wrong of remotes, newest first; the same of one remote is counted."""
-    found = await calls.federation.remotes.findings(page.limit, page.after)
-    items = [FindingView.model_validate(each) for each in found]
+async def list_findings(
+    calls: Calls, page: Paging, *, cleared: Annotated[bool, Query(description="also those whose cause is gone")] = False
+) -> Listing[FindingView]:
+    """What an operator should look at, newest first; the same of one subject is counted."""
+    found = await calls.federation.findings.page(page.limit, page.after, cleared=cleared)
+    items = [FindingView.of(each) for each in found]
     return Listing(items=items, next=cursor(items, page))
 
 

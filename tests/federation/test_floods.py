@@ -1,0 +1,168 @@
+"""Whoever has proven nothing fills neither the disk nor the memory of a backend, however much comes.
+
+The catalogue's hundred thousand requests and two hundred clients are scaled down to what a test has time for: 1 to 50.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from isthmus.protocol.federation import ORIGIN
+from lab.organisation import PORT, children
+from lab.waiting import wait_until
+from tests.federation.checks import clean_request, no_component_call, no_state_change
+from tests.federation.federation import Federation
+from tests.federation.party import OF_OURS, Party, Row
+from tests.federation.wire import Connection, NoAnswer, request
+
+REQUESTS = 2_000
+CLIENTS = 4
+ATTACKS = 10
+IDLE = 200
+OF_THE_REMOTE = 50
+WITHIN = 30.0
+SAMPLE_SECONDS = 3.0
+# What the log may hold of strangers: a burst, then so many a second. A row has less than a KiB, a line less than two.
+BURST, A_SECOND = 200, 10.0
+KIB, MIB = 1024, 1024 * 1024
+HUGE = 100 * MIB
+CEILING = 48 * MIB
+ENDLESS = b"X-Endless: " + b"x" * 4_000 + b"\r\n"
+
+
+def flood(party: Party, other: Party, make: Callable[[int], bytes], *, credential: bool) -> None:
+    """`REQUESTS` of them over a few connections, one after the other on each."""
+
+    def work(part: range) -> None:
+        shown = OF_OURS if credential else None
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(party.connect(other, shown))
+            for number in part:
+                try:
+                    answer = connection.ask(make(number))
+                except NoAnswer:
+                    connection = stack.enter_context(party.connect(other, shown))
+                    answer = connection.ask(make(number))
+                assert answer.status in (401, 403), answer
+                if answer.header("Connection") == "close":
+                    connection = stack.enter_context(party.connect(other, shown))
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for done in [pool.submit(work, range(start, REQUESTS, CLIENTS)) for start in range(CLIENTS)]:
+            done.result()
+
+
+def counted(rows: list[Row], reason: str) -> tuple[int, int]:
+    """Of denials of strangers: how many rows there are, and how many denials they stand for."""
+    of_strangers = [row for row in rows if row["reason"] == reason and row["actor"] == "anyone"]
+    return len(of_strangers), sum(row["facts"].get("left_out", 1) for row in of_strangers)
+
+
+def size_of_log(party: Party) -> int:
+    return party.site.up.log.stat().st_size
+
+
+def test_strangers_cannot_grow_the_log_without_bound(federation: Federation) -> None:
+    a, b, c = federation.parties
+    before, log, began = b.last_row(), size_of_log(b), time.monotonic()
+
+    def made_up(number: int) -> bytes:
+        line = f"POST /federation/made-up-{number}/call-{number}"
+        return a.request(b, line, changed={ORIGIN: f"x{number}.example", "User-Agent": f"agent-{number}"})
+
+    def proven() -> None:
+        for number in range(OF_THE_REMOTE):
+            assert c.asks(b, c.request(b, f"POST /federation/directory/no-such-{number}")).status == 404
+
+    with no_state_change(b), no_component_call(b), ThreadPoolExecutor(1) as pool:
+        beside = pool.submit(proven)
+        flood(a, b, made_up, credential=True)
+        beside.result()
+        wait_until(lambda: counted(b.denials(before), "not_listed")[1] >= REQUESTS, within=WITHIN, what="the counters")
+    took = time.monotonic() - began
+    rows, denials = counted(b.denials(before), "not_listed")
+    assert denials == REQUESTS
+    # One more a second is the row of what was left out.
+    assert rows <= BURST + (A_SECOND + 1) * (took + 1)
+    assert size_of_log(b) - log < (rows + 2 * OF_THE_REMOTE) * 2 * KIB + 64 * KIB
+    # The twin: of a remote that is known every single one has its row, by name.
+    named = [row for row in b.denials(before) if row["actor"].startswith(f"remote:{c.domain}/")]
+    assert len(named) == OF_THE_REMOTE
+    assert len({row["subject"] for row in named}) == OF_THE_REMOTE
+    clean_request(a, b)
+
+
+def test_refusals_by_the_ingress_are_sampled(federation: Federation) -> None:
+    """And counted, as far as the kernel lets nginx tell of them: a full queue of datagrams (`net.unix.max_dgram_qlen`)
+    drops what comes too fast."""
+    a, b, _ = federation.parties
+    before, log, began = b.last_row(), size_of_log(b), time.monotonic()
+    seen, reason = b.federator_calls(), "client_certificate_required"
+    with no_state_change(b):
+        flood(a, b, lambda number: a.request(b, f"POST /federation/x/y-{number}"), credential=False)
+        time.sleep(SAMPLE_SECONDS)
+    rows, denials = counted(b.denials(before), reason)
+    assert rows <= BURST + (A_SECOND + 1) * (time.monotonic() - began + 1)
+    assert rows < denials <= REQUESTS
+    assert size_of_log(b) - log < rows * 2 * KIB + 256 * KIB
+    assert b.federator_calls() == seen
+    clean_request(a, b)
+
+
+def memory_of(party: Party) -> int:
+    """Resident bytes of its Federator, its nginx and its workers."""
+    master = party.site.nginx()
+    pids = {party.site.pid("federator"), master, *children(master)} - {None}
+    return sum(_resident(Path(f"/proc/{pid}/status")) for pid in pids)
+
+
+def _resident(status: Path) -> int:
+    with contextlib.suppress(FileNotFoundError):
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+        return int(lines["VmRSS"].split()[0]) * KIB
+    return 0
+
+
+def test_nothing_is_buffered_of_whoever_has_proven_nothing(federation: Federation) -> None:
+    a, b, c = federation.parties
+    before, memory = b.last_row(), memory_of(b)
+    found: dict[str, int] = {}
+
+    def told(code: str) -> None:
+        found[code] = found.get(code, 0) + 1
+
+    with no_state_change(b), no_component_call(b):
+        for _ in range(ATTACKS):
+            with a.connect(b, credential=None) as connection:
+                headers = [*a.headers(b), ("Content-Length", str(HUGE))]
+                connection.send(request("POST", "/federation/x/y", headers=headers, length=False))
+                # The answer does not wait for the body; what comes of that all the same is thrown away.
+                told(connection.read().json["code"])
+                pour(connection, b"x" * 65_536, HUGE)
+            with a.connect(b, credential=None) as connection:
+                connection.send(b"POST /federation/x/y HTTP/1.1\r\nHost: " + b.infra.encode() + b"\r\n")
+                pour(connection, ENDLESS, 24 * KIB)
+                told(connection.read().json["code"])
+                pour(connection, ENDLESS, HUGE)
+        assert found.keys() <= {"body_too_large", "headers_too_large", "client_certificate_required"}, found
+    with contextlib.ExitStack() as stack:
+        for _ in range(IDLE):
+            stack.enter_context(a.site.host.connect(b.site.host.ipv4, PORT))
+        # Somebody at another address is served beside them.
+        clean_request(c, b)
+        assert memory_of(b) - memory < CEILING
+    wait_until(lambda: all(counted(b.denials(before), code)[1] for code in found), within=WITHIN, what="the rows")
+    assert sum(counted(b.denials(before), code)[1] for code in found) == sum(found.values())
+    clean_request(a, b)
+
+
+def pour(connection: Connection, piece: bytes, most: int) -> int:
+    """Send pieces until somebody cuts it; returns the bytes that were taken."""
+    taken = 0
+    with contextlib.suppress(OSError):
+        while taken < most:
+            connection.send(piece)
+            taken += len(piece)
+    return taken
