@@ -4,6 +4,7 @@ import json
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import msgspec
 import pytest
 
 from isthmus.protocol.federation import COMPONENTS
-from isthmus.protocol.federator import Snapshot
+from isthmus.protocol.federator import Report, Snapshot, Suspicion
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
+from lab.waiting import wait_until
 from tests.server import Server, running
 
 INSTANCE = "3f2504e0-4f89-41d3-9a0c-0305e82c3301"
@@ -69,9 +71,13 @@ def test_before_it_is_set_up_the_sockets_are_there_and_the_api_says_what_to_do(t
         assert not any(path.exists() for path in sockets)
 
 
-def control(server: Server, path: str) -> httpx2.Response:
+def control_client(server: Server) -> httpx2.Client:
     transport = httpx2.HTTPTransport(uds=str(Places(server.data).control))
-    with httpx2.Client(base_url="http://control", transport=transport, timeout=20) as client:
+    return httpx2.Client(base_url="http://control", transport=transport, timeout=20)
+
+
+def control(server: Server, path: str) -> httpx2.Response:
+    with control_client(server) as client:
         return client.get(path)
 
 
@@ -239,11 +245,28 @@ def test_what_a_remote_has_not_acknowledged_is_listed_tried_again_and_dropped(tw
     assert (actions.count("remote.drop-message"), actions.count("remote.retry-messages")) == (1, 1)
 
 
+def test_findings_say_how_bad_since_when_and_what_to_do_and_go_when_their_cause_has_gone(two: Two) -> None:
+    assert two.a.get("/findings").json() == {"items": [], "next": None}
+    at = datetime.now(UTC).timestamp()
+    unpinned = Suspicion("infra_domain_changed", "n.example", at, {"announced": ["x.example"]})
+    foreign = Suspicion("foreign_authority", "n.example", at, {"leaf": "ab"})
+    with control_client(two.server) as control_socket:
+        body = msgspec.json.encode(Report(suspicions=[unpinned, foreign]))
+        assert control_socket.post("/report", content=body).status_code == 204
+    found = {each["kind"]: each for each in two.a.get("/findings").json()["items"]}
+    assert (found["foreign_authority"]["severity"], found["foreign_authority"]["cleared_at"]) == ("high", None)
+    assert found["foreign_authority"]["mend"]
+    # There is no such remote, so nothing of its names is left to be done.
+    wait_until(lambda: len(two.a.get("/findings").json()["items"]) == 1, within=40, what="the clearing")
+    everything = {each["kind"]: each for each in two.a.get("/findings", params={"cleared": True}).json()["items"]}
+    assert everything["infra_domain_changed"]["cleared_at"] is not None
+    assert two.a.get("/findings", params={"cleared": "perhaps"}).status_code == 422
+
+
 def test_what_is_no_remote_is_not_found(two: Two) -> None:
     for domain in ("nobody.example", "x", "A.example", "..", "%00"):
         assert two.a.get(f"/remotes/{domain}").status_code == 404, domain
         assert two.a.post(f"/remotes/{domain}/revoke").status_code in (404, 405), domain
-    assert two.a.get("/findings").json() == {"items": [], "next": None}
 
 
 def test_whoever_may_write_may_cut_a_remote_off_and_may_not_trust_one(two: Two) -> None:

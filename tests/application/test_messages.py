@@ -141,3 +141,14 @@ async def test_a_lane_at_its_bound_keeps_its_head_and_how_things_are_and_every_r
     await queue(store, 1, "suspended")
     await drained(outbox)
     assert receiver.got[-1][2] == len(left) + 1
+
+
+async def test_the_head_of_a_thinned_lane_is_not_sent_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rules, "MOST_IN_LANE", 4)
+    async with store.transaction() as tx:
+        await tx.remotes.add(a_remote(1))
+        await enqueue(tx, a_remote(1), notice("bundle", "a.b.c"), NOON)
+    await queue(store, 2, "suspended", "resumed")
+    async with store.reading() as tx:
+        left = await tx.outbox.of_lane(UUID(int=1), Lane.STATE)
+    assert [(each.number, each.body["what"]) for each in left] == [(1, "bundle"), (2, "suspended"), (3, "resumed")]

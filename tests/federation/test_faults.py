@@ -3,7 +3,10 @@
 import contextlib
 import json
 import signal
+import sqlite3
 import time
+from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
@@ -12,7 +15,7 @@ from isthmus.protocol.federation import CONTENT_DIGEST, IDEMPOTENCY_KEY, SIGNATU
 from isthmus.protocol.message_key import MessageKey
 from isthmus.protocol.signatures import Message, sign
 from lab.waiting import wait_until
-from tests.federation.checks import QUIET_SECONDS, clean_request
+from tests.federation.checks import QUIET_SECONDS, clean_request, refused
 from tests.federation.federation import Federation
 from tests.federation.party import Party, Row
 from tests.federation.planting import has_snapshot, weak_federator
@@ -21,6 +24,7 @@ from tests.federation.wire import NoAnswer
 
 CONFIRM = "POST /federation/handshake/confirm"
 WITHIN = 30.0
+LONGEST_ANSWER = 14.0
 
 
 def signed(party: Party, line: str, body: bytes, key: str, at: datetime | None = None) -> dict[str, str | None]:
@@ -126,3 +130,61 @@ def test_with_dns_down_for_ten_minutes_pinned_remotes_keep_working(federation: F
             assert a.calls(b.domain).status == 200
     finally:
         older.unlink(missing_ok=True)
+
+
+def test_a_database_that_is_locked_denies_mutations_and_heals_at_once(federation: Federation) -> None:
+    a, b = federation.a, federation.b
+    rows, key = b.last_row(), str(uuid4())
+    version = remote(b, a)["version"]
+    mutation = confirmation(a, b, key)
+    with closing(sqlite3.connect(b.site.database, timeout=10, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        began = time.monotonic()
+        refused_for = a.asks(b, mutation)
+        assert time.monotonic() - began < LONGEST_ANSWER
+        assert refused_for.status == 503, refused_for
+        assert refused_for.json["code"] in ("overloaded", "upstream_unavailable")
+        assert refused_for.header("Retry-After")
+        database.execute("ROLLBACK")
+    healed = time.monotonic()
+    wait_until(lambda: a.asks(b, confirmation(a, b, key)).status == 200, within=5, what="service")
+    assert time.monotonic() - healed < 5
+    # Nothing was done without its row, and nothing twice.
+    assert remote(b, a)["version"] == version + 1
+    done = [row for row in of(b, a, rows) if row["outcome"] == "done"]
+    assert [row["action"] for row in done] == ["remote.confirm"]
+    clean_request(a, b)
+
+
+@contextlib.contextmanager
+def cut_off(party: Party, other: Party) -> Iterator[None]:
+    """While the block runs no packet passes between the two."""
+    host = party.site.host
+    chain = f"chain in {{ type filter hook input priority 0; ip saddr {other.site.host.ipv4} drop; }};"
+    host.run(["nft", "-f", "-"], input=f"table inet cut {{ {chain} }}")
+    try:
+        yield
+    finally:
+        host.run(["nft", "delete", "table", "inet", "cut"])
+
+
+def test_a_suspension_during_a_partition_holds_here_at_once_and_there_after_the_heal(federation: Federation) -> None:
+    """What there is of that case before there are grants and bridges."""
+    a, b = federation.a, federation.b
+    clean_request(a, b)
+    try:
+        with cut_off(b, a):
+            b.api.post(f"/remotes/{a.domain}/suspend").raise_for_status()
+            began = time.monotonic()
+            wait_until(lambda: b.calls(a.domain).status == 403, within=5, what="our own side to deny")
+            assert time.monotonic() - began < 5
+            assert remote(a, b)["state_there"] == "active"
+        healed = time.monotonic()
+        refused(a.asks(b), 403, "remote_suspended")
+        wait_until(lambda: remote(a, b)["state_there"] == "suspended", within=WITHIN, what="the other side to learn it")
+        assert time.monotonic() - healed < WITHIN
+        refused(a.asks(b), 403, "remote_suspended")
+    finally:
+        b.api.post(f"/remotes/{a.domain}/resume")
+    wait_until(lambda: remote(a, b)["state_there"] == "active", within=WITHIN, what="the resumption")
+    clean_request(a, b)

@@ -126,6 +126,19 @@ def test_a_call_that_is_admitted_and_changes_nothing_is_a_line_in_the_log_and_no
     assert (told["caller_request_id"], told["snapshot"]) == ("theirs-9", stage.generation)
 
 
+@pytest.mark.parametrize("fields", [{"names": None}, {"uris": ()}, {"uris": ("https://a.example/",)}])
+def test_a_remote_whose_own_authority_issues_nameless_leaves_is_told_of(stage: Stage, fields: dict[str, Any]) -> None:
+    for issuer, told in ((stage.c.ca, False), (stage.a.ca, True)):
+        stage.around.server.suspicions.clear()
+        answer = stage.call(stage.headers(stage.a, stage.a.a_leaf(issuer, **fields)))
+        assert answer.code == "federation_denied"
+        reason = stage.row(answer).reason
+        assert reason in {"profile.san_missing", "profile.uri_count", "profile.uri"}
+        stage.settled()
+        found = stage.suspicions("instance_without_san")
+        assert [(each.domain, each.evidence["rule"]) for each in found] == ([("a.example", reason)] if told else [])
+
+
 def test_admitted_instances_are_reported(stage: Stage) -> None:
     stage.around.server.sightings.clear()
     stage.ask(stage.a)

@@ -125,6 +125,7 @@ class Pool:
         while resting:
             connection = resting.pop()
             _stop(connection)
+            _forget_empty(remote, target)
             if connection.http.is_usable and self._now().timestamp() < connection.ends_at:
                 return connection
             connection.http.close()
@@ -139,16 +140,17 @@ class Pool:
         return _Connection(Http(secured.wire, authority), target, secured.leaf.not_after.timestamp())
 
     def _rest(self, remote: _Remote, connection: _Connection) -> None:
-        resting = remote.idle[connection.target]
-        if remote.retired or not connection.http.is_usable or len(resting) >= MOST_IDLE:
+        is_full = len(remote.idle.get(connection.target, ())) >= MOST_IDLE
+        if remote.retired or not connection.http.is_usable or is_full:
             connection.http.close()
             return
-        resting.append(connection)
+        remote.idle[connection.target].append(connection)
         connection.timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire, remote, connection)
 
     def _expire(self, remote: _Remote, connection: _Connection) -> None:
-        if connection in remote.idle[connection.target]:
+        if connection in remote.idle.get(connection.target, ()):
             remote.idle[connection.target].remove(connection)
+            _forget_empty(remote, connection.target)
         connection.http.close()
 
     def _retire(self, remote: _Remote) -> None:
@@ -159,6 +161,12 @@ class Pool:
         remote.idle.clear()
         if remote.busy:
             self._draining.add(remote)
+
+
+def _forget_empty(remote: _Remote, target: Target) -> None:
+    """A remote may give itself another name in DNS as often as it likes."""
+    if not remote.idle[target]:
+        del remote.idle[target]
 
 
 def _cut(remote: _Remote) -> None:
