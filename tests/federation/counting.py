@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lab.host import Host
@@ -15,7 +15,7 @@ delete table inet {TABLE}
 table inet {TABLE} {{{{
     chain out {{{{
         type filter hook output priority 0
-        oifname != "lo" {{where}} tcp flags & (syn | ack) == syn counter
+        {{where}} tcp flags & (syn | ack) == syn counter
     }}}}
 }}}}
 """
@@ -29,12 +29,16 @@ class Counted:
 
 
 @contextlib.contextmanager
-def connections_from(host: Host, to: Host | None = None) -> Iterator[Counted]:
-    """Count the connections that any process of the host tries to open, to one other host or to any.
+def connections_from(host: Host, to: Host | None = None, *, ports: Sequence[int] = ()) -> Iterator[Counted]:
+    """Count the connections that any process of the host tries to open, to one other host or to any; or those to these
+    ports, even of the host itself.
 
     Backends that know each other say so from time to time, so whoever counts those to a remote may see one more.
     """
-    host.run(["nft", "-f", "-"], input=RULES.format(where=f"ip daddr {to.ipv4}" if to else ""))
+    where = f"tcp dport {{ {', '.join(map(str, ports))} }}" if ports else 'oifname != "lo"'
+    if to is not None:
+        where += f" ip daddr {to.ipv4}"
+    host.run(["nft", "-f", "-"], input=RULES.format(where=where))
     counted = Counted()
     try:
         yield counted

@@ -231,9 +231,8 @@ class Party:
             before = items[-1]["number"]
 
     def denials(self, after: int = 0) -> list[Row]:
-        """The rows of what was denied, but for heartbeats: one may come while DNS lies or a remote may not call."""
-        rows = [row for row in self.audit(after) if row["outcome"] == "denied"]
-        return [row for row in rows if not row["subject"].endswith(HEARTBEATS)]
+        """The rows of what was denied, but for heartbeats and for notices of ours that are sent again by and by."""
+        return [row for row in self.audit(after) if row["outcome"] == "denied" and not is_background(row)]
 
     def last_row(self) -> int:
         """The number of the newest audit row."""
@@ -253,6 +252,14 @@ class Party:
 
     def _database(self) -> sqlite3.Connection:
         return sqlite3.connect(f"file:{self.site.database}?mode=ro", uri=True, timeout=10)
+
+
+def is_background(row: Row) -> bool:
+    """Whether it is of a call that backends make by themselves."""
+    subject = str(row["subject"])
+    return subject.endswith(HEARTBEATS) or (
+        str(row["action"]) == "federation.call_out" and subject.endswith("handshake/notice")
+    )
 
 
 def over_socket(path: Path, data: bytes) -> Answer:

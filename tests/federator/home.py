@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ class Home:
     settings: Mapping[str, Any] = field(default_factory=dict)
     snapshot: Snapshot | None = None
     leaf: Forged | None = None
+    lookup_clock: Callable[[], float] = time.monotonic
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Home"]:
@@ -105,7 +107,7 @@ class Home:
         self.rows_queue = QueuedRows(self._report, clock)
         readiness = Readiness(self.snapshots, self.pairs, clock)
         parts = Parts(clock, self.snapshots, self.pairs, self.rows_queue, NoNonces(), readiness)
-        self.outward = outward.build(parts, settings)
+        self.outward = outward.build(parts, settings, self.lookup_clock)
         self.on_contact = parts.on_contact
         working = asyncio.create_task(self.rows_queue.work())
         try:

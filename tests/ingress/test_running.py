@@ -1,16 +1,21 @@
 """`isthmus ingress run` keeps nginx as the facts and the certificate say, and never opens the door on a mistake."""
 
+import json
 import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
 
 from isthmus.ingress import process
+from isthmus.ingress.passed_calls import read_call
 from tests.ingress.authority import Ca
-from tests.ingress.client import Client
+from tests.ingress.client import PATH, Client
+from tests.ingress.conftest import secret
 from tests.ingress.running import Ingress, an_ingress
 
 
@@ -30,6 +35,33 @@ def test_it_serves_and_ends_with_its_nginx(ingress: Ingress) -> None:
     assert master is not None
     assert not Path(f"/proc/{master}").exists()
     assert not ingress.status()["running"]
+
+
+def test_each_call_that_was_passed_on_has_one_line_without_its_body(ingress: Ingress) -> None:
+    ingress.start()
+    ingress.wait_applied()
+    wan = ingress.world.wan
+    assert wan.post(PATH, ("X-Request-Id", "the-caller's"), body=b'{"handle":"alice"}').status == 200
+    assert wan.post("/elsewhere").status == 404
+    assert wan.post(PATH, ("X-Request-Id", 'a"b\\c'), body=b"{}").status == 200
+
+    def lines() -> list[dict[str, Any]]:
+        found = [json.loads(line) for line in ingress.said.splitlines() if line.startswith("{")]
+        return [line for line in found if line["event"] == "call"]
+
+    ingress.wait(lambda: len(lines()) == 2, "a line for each call")
+    first, second = lines()
+    assert (first["caller_request_id"], second["caller_request_id"]) == ("the-caller's", 'a"b\\c')
+    assert (first["path"], first["status"], first["listener"], first["source"]) == (PATH, 200, "wan", "127.0.0.1")
+    assert UUID(first["request_id"]) != UUID(second["request_id"])
+    assert 0 <= first["seconds"] < 10
+    for kept_out in ("alice", secret("wan"), "BEGIN"):
+        assert kept_out not in ingress.said
+
+
+def test_a_line_of_nginx_is_a_call_only_if_it_is_whole() -> None:
+    assert read_call('2026/01/01 00:00:00 [warn] 1#1: {"request_id":"') is None
+    assert read_call('{"request_id":"a","caller_request_id":"b","listener":"wan"') is None
 
 
 def test_an_nginx_that_dies_is_started_again(ingress: Ingress) -> None:

@@ -20,6 +20,9 @@ T = TypeVar("T")
 Clock = Callable[[], float]
 MOST_NAMES = 4096
 RETRY_SECONDS = 5.0
+PATIENCE_SECONDS = 0.1
+"""What a lookup may take while an answer that has run out may stand in. A resolver that works is mostly quicker, so
+that its newer answer, and above all a final no, counts at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +58,40 @@ class _Memory(Generic[T]):
         if known is not None and known.is_fresh(self._clock()):
             return known.answer or Answer(())
         try:
-            return await self._look_up(name, ask)
-        except _Unavailable as failure:
-            now = self._clock()
+            lookup = self._lookup(name, ask)
+            if pinned and known is not None and known.may_serve_stale(self._clock()):
+                await asyncio.wait({lookup}, timeout=PATIENCE_SECONDS)
+                if not lookup.done() and (stale := self._stand_in(name)) is not None:
+                    return stale
+            # Whoever gives up waiting leaves the lookup to the others.
+            return await asyncio.shield(lookup)
+        except (_Limited, LookupFailed) as failure:
             # Another call may have replaced it meanwhile, by a final "there is none" too.
-            known = self._kept.get(name)
-            if known is not None and known.answer is not None and pinned and known.may_serve_stale(now):
-                self._kept[name] = known.put_off(now)
-                return known.answer
-            raise _unavailable(name, failure) from None
+            stale = self._stand_in(name) if pinned else None
+            if stale is None:
+                raise _unavailable(name, failure) from None
+            return stale
 
-    async def _look_up(self, name: str, ask: Callable[[], Awaitable[Answer[T]]]) -> Answer[T]:
+    def _stand_in(self, name: str) -> Answer[T] | None:
+        """The answer that has run out, if it may be used; for a moment nobody tries to replace it then."""
+        known, now = self._kept.get(name), self._clock()
+        if known is None or not known.may_serve_stale(now):
+            return None
+        if not known.is_fresh(now):
+            self._kept[name] = known.put_off(now)
+        return known.answer
+
+    def _lookup(self, name: str, ask: Callable[[], Awaitable[Answer[T]]]) -> asyncio.Task[Answer[T]]:
+        """The lookup that is under way, or a new one, which goes on whoever waits for it. Raises `_Limited`."""
         task = self._under_way.get(name)
         if task is None:
             wait = self._limit(name).wait(self._clock())
             if wait:
-                raise _Unavailable("limited", f"DNS was asked too often for {name}", wait)
+                raise _Limited(name, wait)
             task = asyncio.create_task(self._ask(name, ask))
             self._under_way[name] = task
             task.add_done_callback(partial(self._done, name))
-        # Whoever gives up waiting leaves the lookup to the others.
-        try:
-            return await asyncio.shield(task)
-        except LookupFailed as error:
-            raise _Unavailable("failed", str(error), RETRY_SECONDS) from None
+        return task
 
     async def _ask(self, name: str, ask: Callable[[], Awaitable[Answer[T]]]) -> Answer[T]:
         answer = await ask()
@@ -114,30 +127,31 @@ class _Memory(Generic[T]):
         self._limits.clear()
 
     async def close(self) -> None:
+        """End the lookups that nobody waits for any more: none may outlive its loop."""
         for task in list(self._under_way.values()):
             task.cancel()
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
 
-class _Unavailable(Exception):
-    def __init__(self, why: str, text: str, wait: float) -> None:
-        super().__init__(text)
-        self.why = why
+class _Limited(Exception):
+    def __init__(self, name: str, wait: float) -> None:
+        super().__init__(f"DNS was asked too often for {name}")
         self.wait = wait
 
 
-def _unavailable(name: str, failure: _Unavailable) -> Denied:
+def _unavailable(name: str, failure: _Limited | LookupFailed) -> Denied:
+    why, wait = ("limited", failure.wait) if isinstance(failure, _Limited) else ("failed", RETRY_SECONDS)
     return Denied(
         "discovery_unavailable",
-        f"discovery.{failure.why}",
+        f"discovery.{why}",
         f"DNS gave no answer for {name} that counts",
-        members={"retry_after": max(1, round(failure.wait))},
+        members={"retry_after": max(1, round(wait))},
         facts={"name": name, "dns": str(failure)[:300]},
     )
 
 
 class Discovery:
-    """Finds remotes in DNS. `clock` counts seconds and never goes back."""
+    """Finds remotes in DNS. `clock` counts seconds and never goes back. Whoever makes one closes it."""
 
     def __init__(self, resolver: Resolver, clock: Clock = time.monotonic) -> None:
         self._resolver = resolver

@@ -1,5 +1,6 @@
 """Putting the outward side together."""
 
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
@@ -8,7 +9,7 @@ from isthmus.federator.adapters.dns import DnsResolver, Fixed, ResolvConf
 from isthmus.federator.adapters.mtls import PassiveLooker
 from isthmus.federator.adapters.outward import OutwardSide
 from isthmus.federator.adapters.pool import Pool
-from isthmus.federator.discovery import Discovery, RemoteDiscovery
+from isthmus.federator.discovery import Clock, Discovery, RemoteDiscovery
 from isthmus.federator.doctor import Doctor, Eyes
 from isthmus.federator.identities import Identities, follow
 from isthmus.federator.outbound import Outbound
@@ -36,11 +37,12 @@ class Outward:
         await self.lookups.close()
 
 
-def build(parts: Parts, settings: Settings) -> Outward:
-    """Everything of the outward side, told of new snapshots and certificates, and of remotes that call us."""
+def build(parts: Parts, settings: Settings, lookup_clock: Clock = time.monotonic) -> Outward:
+    """Everything of the outward side, told of new snapshots and certificates, and of remotes that call us. What DNS
+    says ages by `lookup_clock`."""
     servers = [parse_server(text, trusted=settings.trust_resolvers) for text in settings.resolvers]
     resolver = DnsResolver(Fixed(servers) if servers else ResolvConf(trusted=settings.trust_resolvers))
-    lookups = Discovery(resolver)
+    lookups = Discovery(resolver, lookup_clock)
     pool = Pool()
     addresses = AddressPolicy(
         allowed=tuple(map(ip_network, settings.allowed_private)),

@@ -11,6 +11,7 @@ from isthmus.ingress.facts import anchors_text, checked
 from isthmus.ingress.layout import Layout
 from isthmus.ingress.nginx_errors import error_locations, error_pages
 from isthmus.ingress.nginx_maps import PAIR, maps, pair_map
+from isthmus.ingress.passed_calls import call_format, call_log
 from isthmus.ingress.refusal_table import ID_PLACE
 from isthmus.ingress.syntax import Directive, block, line, text_of
 from isthmus.protocol.ingress import (
@@ -99,9 +100,9 @@ def _http(facts: IngressFacts, layout: Layout) -> list[Directive]:
         *maps(),
         pair_map(layout.pairs),
         *error_pages(),
-        # A row for each refusal goes to the Federator; what was passed on is the Federator's own to log.
+        # Each server has its own: a row for each refusal goes to the Federator, a line for each call to the runner.
         line("access_log", "off"),
-        *(_refusal_format(each) for each in facts.listeners),
+        *(each for listener in facts.listeners for each in (_refusal_format(listener), call_format(listener))),
         block(
             "upstream",
             "isthmus_federator",
@@ -211,6 +212,7 @@ def _servers(facts: IngressFacts, listener: Listener, layout: Layout) -> list[Di
         line("listen", socket, "ssl"),
         line("server_name", *facts.infra_domains),
         log,
+        call_log(listener),
         *error_locations(),
         block("location", "~", ROUTE, of=call(listener, layout)),
         block("location", "/", of=no_call()),

@@ -11,6 +11,7 @@ from isthmus.ingress.facts import DEEPEST_CHAIN, certificates_of
 from isthmus.ingress.nginx import ANCHORS, CONFIG, DIGEST, digest_of
 from isthmus.ingress.nginx_errors import error_locations, error_pages
 from isthmus.ingress.nginx_maps import maps
+from isthmus.ingress.passed_calls import BEGINNING
 from isthmus.ingress.refused import FactsRefused
 from isthmus.ingress.syntax import Directive, SyntaxBroken, parse
 
@@ -281,8 +282,8 @@ def _servers(http: Directive) -> Iterator[str]:
         yield f"http: there are {status} status servers, not one"
     if closed != opened or not opened:
         yield "http: not every address has one server that refuses handshakes for unknown names, and one of ours"
-    if len(formats) != len(opened):
-        yield "http: there is not one log format for each listener"
+    if len(formats) != 2 * len(opened):
+        yield "http: there are not two log formats for each listener, for what is refused and for calls"
 
 
 def _listen(*flags: str) -> Callable[[Args], bool]:
@@ -290,16 +291,24 @@ def _listen(*flags: str) -> Callable[[Args], bool]:
     return lambda args: len(args) > 1 and args[1:] in allowed
 
 
-def _refusal_log(formats: Mapping[str, Args]) -> Callable[[Args], bool]:
-    def is_whole(args: Args) -> bool:
-        whole = len(args) == 3 and args[0].startswith("syslog:server=unix:/") and args[2] == "if=$isthmus_code"
-        shape = formats.get(args[1], ()) if whole else ()
-        # Escaped, or a caller could write lines of a log.
-        return (
-            len(shape) == 2 and shape[0] == "escape=json" and shape[1].startswith('{"request_id":"$isthmus_request_id"')
-        )
+def _is_log(args: Args, formats: Mapping[str, Args], ends: tuple[str, str], beginning: str) -> bool:
+    """Whether `args` of an access_log are a target and a condition as in `ends`, and its format is of ours."""
+    whole = len(args) == 3 and args[0].startswith(ends[0]) and args[2] == ends[1]
+    shape = formats.get(args[1], ()) if whole else ()
+    # Escaped, or a caller could write lines of a log.
+    return len(shape) == 2 and shape[0] == "escape=json" and shape[1].startswith(beginning)
 
-    return is_whole
+
+def _logs(where: str, server: Directive, formats: Mapping[str, Args], *, calls: bool) -> Iterator[str]:
+    """What is refused is told to the Federator; a server that passes calls on has a line for each of them too."""
+    found = [each.args for each in server.inside("access_log")]
+    syslog = ("syslog:server=unix:/", "if=$isthmus_code")
+    if not found or not _is_log(found[0], formats, syslog, '{"request_id":"$isthmus_request_id","at":'):
+        yield f"{where}: access_log of what is refused is missing or changed"
+    if calls and (len(found) < 2 or not _is_log(found[1], formats, ("/dev/stderr", "if=$upstream_addr"), BEGINNING)):
+        yield f"{where}: access_log of calls is missing or changed"
+    if len(found) > 1 + calls:
+        yield f"{where}: access_log is there too often"
 
 
 def _closed(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
@@ -307,9 +316,9 @@ def _closed(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
         "listen": _listen("ssl", "default_server"),
         "server_name": ("_",),
         "ssl_reject_handshake": ("on",),
-        "access_log": _refusal_log(formats),
     }
-    yield from check_block("default server", server.block or (), singles, ("location",))
+    yield from check_block("default server", server.block or (), singles, ("location", "access_log"))
+    yield from _logs("default server", server, formats, calls=False)
     nothing = Directive("location", ("/",), (Directive("return", ("404",)),))
     yield from differences("default server", server.inside("location"), [*error_locations(), nothing])
 
@@ -339,9 +348,9 @@ def _ours(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
     singles: dict[str, Want] = {
         "listen": _listen("ssl"),
         "server_name": are_names,
-        "access_log": _refusal_log(formats),
     }
-    yield from check_block("server", server.block or (), singles, ("location",))
+    yield from check_block("server", server.block or (), singles, ("location", "access_log"))
+    yield from _logs("server", server, formats, calls=True)
     locations = server.inside("location")
     calls = [each for each in locations if each.args == ("~", ROUTE)]
     others = [each for each in locations if each.args == ("/",)]

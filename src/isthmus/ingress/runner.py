@@ -12,6 +12,7 @@ import structlog
 
 from isthmus.ingress import control, process
 from isthmus.ingress.applying import Applier
+from isthmus.ingress.passed_calls import read_call
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused, NginxFailed
 from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Lines, Pause, present
 from isthmus.protocol.federator import Suspicion
@@ -23,6 +24,9 @@ log = structlog.get_logger()
 PACE_SECONDS = 0.25
 DRIFT_SECONDS = 30.0
 REMIND_SECONDS = 30.0
+CALLS_A_SECOND, CALL_BURST = 200.0, 1000.0
+"""Lines for answered calls that are logged: what is above is left out and counted."""
+DENIED = 400
 MOST_SHOWN = 20
 
 
@@ -51,6 +55,9 @@ class Runner:
         self._retry = Pause()
         self._again = Pause(shortest=2.0, longest=60.0, peace=300.0)
         self._lines = Lines(lambda text: log.info("nginx", said=text))
+        # Bounds of their own: many calls must not hide what nginx complains of, nor strangers those that are answered.
+        self._answered = Lines(_tell_call, a_second=CALLS_A_SECOND, burst=CALL_BURST)
+        self._denied = Lines(_tell_call)
 
     def stop(self) -> None:
         self._stopped = True
@@ -218,10 +225,17 @@ class Runner:
         log.info("ingress applied", version=version.name, generation=facts.generation)
 
     async def _start(self, version: str) -> None:
-        child = process.Child(self._applier.layout(), self._applier.current, self._lines.say)
+        child = process.Child(self._applier.layout(), self._applier.current, self._hear)
         await child.start(version)
         self._child = child
         self._notice = asyncio.create_task(self._notice_end(child))
+
+    def _hear(self, text: str) -> None:
+        call = read_call(text)
+        if call is None:
+            self._lines.say(text)
+        else:
+            (self._answered if call.status < DENIED else self._denied).say(text)
 
     async def _notice_end(self, child: process.Child) -> None:
         code = await child.wait()
@@ -253,6 +267,14 @@ class Runner:
             waits = isinstance(refused, FactsUnavailable)
             what = "waiting for the facts" if waits else "the ingress stays as it is"
             (log.warning if waits else log.error)(what, problem=str(refused), mend=refused.mend)
+
+
+def _tell_call(text: str) -> None:
+    call = read_call(text)
+    if call is None:
+        log.info("nginx", said=text)
+    else:
+        log.info("call", **msgspec.structs.asdict(call))
 
 
 def _but_generation(facts: IngressFacts) -> IngressFacts:

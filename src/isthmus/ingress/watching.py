@@ -179,9 +179,12 @@ class Lines:
     out: Callable[[str], None]
     a_second: float = 20.0
     burst: float = 200.0
-    _left: float = 200.0
+    _left: float = field(init=False)
     _at: float = field(default_factory=time.monotonic)
     _left_out: int = 0
+
+    def __post_init__(self) -> None:
+        self._left = self.burst
 
     def say(self, text: str) -> None:
         now = time.monotonic()

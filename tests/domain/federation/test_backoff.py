@@ -31,6 +31,7 @@ def test_the_wait_is_between_a_second_and_five_minutes(failures: int, draw: floa
     assert LEAST_WAIT <= wait <= MOST_WAIT
 
 
+@pytest.mark.case("OUT-008")
 def test_waits_grow_to_five_minutes_with_full_jitter() -> None:
     longest = [after(FAILURES + number, 0.0, 0.999999).shut_until for number in range(12)]
     assert longest == sorted(longest)

@@ -38,6 +38,20 @@ def decoded_paths() -> None:
     grammar.route_of = lambda method, target: strict(method, unquote_to_bytes(target))
 
 
+def three_versions() -> None:
+    """No weakness: our components speak two more versions of the federated API."""
+    import isthmus.federator.outbound as outbound
+
+    outbound.versions_of = lambda rpc, view: [0, 1, 2]
+
+
+def no_client_certificate() -> None:
+    """Connections to remotes show no certificate of ours."""
+    import isthmus.federator.adapters.mtls as mtls
+
+    mtls._load_pair = lambda context, chain, key: None
+
+
 def clock_ahead() -> None:
     """The machine's clock is two minutes ahead of all others."""
     import time
@@ -88,7 +102,7 @@ def clock_of_discovery() -> None:
 
     older = Path("/run/isthmus-older")
     plain = discovery.Discovery.__init__
-    discovery.Discovery.__init__ = lambda self, resolver: plain(  # type: ignore[method-assign, misc, assignment]
+    discovery.Discovery.__init__ = lambda self, resolver, clock=None: plain(  # type: ignore[method-assign]
         self, resolver, lambda: time.monotonic() + (float(older.read_text()) if older.exists() else 0.0)
     )
 
@@ -97,6 +111,8 @@ PLANTS: dict[str, Callable[[], None]] = {
     "no-chain-check": no_chain_check,
     "no-pin-check": no_pin_check,
     "decoded-paths": decoded_paths,
+    "three-versions": three_versions,
+    "no-client-certificate": no_client_certificate,
     "clock-ahead": clock_ahead,
     "clock-of-discovery": clock_of_discovery,
     "later-call": later_call,

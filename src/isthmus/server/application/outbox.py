@@ -30,11 +30,12 @@ MOST_IN_LANE = 1_000
 """So many messages wait in a lane at most; a longer one is thinned out, see `thin_out`."""
 # The lanes whose messages carry their numbers, so that the other side sees a gap.
 NUMBERED = frozenset({Lane.STATE, Lane.REVOCATION})
-# What a remote says no to with these it will say no to for ever.
+# What a remote says no to with these it will say no to for ever. A version that it does not speak is not among them:
+# one of the two sides will be brought up to date.
 FOR_EVER = frozenset(
     {
         "validation_failed", "json_invalid", "json_limits", "not_found", "transition_not_allowed", "route_not_found",
-        "unsupported_version", "idempotency_conflict", "body_too_large", "method_not_allowed",
+        "idempotency_conflict", "body_too_large", "method_not_allowed",
     }
 )  # fmt: skip
 AS_NOTICE: Mapping[State, str] = {State.ACTIVE: "resumed", State.SUSPENDED: "suspended"}
