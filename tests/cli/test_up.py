@@ -75,5 +75,5 @@ def test_a_setting_that_the_server_refuses_ends_it_with_the_servers_sentence(tmp
         [COMMAND, "up"], env=clean_environment(settings), capture_output=True, text=True, timeout=WITHIN, check=False
     )
     assert done.returncode == 1
-    assert "server    | isthmus server: listen: 'nonsense' is not ADDRESS:PORT" in done.stderr
+    assert "server    | isthmus server: the environment: listen: 'nonsense' is not ADDRESS:PORT" in done.stderr
     assert done.stderr.splitlines()[-1].startswith("up        | server did not start")

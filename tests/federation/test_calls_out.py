@@ -113,7 +113,7 @@ def test_not_a_byte_goes_to_a_server_that_is_not_the_one_that_was_meant(loner: L
         "other-remote.example": (502, "remote_identity_mismatch", "identity.trust_domain"),
         "expired.example": (502, "remote_tls_failed", "tls.certificate"),
         "client-only.example": (502, "remote_tls_failed", "tls.certificate"),
-        "public.example": (502, "remote_tls_failed", "tls.certificate"),
+        "public-ca.example": (502, "remote_tls_failed", "tls.certificate"),
     }
     right = "right.example"
     stands = {domain: loner.stand(domain, loner.port()) for domain in (*wanted, right)}
@@ -124,7 +124,7 @@ def test_not_a_byte_goes_to_a_server_that_is_not_the_one_that_was_meant(loner: L
         starts=now - timedelta(days=2), ends=now - timedelta(days=1)
     )
     stands["client-only.example"].leaf = leaf["client-only.example"](usages=(CLIENT,))
-    stands["public.example"].leaf = leaf["public.example"](issuer=public)
+    stands["public-ca.example"].leaf = leaf["public-ca.example"](issuer=public)
     for domain, stand in stands.items():
         loner.publish(domain, stand.port)
     loner.list(*stands)

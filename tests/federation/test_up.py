@@ -88,7 +88,7 @@ def test_without_nginx_it_says_what_to_do_and_goes_on_by_itself_once_it_is_there
     site.initialise()
     line = site.up.wait_for("nginx is not installed", within=FOLLOW_SECONDS)
     assert line.startswith("ingress   | ")
-    assert "apt-get install nginx-light" in site.log
+    site.up.wait_for("apt-get install nginx-light", within=FOLLOW_SECONDS)
     wait_until(site.places.outward.is_socket, within=FOLLOW_SECONDS, what="the Federator")
     assert site.answers()
     site.host.run(["umount", nginx])
