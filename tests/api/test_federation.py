@@ -125,7 +125,8 @@ def test_an_invitation_is_shown_once_and_listed_without_its_text(two: Two) -> No
     assert len(page["items"]) == 1
     audit = two.a.get("/audit", params={"limit": 1000}).json()["items"]
     assert not [row for row in audit if "isthmus-invitation-" in json.dumps(row)]
-    for wrong in ({"domain": "x"}, {"domain": "d.example", "lifetime": 1}, {"domain": "a.example"}):
+    lifetimes = [{"domain": "d.example", "lifetime": seconds} for seconds in (1, -(10**17), 10**17)]
+    for wrong in ({"domain": "x"}, *lifetimes, {"domain": "a.example"}):
         assert two.a.post("/remotes/invitations", json=wrong).status_code == 422
 
 

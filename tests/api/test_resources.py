@@ -405,6 +405,14 @@ def test_a_renumbering_names_the_static_peers_to_hand_out_again(admin: httpx2.Cl
     assert admin.get(f"/peers/{phone['id']}").json()["addresses"][0] == "10.9.0.1"
 
 
+def test_a_parameter_that_comes_twice_is_refused_unless_it_is_a_list(admin: httpx2.Client) -> None:
+    answer = admin.get("/peers", params=[("limit", "1"), ("limit", "2")])
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/limit"
+    labels = [("label", "a=1"), ("label", "b=2")]
+    assert admin.get("/peers", params=labels).status_code == 200
+
+
 def test_a_mistyped_filter_is_refused_and_does_not_answer_with_everything(admin: httpx2.Client) -> None:
     refused = admin.get("/peers", params={"netwrok": "x"})
     assert refused.status_code == 422

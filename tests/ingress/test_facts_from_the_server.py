@@ -93,7 +93,7 @@ def test_it_waits_for_the_server_follows_it_and_does_without_it(ingress: Ingress
     server.tell(msgspec.structs.replace(facts, generation=3, anchors=facts.anchors[1:]))
     ingress.wait_other(before)
     assert ingress.world.wan.post().code == "client_certificate_rejected"
-    assert ingress.said.count("ingress applied") == 2
+    ingress.wait(lambda: ingress.said.count("ingress applied") == 2, "a word on what was applied")
     server.close()
 
     assert ingress.world.wan.post().code == "client_certificate_rejected"

@@ -1,5 +1,6 @@
 """The application: routes, their documentation, and the check that each one stands in the access table."""
 
+import json
 from typing import Any
 
 from fastapi import FastAPI
@@ -60,12 +61,14 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     return app
 
 
-def query_parameters(document: dict[str, Any]) -> dict[tuple[str, str], frozenset[str]]:
-    """The names that each call takes in its query, by method and path."""
+def query_parameters(document: dict[str, Any]) -> dict[tuple[str, str], dict[str, bool]]:
+    """The names that each call takes in its query, by method and path, and whether they may come more than once."""
     return {
-        (method.upper(), path): frozenset(
-            parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"
-        )
+        (method.upper(), path): {
+            parameter["name"]: "array" in json.dumps(parameter["schema"])
+            for parameter in operation.get("parameters", [])
+            if parameter["in"] == "query"
+        }
         for path, operations_of_path in document["paths"].items()
         for method, operation in operations_of_path.items()
     }

@@ -126,6 +126,8 @@ async def refuse_unknown_parameters(request: Request) -> None:
         if name not in known:
             hint = f"it takes: {', '.join(sorted(known))}" if known else "it takes none"
             raise InvalidValue(f"/{name[:64]}", "is not a parameter of this call", hint)
+        if not known[name] and len(request.query_params.getlist(name)) > 1:
+            raise InvalidValue(f"/{name}", "was given more than once", "give it once")
 
 
 # What FastAPI calls for each request is async throughout: it would run plain functions in a thread each.

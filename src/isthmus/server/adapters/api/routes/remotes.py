@@ -68,7 +68,7 @@ async def list_invitations(
 @router.post("/remotes/invitations", operation_id="invite", status_code=201)
 async def invite(body: InviteBody, calls: Calls, by: By) -> InvitedView:
     """Invite one domain. The text is shown once; hand it to the operator there over a channel that you trust."""
-    lifetime = timedelta(seconds=min(body.lifetime, 10**9))
+    lifetime = timedelta(seconds=max(0, min(body.lifetime, 10**9)))
     made = await calls.federation.invitations.invite(by, body.domain, lifetime)
     return InvitedView(**invitation_fields(made.invitation, datetime.now(UTC)), text=made.text)
 
