@@ -409,8 +409,7 @@ def test_a_parameter_that_comes_twice_is_refused_unless_it_is_a_list(admin: http
     answer = admin.get("/peers", params=[("limit", "1"), ("limit", "2")])
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["pointer"] == "/limit"
-    labels = [("label", "a=1"), ("label", "b=2")]
-    assert admin.get("/peers", params=labels).status_code == 200
+    assert admin.get("/peers", params=[("label", "a=1"), ("label", "b=2")]).status_code == 200
 
 
 def test_a_mistyped_filter_is_refused_and_does_not_answer_with_everything(admin: httpx2.Client) -> None:
