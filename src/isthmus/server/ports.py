@@ -38,6 +38,7 @@ from isthmus.server.federation_ports import (
     Remotes,
     Revocations,
 )
+from isthmus.server.instance_ports import OwnInstances
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -304,6 +305,8 @@ class Transaction(Protocol):
     def findings(self) -> Findings: ...
     @property
     def own_trust(self) -> OwnTrustRows: ...
+    @property
+    def instances(self) -> OwnInstances: ...
 
 
 class Store(Protocol):
@@ -350,6 +353,10 @@ class IncidentOpen(Conflict):
 
 class HandleTaken(Conflict):
     """Another user of the directory has that handle."""
+
+
+class InstanceNameTaken(Conflict):
+    """A live instance has that name."""
 
 
 class RemoteExists(Conflict):

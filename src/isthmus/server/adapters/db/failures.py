@@ -8,6 +8,7 @@ from isthmus.server.ports import (
     Conflict,
     HandleTaken,
     IncidentOpen,
+    InstanceNameTaken,
     KeyTaken,
     NameTaken,
     NonceSeen,
@@ -26,6 +27,7 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_incidents_open": IncidentOpen,
     "uq_directory_users_handle": HandleTaken,
     "uq_remotes_live": RemoteExists,
+    "uq_own_instances_name": InstanceNameTaken,
     "pk_nonces": NonceSeen,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.

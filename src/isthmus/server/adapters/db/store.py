@@ -16,6 +16,7 @@ from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
 from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
+from isthmus.server.adapters.db.instances import SqlInstances
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
@@ -67,6 +68,7 @@ class SqlTransaction:
         self.outbox = SqlOutbox(statements)
         self.findings = SqlFindings(statements)
         self.own_trust = SqlOwnTrust(statements)
+        self.instances = SqlInstances(statements)
 
 
 class SqlStore:
