@@ -21,6 +21,7 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
@@ -38,6 +39,7 @@ OUTBOX_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
+STRANDED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
     certificates.on_bundle.append(partial(tell_bundle, clock))
+    instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
@@ -103,6 +106,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             messages=MessageService(store, clock, outbox.wake),
             findings=findings,
             certificates=certificates,
+            instances=instances,
             doctor=doctor,
         ),
         changes=changes,
@@ -115,6 +119,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
+            Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock),

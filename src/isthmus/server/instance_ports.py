@@ -1,6 +1,7 @@
 """What the use cases around the instances of this backend need of the store."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -10,6 +11,16 @@ from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.server.certificate_records import OwnLeaf
 from isthmus.server.records import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The peer on whose host an instance runs."""
+
+    peer_id: PeerId
+    peer: str
+    network_id: NetworkId
+    network: str
 
 
 class OwnInstances(Protocol):
@@ -41,6 +52,9 @@ class OwnInstances(Protocol):
 
     async def drop_leaves(self, instance_id: InstanceId, before: datetime | None = None) -> None:
         """Forget its leaves, or those that ended before that moment."""
+
+    async def hosts(self, instance_ids: Sequence[InstanceId]) -> dict[InstanceId, Host]:
+        """Of those whose peer is there."""
 
     async def stranded(self) -> list[Instance]:
         """Those that are live while their peer is gone."""

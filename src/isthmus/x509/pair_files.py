@@ -36,14 +36,19 @@ def keep_pair(folder: Path, chain: bytes, key: bytes) -> Pair:
     """Put a new pair into `folder`, where `chain.pem` and `key.pem` lead to it. Other files in there stay as they are.
     Raises `PairUnusable` where the halves do not belong together or a file is in the way, and `OSError`."""
     pair = pair_of(folder, chain, key)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for name in (CHAIN, KEY, CURRENT):
-        if (folder / name).exists() and not (folder / name).is_symlink():
-            raise PairUnusable(folder / name, "in_the_way", "this is not of our making: name another folder")
+    check_room(folder)
     install_pair(folder / CURRENT, Issued(load_pem_x509_certificate(chain), chain, key))
     for name in (CHAIN, KEY):
         turn(folder / name, f"{CURRENT}/{name}")
     return pair
+
+
+def check_room(folder: Path) -> None:
+    """Make `folder`, and see that a pair may go into it. Raises `PairUnusable` and `OSError`."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in (CHAIN, KEY, CURRENT):
+        if (folder / name).exists() and not (folder / name).is_symlink():
+            raise PairUnusable(folder / name, "in_the_way", "this is not of our making: name another folder")
 
 
 def make_folder(folder: Path) -> None:

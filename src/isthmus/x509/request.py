@@ -39,8 +39,8 @@ def read_request(text: str) -> LeafKey:
         hash_name = "" if request.signature_hash_algorithm is None else request.signature_hash_algorithm.name
     except (*UNREADABLE, UnsupportedAlgorithm):
         raise CsrInvalid("cannot be read, or has a key of a kind that no remote takes") from None
-    is_usable = isinstance(key, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey)
-    if not (is_usable and is_strong_key(kind_of(key))):
+    usable = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
+    if not isinstance(key, usable) or not is_strong_key(kind_of(key)):
         taken = "P-256, P-384, P-521, Ed25519 and RSA from 2048 to 8192 bits are taken"
         raise CsrInvalid(f"has a key that no remote takes ({kind_of(key)}): {taken}")
     if hash_name not in STRONG_HASHES:

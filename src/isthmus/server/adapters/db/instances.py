@@ -13,8 +13,9 @@ from isthmus.domain.federation.names import InfraDomain, InstanceId
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.server.adapters.db.instance_tables import instance_leaves, own_instances
 from isthmus.server.adapters.db.statements import AnyRow, Statements, in_parts, values_of
-from isthmus.server.adapters.db.tables import blocked_peers, holdings, peers
+from isthmus.server.adapters.db.tables import blocked_peers, holdings, networks, peers
 from isthmus.server.certificate_records import OwnLeaf, Purpose
+from isthmus.server.instance_ports import Host
 from isthmus.server.records import Page
 
 IS_LIVE = own_instances.c.revoked_at.is_(None)
@@ -43,6 +44,12 @@ LEAVES = (
 )
 DROP_LEAVES = delete(instance_leaves).where(instance_leaves.c.instance_id == bindparam("of_instance"))
 DROP_OLD_LEAVES = DROP_LEAVES.where(instance_leaves.c.ends_at < bindparam("before"))
+HOSTS = (
+    select(own_instances.c.id, peers.c.id, peers.c.name, networks.c.id, networks.c.name)
+    .join(peers, peers.c.id == own_instances.c.peer_id)
+    .join(networks, networks.c.id == peers.c.network_id)
+    .where(own_instances.c.id.in_(bindparam("instance_ids", expanding=True)))
+)
 ADDRESSES = (
     select(own_instances.c.id, holdings.c.address)
     .join(peers, peers.c.id == own_instances.c.peer_id)
@@ -110,6 +117,13 @@ class SqlInstances:
             await self._statements.write(DROP_LEAVES, {"of_instance": instance_id})
         else:
             await self._statements.write(DROP_OLD_LEAVES, {"of_instance": instance_id, "before": before})
+
+    async def hosts(self, instance_ids: Sequence[InstanceId]) -> dict[InstanceId, Host]:
+        known: dict[InstanceId, Host] = {}
+        for part in in_parts(instance_ids):
+            for id_, *host in await self._statements.rows(HOSTS, {"instance_ids": part}):
+                known[InstanceId(id_)] = Host(*host)
+        return known
 
     async def stranded(self) -> list[Instance]:
         return [instance_of(row) for row in await self._statements.rows(STRANDED)]

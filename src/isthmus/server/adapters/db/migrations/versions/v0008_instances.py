@@ -34,9 +34,7 @@ def create_instances() -> None:
 
 def one_live(name: str, column: str, where: str) -> None:
     condition = sa.text(where)
-    op.create_index(
-        name, "own_instances", [column], unique=True, sqlite_where=condition, postgresql_where=condition
-    )
+    op.create_index(name, "own_instances", [column], unique=True, sqlite_where=condition, postgresql_where=condition)
 
 
 def create_leaves() -> None:
