@@ -56,8 +56,8 @@ class InstanceLeaf:
             return timedelta()
         return max(timedelta(), leaf.not_before + leaf.life / 2 - at)
 
-    async def renew(self, server: Issuer) -> None:
-        """A new key, and a leaf for it. Raises `InstanceRefused`, `Unreachable`, `SessionEnded`."""
+    async def renew(self, server: Issuer) -> str:
+        """A new key, and a leaf for it; returns what the instance is called. Raises `InstanceRefused`, `Unreachable`, `SessionEnded`."""
         from isthmus.x509.pair import PairUnusable
         from isthmus.x509.pair_files import keep_pair
         from isthmus.x509.request import make_request
@@ -65,10 +65,10 @@ class InstanceLeaf:
         key, request = make_request()
         answer = await server.instance(request)
         try:
-            pair = keep_pair(self.folder, answer.chain.encode(), key)
+            keep_pair(self.folder, answer.chain.encode(), key)
         except PairUnusable as unusable:
             raise Unreachable(f"the server sent a leaf that is of no use: {unusable}") from None
-        log.info("instance has a new leaf", instance=answer.instance, until=pair.leaf.not_after.isoformat())
+        return answer.name
 
 
 class Keeper:
@@ -88,7 +88,8 @@ class Keeper:
                 await asyncio.sleep(self._pace.look_at_instance)
                 continue
             try:
-                await self._leaf.renew(self._server)
+                name = await self._leaf.renew(self._server)
+                log.info("the instance has a new leaf", name=name)
                 failures = 0
             except InstanceRefused as refused:
                 log.warning("no leaf for the instance", problem=str(refused))

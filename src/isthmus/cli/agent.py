@@ -61,7 +61,10 @@ def enroll(
 
 @command(app, "instance", "isthmus agent instance", options=SHARED)
 def instance(session: Session, config: Annotated[Path | None, CONFIG] = None) -> None:
-    """Ask for an instance on this host now: a leaf to call other backends with. The running agent renews it."""
+    """Ask for an instance on this host.
+
+    It gets a leaf to call other backends with. The running agent renews it.
+    """
     session.show(_instance(load_settings(config)), instance_text)
 
 

@@ -66,7 +66,10 @@ def list_all(
     session: Session,
     every: Annotated[bool, typer.Option("--all", help="Also those that were revoked.")] = False,
 ) -> None:
-    """List the instances of this backend, where they run and until when their leaves last."""
+    """List instances.
+
+    Federator and ingress come first; of each, where it runs and until when its leaf lasts.
+    """
     found = session.api.items("/instances", {"revoked": "true" if every else None})
     session.show({"items": found, "next": None}, lambda page: overview(page["items"], session))
 
