@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from isthmus.ingress.applying import Applier
+from isthmus.ingress.refused import IngressRefused
 from lab.waiting import wait_until
 from tests.federation.party import Party, over_socket
 
@@ -89,18 +91,41 @@ def has_snapshot(party: Party) -> bool:
 @contextlib.contextmanager
 def weak_ingress(party: Party, *names: str) -> Iterator[None]:
     """While the block runs nginx has these weaknesses, by a reload of an edited configuration."""
-    config = party.site.places.ingress_config / "current" / "nginx.conf"
-    right = config.read_text()
-    wrong = right
-    for name in names:
-        pattern, weak = NGINX[name]
-        wrong, found = re.subn(pattern, weak, wrong)
-        assert found, f"the configuration of nginx has no {pattern!r}"
+    with unattended_nginx(party):
+        config = party.site.places.ingress_config / "current" / "nginx.conf"
+        right = config.read_text()
+        wrong = right
+        for name in names:
+            pattern, weak = NGINX[name]
+            wrong, found = re.subn(pattern, weak, wrong)
+            assert found, f"the configuration of nginx has no {pattern!r}"
+        try:
+            _reload(party, config, wrong)
+            yield
+        finally:
+            _reload(party, config, right)
+
+
+@contextlib.contextmanager
+def unattended_nginx(party: Party) -> Iterator[None]:
+    """While the block runs `isthmus ingress run` does nothing: it would notice a drift, tell it, and put it right."""
+    versions = Applier(party.site.places).versions
+
+    def rests() -> bool:
+        party.site.stop_for_now("ingress")
+        try:
+            # Not in the middle of applying something, of which nginx would have a part.
+            with versions.locked():
+                return True
+        except IngressRefused:
+            party.site.kill("ingress", signal.SIGCONT)
+            return False
+
+    wait_until(rests, within=WITHIN, what=f"the ingress of {party} to rest")
     try:
-        _reload(party, config, wrong)
         yield
     finally:
-        _reload(party, config, right)
+        party.site.kill("ingress", signal.SIGCONT)
 
 
 def _reload(party: Party, config: Path, text: str) -> None:
