@@ -11,13 +11,13 @@ from isthmus.ingress.applying import Applier
 from isthmus.ingress.refused import IngressRefused
 from lab.waiting import wait_until
 from tests.federation.party import Party, over_socket
+from tests.federation.wire import NoAnswer
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 NAMED = "/run/isthmus-sabotage"
 ENVIRONMENT = {"PYTHONPATH": str(SABOTAGE)}
 """For `isthmus up` of a backend that weaknesses can be planted in."""
 WITHIN = 20.0
-RELOAD_SECONDS = 5.0
 
 NGINX: Mapping[str, tuple[str, str]] = {
     "client-certificate-optional": (r"ssl_verify_client on;", "ssl_verify_client optional_no_ca;"),
@@ -79,12 +79,16 @@ def restart_federator(party: Party) -> None:
     # Until it has noticed the other socket for its refusals, it sends them nowhere. One that was started a moment ago
     # has not seen the former, and is not reloaded.
     with contextlib.suppress(TimeoutError):
-        wait_until(partial(has_changed, party, before), within=RELOAD_SECONDS, what=f"new workers at {party}")
+        wait_until(partial(has_changed, party, before), within=WITHIN, what=f"new workers at {party}")
 
 
 def has_snapshot(party: Party) -> bool:
     """Whether the Federator knows by what to decide."""
-    health = over_socket(party.outward.path, b"GET /health/ready HTTP/1.1\r\nHost: federator\r\n\r\n")
+    try:
+        health = over_socket(party.outward.path, b"GET /health/ready HTTP/1.1\r\nHost: federator\r\n\r\n")
+    except NoAnswer:
+        # Its socket is there a moment before it listens.
+        return False
     return bool(health.json["parts"]["snapshot"] == "")
 
 
