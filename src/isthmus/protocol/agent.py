@@ -4,13 +4,13 @@ Enrollment and the plain HTTPS calls carry one message as a body; on the stream 
 told apart by its `type`. Times are Unix seconds, durations seconds, sizes bytes.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 VERSION = 1
-FEATURES = frozenset({"full-encapsulation", "forwarding"})
+FEATURES = frozenset({"full-encapsulation", "forwarding", "bridges"})
 """What this version of the agent can do. A config that `requires` more is refused, never applied in part."""
 
 HEARTBEAT_SECONDS = 15
@@ -19,6 +19,7 @@ MAX_MESSAGE = 64 * 1024  # from an agent; 1,000 changed peers need about 150 byt
 MAX_REPORTS = 256
 MAX_CANDIDATES = 8
 MAX_PATHS = 64
+MAX_FLOWS = 256
 
 # People read these in terminals, and PostgreSQL stores no NUL: control characters are refused.
 Text = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
@@ -103,6 +104,43 @@ class Dns(Struct, frozen=True, omit_defaults=True):
     upstreams: tuple[str, ...] = ()
 
 
+class Flow(Struct, frozen=True, omit_defaults=True):
+    """What may pass a bridge, its replies included: from `sources` to the address `destination`. `ports` are numbers
+    and ranges such as `8000-8100`. `id` names its counter: that of the grant, or `ingress`."""
+
+    id: str
+    sources: tuple[str, ...]
+    destination: str
+    protocol: Literal["tcp", "udp"]
+    ports: tuple[str, ...]
+
+
+class Crossing(Struct, frozen=True, omit_defaults=True):
+    """One bridge on its gateway; see `isthmus.domain.mesh.crossing.Crossing`. The gateway of the other side becomes a
+    neighbour called `name`, with `prefixes` as its allowed IPs."""
+
+    id: str
+    name: str
+    public_key: str
+    prefixes: tuple[str, ...]
+    local: tuple[str, ...]
+    endpoint: str | None = None
+    keepalive: int | None = None
+    flows: tuple[Flow, ...] = ()
+    barred: tuple[str, ...] = ()
+
+
+class Bridged(Struct, frozen=True, omit_defaults=True):
+    """What active bridges add to a config. It ends `lease` seconds after the host has heard from the server last.
+
+    `prefixes` lead through the primary jump peer, and into the tunnel; on the gateway itself through its `crossings`.
+    """
+
+    lease: int
+    prefixes: tuple[str, ...] = ()
+    crossings: tuple[Crossing, ...] = ()
+
+
 class Frame(Struct, frozen=True):
     """One peer's interface but for its neighbours: `addresses` without prefix, `routes` that lead into the tunnel.
 
@@ -119,6 +157,7 @@ class Frame(Struct, frozen=True):
     forwarding: Forwarding = field(default_factory=Forwarding)
     dns: Dns | None = None
     requires: tuple[str, ...] = ()
+    bridged: Bridged | None = None
 
 
 class Patch(Struct, frozen=True, omit_defaults=True):
@@ -134,6 +173,7 @@ class Patch(Struct, frozen=True, omit_defaults=True):
     forwarding: Forwarding | UnsetType = UNSET
     dns: Dns | UnsetType | None = UNSET
     requires: tuple[str, ...] | UnsetType = UNSET
+    bridged: Bridged | UnsetType | None = UNSET
 
 
 class Config(Frame, frozen=True, kw_only=True):
@@ -240,6 +280,15 @@ class PathReport(Struct, frozen=True, omit_defaults=True):
     round_trip: Count = 0
 
 
+class FlowReport(Struct, frozen=True, omit_defaults=True):
+    """What has passed by one flow of a bridge since the gateway has it: packets and bytes, both directions."""
+
+    bridge: Annotated[str, Meta(max_length=36)]
+    flow: Annotated[str, Meta(max_length=36)]
+    packets: Count = 0
+    size: Count = 0
+
+
 class Heartbeat(Struct, frozen=True, omit_defaults=True, tag="heartbeat"):
     """The first of each conversation tells of the host and of every neighbour; later ones tell what changed.
 
@@ -253,6 +302,7 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True, tag="heartbeat"):
     peers: Annotated[tuple[PeerReport, ...], Meta(max_length=MAX_REPORTS)] = ()
     candidates: Annotated[tuple[EndpointText, ...], Meta(max_length=MAX_CANDIDATES)] | None = None
     paths: Annotated[tuple[PathReport, ...], Meta(max_length=MAX_PATHS)] = ()
+    flows: Annotated[tuple[FlowReport, ...], Meta(max_length=MAX_FLOWS)] = ()
 
 
 class Applied(Struct, frozen=True, tag="applied"):

@@ -1,0 +1,63 @@
+"""What a network's active bridges mean for its packets: whom the gateway is connected with, and what may pass."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse
+from isthmus.domain.ids import PeerId, PublicKey
+
+LEASE = 60
+"""Seconds for which hosts keep what bridges opened while they do not hear from the server."""
+
+INGRESS = "ingress"
+"""The id of the flow to an ingress on its overlay address, which no grant stands behind: it decides by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """One thing that may pass, its replies included: from `sources` to one address, at one protocol. `ports` are
+    ranges, both ends included. `id` is that of its grant, or `INGRESS`."""
+
+    id: str
+    sources: tuple[IPNetwork, ...]
+    destination: IPAddress
+    protocol: Literal["tcp", "udp"]
+    ports: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """One bridge that is effective. The remote's gateway stands among the neighbours of ours with exactly `prefixes`
+    as allowed IPs. Between `prefixes` and `local`, our side of it, pass `flows` and nothing else, and nothing that
+    comes from or goes to `barred`, whatever a flow says."""
+
+    id: UUID
+    name: str
+    public_key: PublicKey
+    endpoint: Endpoint | None
+    prefixes: tuple[IPNetwork, ...]
+    local: tuple[IPNetwork, ...]
+    flows: tuple[Flow, ...] = ()
+    barred: tuple[IPNetwork, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Crossings:
+    """All effective bridges of one network, in order of id. `gateway` is the jump peer that holds their tunnels."""
+
+    gateway: PeerId | None = None
+    bridges: tuple[Crossing, ...] = ()
+    lease: int = LEASE
+
+    def __iter__(self) -> Iterator[Crossing]:
+        return iter(self.bridges)
+
+    @property
+    def prefixes(self) -> tuple[IPNetwork, ...]:
+        """What the network's other peers reach through the gateway."""
+        return collapse([prefix for bridge in self.bridges for prefix in bridge.prefixes])
+
+
+NO_CROSSINGS = Crossings()
