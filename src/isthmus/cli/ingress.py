@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = noun("The ingress: takes calls of remotes over mutual TLS and passes them to the Federator.")
 
-KINDS = ("nginx", "traefik", "kubernetes")
+KINDS: "tuple[Kind, ...]" = ("nginx", "traefik", "kubernetes")
 Facts = Annotated[Path | None, typer.Option("--facts", metavar="FILE", help="Facts in JSON instead of the server's.")]
 DataDir = Annotated[
     Path | None,
@@ -160,7 +160,7 @@ def _lint_text(found: dict[str, Any]) -> str:
 def _kind(text: str) -> "Kind":
     for kind in KINDS:
         if text == kind:
-            return kind  # type: ignore[return-value]  # the tuple holds the literals
+            return kind
     raise Misuse(f"there is no rendering {text}", f"use one of: {', '.join(KINDS)}")
 
 
