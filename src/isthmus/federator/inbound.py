@@ -77,10 +77,10 @@ class Inbound:
         arrival = passage.arrival
         if arrival.user != self._user:
             raise Denied("ingress_untrusted", "socket_user", facts={"user": arrival.user})
-        given = arrival.first(ingress.LISTENER), arrival.first(ingress.SECRET)
+        given = arrival.only(ingress.LISTENER), arrival.only(ingress.SECRET)
         if not self._secrets.is_right(*given):
             raise Denied("ingress_untrusted", "listener_secret", facts={"listener": grammar.escaped(given[0])})
-        passage.request_id = _id_of(arrival.first(ingress.INGRESS_REQUEST_ID)) or passage.request_id
+        passage.request_id = _id_of(arrival.only(ingress.INGRESS_REQUEST_ID)) or passage.request_id
 
     async def snapshot(self, passage: Passage) -> None:
         """There is something to decide by that is not too old."""

@@ -25,7 +25,7 @@ class Arrival:
     body: Callable[[], Awaitable[bytes]]
     user: int
 
-    def first(self, name: str) -> str:
+    def only(self, name: str) -> str:
         """The value of a header before the grammar is known to hold; one that comes twice has none."""
         wanted = name.lower().encode("ascii")
         found = [value for literal, value in self.headers if literal.lower() == wanted]
