@@ -10,6 +10,7 @@ import typer
 from isthmus.cli import targets
 from isthmus.cli.command import SHARED, command, noun
 from isthmus.cli.errors import Failure, Misuse, Unreachable
+from isthmus.cli.options import DATA_DIR
 from isthmus.cli.session import Session
 from isthmus.cli.text import age, fields
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused
@@ -22,10 +23,7 @@ app = noun("The ingress: takes calls of remotes over mutual TLS and passes them 
 
 KINDS: "tuple[Kind, ...]" = ("nginx", "traefik", "kubernetes")
 Facts = Annotated[Path | None, typer.Option("--facts", metavar="FILE", help="Facts in JSON instead of the server's.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", metavar="FOLDER", help="Where the server keeps its data. [env: ISTHMUS_DATA_DIR]"),
-]
+DataDir = Annotated[Path | None, DATA_DIR]
 
 
 @command(app, "render", "isthmus ingress render nginx --out ingress", options=SHARED)
