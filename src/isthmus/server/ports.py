@@ -54,6 +54,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
+from isthmus.server.trust_ports import Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -304,6 +305,12 @@ class Transaction(Protocol):
     def findings(self) -> Findings: ...
     @property
     def own_trust(self) -> OwnTrustRows: ...
+    @property
+    def grants(self) -> Grants: ...
+    @property
+    def held_grants(self) -> HeldGrants: ...
+    @property
+    def services(self) -> Services: ...
 
 
 class Store(Protocol):
@@ -354,6 +361,10 @@ class HandleTaken(Conflict):
 
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class ServiceNameTaken(Conflict):
+    """Another service has that name."""
 
 
 class NonceSeen(Conflict):

@@ -12,6 +12,7 @@ from isthmus.server.ports import (
     NameTaken,
     NonceSeen,
     RemoteExists,
+    ServiceNameTaken,
     StoreUnavailable,
     TemplateNameTaken,
 )
@@ -27,6 +28,7 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_directory_users_handle": HandleTaken,
     "uq_remotes_live": RemoteExists,
     "pk_nonces": NonceSeen,
+    "uq_services_name": ServiceNameTaken,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")
