@@ -1,9 +1,10 @@
 """What an operator should look at: how bad each kind is, what mends it, and when it is over."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 QUIET = timedelta(hours=24)
 ALARM_QUIET = timedelta(minutes=30)
@@ -24,6 +25,17 @@ class Kind:
     severity: Severity
     mend: str
     quiet: timedelta | None = QUIET
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why there is a finding at this moment. `subject` is what of the domain it is about, a grant or a bridge by its
+    id; empty where it is the domain itself. `evidence` holds no secret and says the same as long as nothing changed."""
+
+    kind: str
+    domain: str
+    subject: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 INFRA_DOMAIN_CHANGED = "infra_domain_changed"
