@@ -58,11 +58,14 @@ class RemoteInstance:
 
 
 class Lane(StrEnum):
-    """The order of a remote's messages is kept within a lane; `revocation` goes before the others."""
+    """The order of a remote's messages is kept within a lane; `revocation` and `trust-revocation` go before the others.
+    In the lanes of trust a message says how one bridge or grant is, and one that is refused for ever stops no other."""
 
     REVOCATION = "revocation"
+    TRUST_REVOCATION = "trust-revocation"
     HANDSHAKE = "handshake"
     STATE = "state"
+    TRUST = "trust"
 
 
 @dataclass(frozen=True, slots=True)
