@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from isthmus.domain.federation.finding import ALARM_QUIET, INFRA_DOMAIN_CHANGED, QUIET, Cause, kind_of
@@ -40,7 +41,7 @@ class FindingService:
             causes = {_key(cause): cause for look in self._looks for cause in await look.causes(tx, now)}
         over = [each for key, each in found.items() if key not in causes and self._is_over(each, remotes, now)]
         new = [cause for key, cause in causes.items() if key not in found]
-        altered = [cause for key, cause in causes.items() if key in found and cause.evidence != found[key].evidence]
+        altered = [cause for key, cause in causes.items() if key in found and _is_altered(found[key], cause)]
         if not over and not new and not altered:
             return
         async with self._store.transaction() as tx:
@@ -55,7 +56,7 @@ class FindingService:
         id_ = self._ids.new()
         return RemoteFinding(id_, cause.kind, cause.domain, now, now, 1, cause.evidence, subject=cause.subject)
 
-    def _is_over(self, finding: RemoteFinding, remotes: Mapping[str, Remote], now: datetime) -> bool:
+    def _is_over(self, finding: RemoteFinding, remotes: Mapping[Any, Remote], now: datetime) -> bool:
         """Whether an open finding, of which no cause is known at this moment, has none any more."""
         quiet = ALARM_QUIET if ALARM in finding.evidence else kind_of(finding.kind).quiet
         if quiet is not None:
@@ -71,6 +72,11 @@ class FindingService:
             return is_quiet or (bool(named) and named <= set(remote.infra_domains))
         # Whoever looks for a remote that does not answer clears it too; nobody looks for a suspended one.
         return remote.state is State.SUSPENDED
+
+
+def _is_altered(finding: RemoteFinding, cause: Cause) -> bool:
+    """What a Federator has said of the same stays as it said it."""
+    return ALARM not in finding.evidence and cause.evidence != finding.evidence
 
 
 def _key(of: Cause | RemoteFinding) -> Key:
