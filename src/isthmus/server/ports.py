@@ -54,6 +54,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
+from isthmus.server.trust_ports import Bridges
 
 
 class StoreUnavailable(Exception):
@@ -304,6 +305,8 @@ class Transaction(Protocol):
     def findings(self) -> Findings: ...
     @property
     def own_trust(self) -> OwnTrustRows: ...
+    @property
+    def bridges(self) -> Bridges: ...
 
 
 class Store(Protocol):
@@ -354,6 +357,10 @@ class HandleTaken(Conflict):
 
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class BridgeExists(Conflict):
+    """There is a live bridge of that network with that remote."""
 
 
 class NonceSeen(Conflict):

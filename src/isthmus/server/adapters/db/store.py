@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
+from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
@@ -67,6 +68,7 @@ class SqlTransaction:
         self.outbox = SqlOutbox(statements)
         self.findings = SqlFindings(statements)
         self.own_trust = SqlOwnTrust(statements)
+        self.bridges = SqlBridges(statements)
 
 
 class SqlStore:
