@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from uuid import UUID
 
 import pytest
@@ -48,8 +48,8 @@ FULL = replace(
 )
 OF_C = replace(BARE, id=UUID(int=3), remote=C, subject="carol@c.example")
 HELD = HeldGrant(UUID(int=1), B, 1, "alice@a.example", "network", None, frozenset({Scope.READ}), NOON, LATER)
-OFFERED = Offered("wiki", "office", "tcp", "10.20.0.9", ((80, 80), (8000, 8080)))
 ADDRESS = IPv4Address("10.20.0.9")
+OFFERED = Offered("wiki", "office", "tcp", ADDRESS, ((80, 80), (8000, 8080)))
 SERVICE = Service(UUID(int=1), "wiki", a_network().id, "tcp", ADDRESS, ((80, 80), (443, 444)), ODD, "π")
 
 
@@ -147,7 +147,7 @@ async def test_grants_that_we_hold_follow_what_their_remote_says(store: Store) -
         scopes=frozenset({Scope.CONNECT, Scope.READ}),
         networks=Axis(AxisMode.LIST, frozenset({NetworkId(UUID(int=5))})),
         sources=FULL.sources,
-        service=OFFERED,
+        services=(OFFERED, replace(OFFERED, address=IPv6Address("fd00::9"))),
         revision=3,
     )
     same_id = replace(HELD, remote=C)
@@ -158,7 +158,7 @@ async def test_grants_that_we_hold_follow_what_their_remote_says(store: Store) -
         assert await tx.held_grants.get(C, full.id) is None
         assert await tx.held_grants.page(Page(2)) == [HELD, same_id]
         assert await tx.held_grants.page(Page(2, HELD.id), B) == [full]
-        await tx.held_grants.put(ended := replace(full, ended_at=ODD, service=None, revision=4))
+        await tx.held_grants.put(ended := replace(full, ended_at=ODD, services=(), revision=4))
     async with store.reading() as tx:
         assert await tx.held_grants.of_remote(B) == [HELD, ended]
         assert await tx.held_grants.live(NOON) == [HELD, same_id]

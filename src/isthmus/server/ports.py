@@ -54,7 +54,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Grants, HeldGrants, Services
+from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -311,6 +311,8 @@ class Transaction(Protocol):
     def held_grants(self) -> HeldGrants: ...
     @property
     def services(self) -> Services: ...
+    @property
+    def bridges(self) -> Bridges: ...
 
 
 class Store(Protocol):
@@ -365,6 +367,10 @@ class RemoteExists(Conflict):
 
 class ServiceNameTaken(Conflict):
     """Another service has that name."""
+
+
+class BridgeExists(Conflict):
+    """There is a live bridge of that network with that remote."""
 
 
 class NonceSeen(Conflict):

@@ -99,7 +99,7 @@ held_grants = Table(
     required("issued_at", Moment),
     required("expires_at", Moment),
     *axes(),
-    optional("service", JSON),
+    required("services", JSON),
     optional("ended_at", Moment),
     required("revision", BigInteger),
     PrimaryKeyConstraint("remote", "id"),

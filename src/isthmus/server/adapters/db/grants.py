@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -106,8 +107,8 @@ class SqlHeldGrants:
         return None if row is None else held_of(row)
 
     async def put(self, grant: HeldGrant) -> None:
-        service = None if grant.service is None else values_of(grant.service)
-        values = values_of(grant) | {"scopes": scopes_of(grant.scopes), "service": service}
+        offered = [values_of(each) | {"address": str(each.address)} for each in grant.services]
+        values = values_of(grant) | {"scopes": scopes_of(grant.scopes), "services": offered}
         await self._statements.write(upsert_into(held_grants, self._statements.dialect), values)
 
     async def of_remote(self, domain: BackendDomain) -> list[HeldGrant]:
@@ -156,8 +157,12 @@ def scopes_of(scopes: frozenset[Scope]) -> list[str]:
 
 
 def held_of(row: AnyRow) -> HeldGrant:
-    service = row.service and Offered(**{**row.service, "ports": ranges_of(row.service["ports"])})
-    return HeldGrant(**{**row._mapping, "scopes": frozenset(map(Scope, row.scopes)), "service": service})
+    offered = tuple(map(offered_of, row.services))
+    return HeldGrant(**{**row._mapping, "scopes": frozenset(map(Scope, row.scopes)), "services": offered})
+
+
+def offered_of(stored: Mapping[str, Any]) -> Offered:
+    return Offered(**{**stored, "address": ip_address(stored["address"]), "ports": ranges_of(stored["ports"])})
 
 
 def ranges_of(stored: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
+from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
@@ -72,6 +73,7 @@ class SqlTransaction:
         self.grants = SqlGrants(statements)
         self.held_grants = SqlHeldGrants(statements)
         self.services = SqlServices(statements)
+        self.bridges = SqlBridges(statements)
 
 
 class SqlStore:

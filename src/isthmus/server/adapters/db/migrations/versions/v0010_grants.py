@@ -5,8 +5,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 
@@ -81,7 +81,7 @@ def create_held_grants() -> None:
         required("instances", sa.Text()),
         required("networks", sa.Text()),
         required("sources", sa.Text()),
-        optional("service", sa.JSON()),
+        required("services", sa.JSON()),
         optional("ended_at", sa.BigInteger()),
         required("revision", sa.BigInteger()),
         sa.PrimaryKeyConstraint("remote", "id", name="pk_held_grants"),
