@@ -34,6 +34,7 @@ from isthmus.server.federation_ports import (
     Invitations,
     Nonces,
     Outbox,
+    OverlayIngresses,
     RemoteInstances,
     Remotes,
     Revocations,
@@ -288,6 +289,8 @@ class Transaction(Protocol):
     def answers(self) -> KeptAnswers: ...
     @property
     def federation(self) -> FederationFacts: ...
+    @property
+    def overlay_ingresses(self) -> OverlayIngresses: ...
     @property
     def remotes(self) -> Remotes: ...
     @property
