@@ -55,6 +55,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
+from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -307,6 +308,14 @@ class Transaction(Protocol):
     def findings(self) -> Findings: ...
     @property
     def own_trust(self) -> OwnTrustRows: ...
+    @property
+    def grants(self) -> Grants: ...
+    @property
+    def held_grants(self) -> HeldGrants: ...
+    @property
+    def services(self) -> Services: ...
+    @property
+    def bridges(self) -> Bridges: ...
 
 
 class Store(Protocol):
@@ -357,6 +366,14 @@ class HandleTaken(Conflict):
 
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class ServiceNameTaken(Conflict):
+    """Another service has that name."""
+
+
+class BridgeExists(Conflict):
+    """There is a live bridge of that network with that remote."""
 
 
 class NonceSeen(Conflict):

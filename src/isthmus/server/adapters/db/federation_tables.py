@@ -18,6 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from isthmus.server.adapters.db.schema import belongs_to, metadata, optional, required
@@ -73,6 +74,7 @@ remotes = Table(
     required("needs_dnssec", Boolean),
     required("needs_tlsa", Boolean),
     Column("known_instances_only", Boolean, nullable=False, server_default=false()),
+    Column("wan_permitted", Boolean, nullable=False, server_default=true()),
     required("confirmed_here", Boolean),
     required("confirmed_there", Boolean),
     required("short_code", Text),
@@ -198,5 +200,6 @@ remote_findings = Table(
     required("count", BigInteger),
     required("evidence", JSON),
     optional("cleared_at", Moment),
-    UniqueConstraint("kind", "domain"),
+    Column("subject", Text, nullable=False, server_default=""),
+    UniqueConstraint("kind", "domain", "subject"),
 )
