@@ -57,7 +57,8 @@ class InstanceLeaf:
         return max(timedelta(), leaf.not_before + leaf.life / 2 - at)
 
     async def renew(self, server: Issuer) -> str:
-        """A new key, and a leaf for it; returns what the instance is called. Raises `InstanceRefused`, `Unreachable`, `SessionEnded`."""
+        """A new key, and a leaf for it; returns what the instance is called. Raises `InstanceRefused`, `Unreachable` or
+        `SessionEnded`."""
         from isthmus.x509.pair import PairUnusable
         from isthmus.x509.pair_files import keep_pair
         from isthmus.x509.request import make_request

@@ -34,6 +34,7 @@ from isthmus.server.federation_ports import (
     Invitations,
     Nonces,
     Outbox,
+    OverlayIngresses,
     RemoteInstances,
     Remotes,
     Revocations,
@@ -55,6 +56,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
+from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -290,6 +292,8 @@ class Transaction(Protocol):
     @property
     def federation(self) -> FederationFacts: ...
     @property
+    def overlay_ingresses(self) -> OverlayIngresses: ...
+    @property
     def remotes(self) -> Remotes: ...
     @property
     def invitations(self) -> Invitations: ...
@@ -307,6 +311,14 @@ class Transaction(Protocol):
     def own_trust(self) -> OwnTrustRows: ...
     @property
     def instances(self) -> OwnInstances: ...
+    @property
+    def grants(self) -> Grants: ...
+    @property
+    def held_grants(self) -> HeldGrants: ...
+    @property
+    def services(self) -> Services: ...
+    @property
+    def bridges(self) -> Bridges: ...
 
 
 class Store(Protocol):
@@ -361,6 +373,14 @@ class InstanceNameTaken(Conflict):
 
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class ServiceNameTaken(Conflict):
+    """Another service has that name."""
+
+
+class BridgeExists(Conflict):
+    """There is a live bridge of that network with that remote."""
 
 
 class NonceSeen(Conflict):

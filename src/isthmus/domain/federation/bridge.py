@@ -10,6 +10,13 @@ from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.ids import NetworkId, PublicKey
 
+MOST_PREFIXES = 16
+MOST_GATEWAYS = 8
+MOST_ENDPOINTS = 4
+MOST_INSTANCES = 256
+MOST_ADDRESSES = 4
+MOST_REASON = 500
+
 
 class State(StrEnum):
     PROPOSED = "proposed"
@@ -47,6 +54,17 @@ class Hold(StrEnum):
 
     OPERATOR = "operator"
     INCIDENT = "incident"
+
+
+@dataclass(eq=False)
+class StatementRefused(Exception):
+    """A statement does not count. `rule` is `unreadable`, `signature`, `domain` or `limits`."""
+
+    rule: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"the statement is refused ({self.rule}): {self.detail}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from isthmus.server.adapters.db.tables import holdings, metadata
 from isthmus.server.ports import (
     AddressTaken,
+    BridgeExists,
     Conflict,
     HandleTaken,
     IncidentOpen,
@@ -13,6 +14,7 @@ from isthmus.server.ports import (
     NameTaken,
     NonceSeen,
     RemoteExists,
+    ServiceNameTaken,
     StoreUnavailable,
     TemplateNameTaken,
 )
@@ -28,7 +30,9 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_directory_users_handle": HandleTaken,
     "uq_remotes_live": RemoteExists,
     "uq_own_instances_name": InstanceNameTaken,
+    "uq_bridges_live": BridgeExists,
     "pk_nonces": NonceSeen,
+    "uq_services_name": ServiceNameTaken,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")

@@ -29,6 +29,7 @@ from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.remotes import RemoteService
@@ -50,6 +51,7 @@ class FederationServices:
     findings: FindingService
     certificates: CertificateService
     instances: InstanceService
+    overlays: OverlayService
     doctor: Examiner
 
 
