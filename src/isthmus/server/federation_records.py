@@ -9,6 +9,7 @@ from uuid import UUID
 
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Strategy
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.protocol.federation import DEFAULT_SERVICE
 from isthmus.protocol.ingress import Listener
 
@@ -30,6 +31,15 @@ class Federation:
     listeners: tuple[Listener, ...] = ()
     generation: int = 1
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayIngress:
+    """The host of this peer runs our ingress, which listens inside the network at the peer's own addresses."""
+
+    network_id: NetworkId
+    peer_id: PeerId
+    port: int = DEFAULT_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +108,9 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFinding:
-    """Something that an operator should look at; the same of one remote is one row, however often it is seen.
-    `first_at` is when it was seen first since it was cleared last; `cleared_at` is there once its cause is gone."""
+    """Something that an operator should look at; the same of one subject of one domain is one row, however often it is
+    seen. `domain` is that of a remote or our own; `subject` as `Cause` has it. `first_at` is when it was seen first
+    since it was cleared last; `cleared_at` is there once its cause is gone."""
 
     id: UUID
     kind: str
@@ -109,3 +120,4 @@ class RemoteFinding:
     count: int = 1
     evidence: dict[str, Any] = field(default_factory=dict)
     cleared_at: datetime | None = None
+    subject: str = ""

@@ -34,6 +34,7 @@ from isthmus.server.federation_ports import (
     Invitations,
     Nonces,
     Outbox,
+    OverlayIngresses,
     RemoteInstances,
     Remotes,
     Revocations,
@@ -54,7 +55,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges
+from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -290,6 +291,8 @@ class Transaction(Protocol):
     @property
     def federation(self) -> FederationFacts: ...
     @property
+    def overlay_ingresses(self) -> OverlayIngresses: ...
+    @property
     def remotes(self) -> Remotes: ...
     @property
     def invitations(self) -> Invitations: ...
@@ -305,6 +308,12 @@ class Transaction(Protocol):
     def findings(self) -> Findings: ...
     @property
     def own_trust(self) -> OwnTrustRows: ...
+    @property
+    def grants(self) -> Grants: ...
+    @property
+    def held_grants(self) -> HeldGrants: ...
+    @property
+    def services(self) -> Services: ...
     @property
     def bridges(self) -> Bridges: ...
 
@@ -357,6 +366,10 @@ class HandleTaken(Conflict):
 
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class ServiceNameTaken(Conflict):
+    """Another service has that name."""
 
 
 class BridgeExists(Conflict):

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Generic, Literal, TypeVar
 from uuid import UUID
 
-from isthmus.domain.addresses import IPNetwork
+from isthmus.domain.addresses import IPAddress, IPNetwork
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.ids import Digest, NetworkId
 
@@ -92,19 +92,20 @@ class GrantToken:
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """The service behind a grant that we hold: where it is in the network that the other side calls `network`."""
+    """A service behind a grant that we hold: where it is in the network that the other side calls `network`."""
 
     name: str
     network: str
-    protocol: str
-    address: str
+    protocol: Literal["tcp", "udp"]
+    address: IPAddress
     ports: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class HeldGrant:
     """A grant that a remote has given to one of ours, as it said last: it decides there, this only follows. Its axes
-    are as they are there: networks are those of the remote."""
+    are as they are there: networks are those of the remote. `services` are what it opens with the scope `connect`, more
+    than one where it is for the whole kind."""
 
     id: UUID
     remote: BackendDomain
@@ -118,7 +119,7 @@ class HeldGrant:
     instances: Axis[InstanceId] = Axis()
     networks: Axis[NetworkId] = Axis()
     sources: Axis[IPNetwork] = Axis()
-    service: Offered | None = None
+    services: tuple[Offered, ...] = ()
     ended_at: datetime | None = None
     revision: int = 1
 
