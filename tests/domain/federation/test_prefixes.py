@@ -14,7 +14,7 @@ from tests.domain.strategies import far_networks, ip_networks
 OURS = [Taken(OFFICE_V4, "our network office"), Taken(ULA, "the prefix of this backend")]
 
 
-@pytest.mark.parametrize("text", ["10.99.0.0/16", "fd99:1:2:1::/64", "192.168.7.0/24", "2001:db8:7::/48", "10.20.1.0/24"])
+@pytest.mark.parametrize("text", ["10.99.0.0/16", "fd99:1:2:1::/64", "192.168.7.0/24", "2001:db8:7::/48"])
 def test_a_free_prefix_may_be_let_in(text: str) -> None:
     check_prefixes([ip_network(text)], OURS)
 
@@ -50,9 +50,9 @@ def test_what_is_let_in_shares_no_address_with_anybody(prefix: IPNetwork, others
         check_prefixes([prefix], taken)
     except PrefixRefused:
         return
-    first, last = prefix[0], prefix[-1]
+    first, last = int(prefix[0]), int(prefix[-1])
     for each in others:
-        assert each.version != prefix.version or last < each[0] or first > each[-1]
+        assert each.version != prefix.version or last < int(each[0]) or first > int(each[-1])
 
 
 @given(ip_networks(), ip_networks())

@@ -62,7 +62,7 @@ def hear(bridge: Bridge, said: Statement, signed: str, now: datetime) -> Heard:
 
 
 def is_old(bridge: Bridge, said: Statement) -> bool:
-    """Whether the other side has said something later. Raises `Denied` where it said something else under one number."""
+    """Whether the other side has said something later. Raises `Denied` where one number has two words."""
     known = bridge.theirs
     if known is None or said.revision > known.revision:
         return False
