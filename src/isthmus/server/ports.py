@@ -54,7 +54,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges
+from isthmus.server.trust_ports import Bridges, CrossingRows
 
 
 class StoreUnavailable(Exception):
@@ -307,6 +307,8 @@ class Transaction(Protocol):
     def own_trust(self) -> OwnTrustRows: ...
     @property
     def bridges(self) -> Bridges: ...
+    @property
+    def crossings(self) -> CrossingRows: ...
 
 
 class Store(Protocol):
