@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from isthmus.domain.federation.finding import Cause
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Remote, Revocation
@@ -140,9 +141,14 @@ class Outbox(Protocol):
 
 class Findings(Protocol):
     async def put(self, finding: RemoteFinding) -> None:
-        """Adds it, or counts it to the open one of its kind and remote; one that was cleared begins anew."""
+        """Adds it, or counts it to the open one of its kind, domain and subject; one that was cleared begins anew."""
 
-    async def clear(self, kind: str, domain: str, now: datetime, *, seen_until: datetime | None = None) -> bool:
+    async def show(self, cause: Cause) -> None:
+        """Give the finding of this cause the evidence of now, and count nothing."""
+
+    async def clear(
+        self, kind: str, domain: str, now: datetime, *, subject: str = "", seen_until: datetime | None = None
+    ) -> bool:
         """Its cause is gone; with `seen_until` only if it was not seen after that. Whether one was open."""
 
     async def page(self, limit: int, after: UUID | None = None, *, cleared: bool = False) -> list[RemoteFinding]:

@@ -98,8 +98,9 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFinding:
-    """Something that an operator should look at; the same of one remote is one row, however often it is seen.
-    `first_at` is when it was seen first since it was cleared last; `cleared_at` is there once its cause is gone."""
+    """Something that an operator should look at; the same of one subject of one domain is one row, however often it is
+    seen. `domain` is that of a remote or our own; `subject` as `Cause` has it. `first_at` is when it was seen first
+    since it was cleared last; `cleared_at` is there once its cause is gone."""
 
     id: UUID
     kind: str
@@ -109,3 +110,4 @@ class RemoteFinding:
     count: int = 1
     evidence: dict[str, Any] = field(default_factory=dict)
     cleared_at: datetime | None = None
+    subject: str = ""

@@ -88,6 +88,7 @@ REMOTE = {
     "notes": "",
     "version": 1,
 }
+FINDING = {"kind": "foreign_authority", "domain": "b.example", "first_at": 7, "last_at": 8, "count": 2, "evidence": {}}
 
 
 @pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
@@ -101,6 +102,7 @@ async def test_every_earlier_schema_comes_to_the_newest_with_all_its_rows(
         tables.reflect(connection)
         id_ = UUID(int=9) if connection.dialect.name == "postgresql" else UUID(int=9).hex
         connection.execute(insert(tables.tables["remotes"]), {**REMOTE, "id": id_})
+        connection.execute(insert(tables.tables["remote_findings"]), {**FINDING, "id": id_})
 
     if version >= "0003":
         await on_connection(empty_database_url, add_remote)
@@ -110,6 +112,7 @@ async def test_every_earlier_schema_comes_to_the_newest_with_all_its_rows(
             assert (await tx.networks.get(before.network)).name == "office"
             assert {peer.name for peer in await tx.peers.of_network(before.network)} == set(before.peers)
             assert [remote.domain for remote in await tx.remotes.all()] == (["b.example"] if version >= "0003" else [])
+            assert [found.subject for found in await tx.findings.page(10)] == ([""] if version >= "0003" else [])
             assert await tx.federation.get() is None
     finally:
         await opened.close()

@@ -342,13 +342,15 @@ class BlockBody(Body):
 
 
 class FindingView(View):
-    """`domain` is the remote, or this backend. `first_at`: since when; `mend`: what to do about it. `cleared_at`
-    is there once its cause is gone; what comes back after that begins anew."""
+    """`domain` is the remote, or this backend; `subject` what of it, a grant or a bridge by its id. `first_at`: since
+    when; `mend`: what to do about it. `cleared_at` is there once its cause is gone; what comes back after that begins
+    anew."""
 
     id: UUID
     kind: str
     severity: Severity
     domain: str
+    subject: str
     first_at: datetime
     last_at: datetime
     count: int
@@ -359,7 +361,7 @@ class FindingView(View):
     @classmethod
     def of(cls, found: RemoteFinding) -> "FindingView":
         kind = kind_of(found.kind)
-        names = ("id", "kind", "domain", "first_at", "last_at", "count", "evidence", "cleared_at")
+        names = ("id", "kind", "domain", "subject", "first_at", "last_at", "count", "evidence", "cleared_at")
         fields = {name: getattr(found, name) for name in names}
         return cls(**fields, severity=kind.severity, mend=kind.mend)
 

@@ -189,5 +189,6 @@ remote_findings = Table(
     required("count", BigInteger),
     required("evidence", JSON),
     optional("cleared_at", Moment),
-    UniqueConstraint("kind", "domain"),
+    Column("subject", Text, nullable=False, server_default=""),
+    UniqueConstraint("kind", "domain", "subject"),
 )
