@@ -101,7 +101,9 @@ class Side:
         self.clock = TurnedClock()
         line = Line(wire, domain)
         folder.mkdir(exist_ok=True)
-        ground = Ground(store, self.clock, CountedIds(), FileVault(folder / "vault.key"), self.places, line)
+        self.heard = Heard()
+        crossings = CrossingWatch(store, self.clock, self.heard)
+        ground = Ground(store, self.clock, CountedIds(), FileVault(folder / "vault.key"), self.places, line, crossings)
         self.federation: Federation = assemble_federation(ground, line)
         self.services = self.federation.services
         wire.sides[domain] = self

@@ -1,10 +1,10 @@
 """What bridges and grants mean for packets: the crossings of one network."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from typing import Literal
+from typing import Literal, TypeVar
 
 from isthmus.domain.addresses import (
     IPAddress,
@@ -29,6 +29,7 @@ SERVICE = "service"
 MOST_FLOWS = 4_096
 """Of one bridge. Further grants open nothing: a host's rules must stay a size that it can load."""
 
+Given = TypeVar("Given", Grant, HeldGrant)
 Addresses = Mapping[InstanceId, tuple[IPAddress, ...]]
 
 
@@ -61,13 +62,22 @@ def crossings_of(facts: Facts, now: datetime) -> tuple[Crossing, ...]:
     """
     found: list[Crossing] = []
     keys, taken = set(facts.keys), [*facts.network.cidrs, *facts.ranges]
+    grants, held = _by_remote(facts.grants), _by_remote(facts.held)
     for bridge in sorted(facts.bridges, key=lambda bridge: bridge.id):
-        crossing = _crossing(facts, bridge, taken, now)
+        own = replace(facts, grants=grants.get(bridge.remote, ()), held=held.get(bridge.remote, ()))
+        crossing = _crossing(own, bridge, taken, now)
         if crossing is not None and crossing.public_key not in keys:
             keys.add(crossing.public_key)
             taken += crossing.prefixes
             found.append(crossing)
     return tuple(found)
+
+
+def _by_remote(grants: Iterable[Given]) -> dict[BackendDomain, list[Given]]:
+    found: dict[BackendDomain, list[Given]] = {}
+    for grant in sorted(grants, key=lambda grant: grant.id):
+        found.setdefault(grant.remote, []).append(grant)
+    return found
 
 
 def is_open(bridge: Bridge, remote: Remote | None, now: datetime) -> bool:
@@ -122,12 +132,12 @@ class _Sides:
 
     def granted(self, now: datetime) -> Iterator[Flow]:
         """What grants open, those that we gave first."""
-        for grant in sorted(self.facts.grants, key=lambda grant: grant.id):
+        for grant in self.facts.grants:
             if _opens(grant, self.bridge, now) and grant.networks.admits(lambda each: each == self.facts.network.id):
                 sources = _within(self.prefixes, grant, self.theirs.terms.instances)
                 for service in self._services(grant):
                     yield from _way(str(grant.id), sources, service, self.offered)
-        for held in sorted(self.facts.held, key=lambda held: held.id):
+        for held in self.facts.held:
             # Its network axis is about networks of theirs, which only they know by id: there it is kept to.
             if _opens(held, self.bridge, now):
                 sources = _within(self.offered, held, self.facts.instances)

@@ -1,21 +1,20 @@
 """What bridges and grants open, kept in step with them: whatever changes either ends with the next revision of the
 networks that it concerns, in the same transaction."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from uuid import UUID
 
 from isthmus.domain.addresses import IPAddress, IPNetwork
 from isthmus.domain.errors import NotFound
-from isthmus.domain.federation.bridge import Bridge, State
+from isthmus.domain.federation.bridge import Bridge
 from isthmus.domain.federation.joining import Facts, crossings_of
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.crossing import Crossing, Crossings
 from isthmus.domain.mesh.network import Network
 from isthmus.server.application.revisions import advance_bridge
-from isthmus.server.ports import Clock, Listeners, Store, Transaction
+from isthmus.server.ports import Transaction
 from isthmus.server.records import Commit
 
 

@@ -4,7 +4,6 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-
 from uuid import UUID
 
 import msgspec

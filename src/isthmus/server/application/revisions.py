@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-
 from uuid import UUID
 
 from isthmus.domain.ids import PeerId
@@ -62,9 +61,7 @@ async def advance_bridge(
     network = network.advanced(jumps=True, shared=everyone)
     await tx.networks.save(network)
     state = None if crossing is None else crossing_state(crossing)
-    await tx.journal.append(
-        Change(network.id, network.revision, BRIDGE_CHANGED, bridge_id, audience, now, state=state)
-    )
+    await tx.journal.append(Change(network.id, network.revision, BRIDGE_CHANGED, bridge_id, audience, now, state=state))
     return Commit(
         network.id,
         network,

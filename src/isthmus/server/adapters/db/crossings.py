@@ -11,9 +11,7 @@ from isthmus.server.adapters.db.statements import Statements, upsert_into
 from isthmus.server.crossing_records import crossing_of, crossing_state
 
 OF_NETWORK = (
-    select(crossings.c.state)
-    .where(crossings.c.network_id == bindparam("of_network"))
-    .order_by(crossings.c.bridge_id)
+    select(crossings.c.state).where(crossings.c.network_id == bindparam("of_network")).order_by(crossings.c.bridge_id)
 )
 DELETE = delete(crossings).where(crossings.c.bridge_id == bindparam("gone"))
 

@@ -15,9 +15,7 @@ def upgrade() -> None:
         sa.Column("bridge_id", sa.Uuid(), nullable=False),
         sa.Column("network_id", sa.Uuid(), nullable=False),
         sa.Column("state", sa.JSON(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["network_id"], ["networks.id"], name="fk_crossings_network_id", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["network_id"], ["networks.id"], name="fk_crossings_network_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("bridge_id", name="pk_crossings"),
     )
     op.create_index("ix_crossings_network_id", "crossings", ["network_id"])
