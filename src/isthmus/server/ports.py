@@ -54,7 +54,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges, CrossingRows
+from isthmus.server.trust_ports import Bridges, CrossingRows, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -306,6 +306,12 @@ class Transaction(Protocol):
     @property
     def own_trust(self) -> OwnTrustRows: ...
     @property
+    def grants(self) -> Grants: ...
+    @property
+    def held_grants(self) -> HeldGrants: ...
+    @property
+    def services(self) -> Services: ...
+    @property
     def bridges(self) -> Bridges: ...
     @property
     def crossings(self) -> CrossingRows: ...
@@ -359,6 +365,10 @@ class HandleTaken(Conflict):
 
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class ServiceNameTaken(Conflict):
+    """Another service has that name."""
 
 
 class BridgeExists(Conflict):

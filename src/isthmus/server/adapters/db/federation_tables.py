@@ -18,6 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from isthmus.server.adapters.db.schema import belongs_to, metadata, optional, required
@@ -64,6 +65,7 @@ remotes = Table(
     required("needs_dnssec", Boolean),
     required("needs_tlsa", Boolean),
     Column("known_instances_only", Boolean, nullable=False, server_default=false()),
+    Column("wan_permitted", Boolean, nullable=False, server_default=true()),
     required("confirmed_here", Boolean),
     required("confirmed_there", Boolean),
     required("short_code", Text),
