@@ -83,7 +83,7 @@ def a_held_grant(number: int = 41, **fields: Any) -> HeldGrant:
 
 
 def some_facts(**fields: Any) -> Facts:
-    given = {"bridges": [an_open_bridge()], "remotes": {B: an_active_remote()}, "services": SERVICES}
+    given: dict[str, Any] = {"bridges": [an_open_bridge()], "remotes": {B: an_active_remote()}, "services": SERVICES}
     return Facts(**{"network": OFFICE, "instances": OUR_INSTANCES, **given} | fields)
 
 
@@ -232,13 +232,14 @@ def test_a_restriction_never_adds_a_packet(facts: Facts, data: st.DataObject) ->
         axis = data.draw(st.sampled_from(["instances", "networks", "sources"]))
         before: Axis[Any] = getattr(grant, axis)
         if before.mode is AxisMode.ANY:
-            choices = {"instances": INSTANCES, "networks": [OFFICE.id, ELSEWHERE], "sources": [THEIRS, *AROUND]}
+            choices: dict[str, list[Any]] = {"instances": INSTANCES, "networks": [OFFICE.id, ELSEWHERE], "sources": [THEIRS, *AROUND]}
             after = a_list(*data.draw(st.lists(st.sampled_from(choices[axis]), max_size=3)))
         else:
             after = a_list(
                 *data.draw(st.sets(st.sampled_from(sorted(before.entries, key=str)))) if before.entries else ()
             )
-        kept.append(replace(grant, **{axis: after}))
+        restricted: dict[str, Any] = {axis: after}
+        kept.append(replace(grant, **restricted))
     assert opened(replace(facts, grants=kept)) <= opened(facts)
 
 
@@ -246,7 +247,7 @@ def test_a_restriction_never_adds_a_packet(facts: Facts, data: st.DataObject) ->
 @given(FACTS, st.randoms())
 def test_the_order_of_facts_changes_nothing(facts: Facts, random: Any) -> None:
     def shuffled(items: Any) -> list[Any]:
-        return random.sample(list(items), len(items))
+        return list(random.sample(list(items), len(items)))
 
     other = replace(facts, grants=shuffled(facts.grants), held=shuffled(facts.held), services=shuffled(facts.services))
     assert crossings_of(other, NOON) == crossings_of(facts, NOON)

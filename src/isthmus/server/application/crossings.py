@@ -39,7 +39,7 @@ async def recompile_remote(tx: Transaction, domain: BackendDomain, now: datetime
 
 async def _recompiled(tx: Transaction, network: Network, now: datetime) -> list[Commit]:
     before = {crossing.id: crossing for crossing in await tx.crossings.of_network(network.id)}
-    facts = await facts_of(tx, network)
+    facts = await facts_of(tx, network, now)
     after = {crossing.id: crossing for crossing in crossings_of(facts, now)}
     if before == after:
         return []
@@ -66,12 +66,12 @@ def _prefixes(crossings: Mapping[UUID, Crossing]) -> tuple[IPNetwork, ...]:
     return Crossings(bridges=tuple(crossings.values())).prefixes
 
 
-async def facts_of(tx: Transaction, network: Network) -> Facts:
+async def facts_of(tx: Transaction, network: Network, now: datetime) -> Facts:
     """All that decides on the crossings of a network, as it is now. One without active bridges costs one query."""
     bridges = await tx.bridges.of_network(network.id)
     active = [bridge for bridge in bridges if bridge.is_effective]
     if not active:
-        return Facts(network, ())
+        return Facts(network, (), {})
     domains = {bridge.remote for bridge in active}
     shared = await tx.peers.in_every_config(network.id)
     gateways = [each.public_key for bridge in active if bridge.theirs for each in bridge.theirs.terms.gateways[:1]]
@@ -79,8 +79,8 @@ async def facts_of(tx: Transaction, network: Network) -> Facts:
         network=network,
         bridges=active,
         remotes={remote.domain: remote for remote in await tx.remotes.all() if remote.domain in domains},
-        grants=[grant for domain in sorted(domains) for grant in await tx.grants.of_remote(domain)],
-        held=[grant for domain in sorted(domains) for grant in await tx.held_grants.of_remote(domain)],
+        grants=[grant for grant in await tx.grants.live(now) if grant.remote in domains],
+        held=[grant for grant in await tx.held_grants.live(now) if grant.remote in domains],
         services=await tx.services.of_network(network.id),
         instances=_ours(active),
         blocked=await _blocked(tx, domains),
