@@ -25,6 +25,7 @@ from isthmus.server.application.handshake import HandshakeComponent
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
+from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.snapshots import SnapshotService
@@ -107,6 +108,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             messages=MessageService(store, clock, outbox.wake),
             findings=findings,
             certificates=certificates,
+            overlays=OverlayService(store, clock, changes),
             doctor=doctor,
         ),
         changes=changes,

@@ -34,6 +34,7 @@ from isthmus.server.federation_ports import (
     Invitations,
     Nonces,
     Outbox,
+    OverlayIngresses,
     RemoteInstances,
     Remotes,
     Revocations,
@@ -289,6 +290,8 @@ class Transaction(Protocol):
     def answers(self) -> KeptAnswers: ...
     @property
     def federation(self) -> FederationFacts: ...
+    @property
+    def overlay_ingresses(self) -> OverlayIngresses: ...
     @property
     def remotes(self) -> Remotes: ...
     @property

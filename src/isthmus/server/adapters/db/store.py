@@ -22,6 +22,7 @@ from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
+from isthmus.server.adapters.db.overlays import SqlOverlayIngresses
 from isthmus.server.adapters.db.peers import SqlPeers
 from isthmus.server.adapters.db.postgres import Postgres
 from isthmus.server.adapters.db.remotes import SqlRemoteInstances, SqlRemotes, SqlRevocations
@@ -63,6 +64,7 @@ class SqlTransaction:
         self.directory = SqlDirectoryUsers(statements)
         self.answers = SqlKeptAnswers(statements)
         self.federation = SqlFederationFacts(statements)
+        self.overlay_ingresses = SqlOverlayIngresses(statements)
         self.remotes = SqlRemotes(statements)
         self.invitations = SqlInvitations(statements)
         self.remote_instances = SqlRemoteInstances(statements)
