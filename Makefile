@@ -23,6 +23,7 @@ lint: setup ## style, types, import contracts, size budget
 	@$(PYTHON) -m tools.budget $(CODE)
 	@PYTHONPATH=. .venv/bin/lint-imports --no-logo
 	@$(PYTHON) -m tools.federated_api --check
+	@$(PYTHON) -m tools.bridge_states --check
 	@.venv/bin/mypy $(CODE)
 
 lab: setup ## whole meshes on this machine, in network namespaces, step by step
