@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from lab.host import Host
+from lab.mesh import Member
 from lab.waiting import wait_until
 
 INTERVAL_SECONDS = 0.015
@@ -22,6 +23,9 @@ STALLED_SECONDS = 0.3
 UNANSWERED = 30
 """So many in a row that do not get through are no accident, however busy the machine is."""
 PIECE = 2048
+ETH_P_IPV6 = 0x86DD
+NEXT_HEADER, UDP_PAYLOAD = 6, 48
+"""Where they are in an IPv6 packet."""
 
 Protocol = Literal["udp", "tcp"]
 
@@ -30,7 +34,7 @@ Protocol = Literal["udp", "tcp"]
 class Probe:
     """One stream: from `host`, its address `source` where that is given, to one address and port. The name tells it
     from others, in a failure and inside its packets. Times are those of `time.monotonic`: `sent` at the source,
-    `arrived` at the destination, `answered` back at the source."""
+    `carried` where somebody taps the way, `arrived` at the destination, `answered` back at the source."""
 
     name: str
     host: Host
@@ -39,6 +43,7 @@ class Probe:
     protocol: Protocol = "udp"
     source: str | None = None
     sent: list[float] = field(default_factory=list)
+    carried: list[float] = field(default_factory=list)
     arrived: list[float] = field(default_factory=list)
     answered: list[float] = field(default_factory=list)
 
@@ -61,7 +66,15 @@ class Probe:
 
     def is_silent(self) -> bool:
         """Whether the last ones have all been lost."""
-        last = self.last
+        return self.has_lost_all_since(self.last)
+
+    def stops_to_be_carried(self, since: float, *, within: float) -> float:
+        """The same as `stops`, at the tap."""
+        what = f"{self} to be carried no more"
+        wait_until(lambda: self.has_lost_all_since(max(self.carried, default=0.0)), within=within, what=what)
+        return max(0.0, *self.carried[-1:], since) - since
+
+    def has_lost_all_since(self, last: float) -> bool:
         return sum(at > last for at in self.sent[-UNANSWERED:]) == UNANSWERED
 
     def longest_gap(self, since: float = 0.0) -> float:
@@ -116,6 +129,14 @@ class Probes:
         listener.bind((address, port))
         listener.listen(64)
         self.watch(listener, lambda: self._accept(listener))
+
+    def tap(self, member: Member) -> None:
+        """From now on note which datagrams come to a member by its interface, whatever becomes of them there."""
+        sock = member.host.open_socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.bind((member.interface, ETH_P_IPV6))
+        self._opened.append(sock)
+        self.watch(sock, lambda: self._tapped(sock))
 
     def send(self, probe: Probe) -> Probe:
         """From now on its host sends there."""
@@ -182,6 +203,14 @@ class Probes:
         except OSError:
             pass
         self.drop(sock)
+
+    def _tapped(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            data, (_, _, direction, *_) = sock.recvfrom(PIECE)
+            if direction == socket.PACKET_HOST and data[NEXT_HEADER] == socket.IPPROTO_UDP:
+                name = data[UDP_PAYLOAD:].decode(errors="replace").strip()
+                if name in self.all:
+                    self.all[name].carried.append(time.monotonic())
 
     def _note(self, data: bytes) -> None:
         for name in {*data.decode(errors="replace").split("\n")} & self.all.keys():

@@ -1,0 +1,129 @@
+"""Calls between two organisations over their bridge: the grant that lets one through, and each way to be refused."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from isthmus.server.application import kinds
+from lab.waiting import wait_until
+from tests.bridging.alliance import WITHIN, Alliance
+from tests.bridging.calls import asks, connect, line_of, through_the_federator, wanted
+from tests.federation.checks import refused
+from tests.federation.party import Party, Row
+from tests.federation.wire import Answer
+
+OK = 200
+
+
+@pytest.fixture(autouse=True)
+def bridge(alliance: Alliance) -> str:
+    joined = alliance.join()
+    # A bridge is effective before the ingress and the Federator of each side have followed.
+    wait_until(lambda: can_connect(alliance), within=WITHIN, what="the ingress of A inside the network")
+    return joined
+
+
+def can_connect(alliance: Alliance) -> bool:
+    try:
+        connect(alliance, alliance.app).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def sample(alliance: Alliance) -> Iterator[tuple[str, str]]:
+    """The grant of the seed: one skill, to read and to migrate, for one instance over one network from one prefix."""
+    wide = {"scopes": ["read", "migrate"], "expires_at": alliance.soon(30 * 86_400)}
+    with alliance.granted("skill", "skill-x", **wide) as made:
+        yield made
+
+
+def skill(alliance: Alliance, name: str = "skill-x") -> bytes:
+    return wanted(alliance, "skill", name)
+
+
+def rows_of(alliance: Alliance, answer: Answer) -> list[Row]:
+    """The audit rows of A for one request."""
+    request_id = answer.json["request_id"] if answer.status != OK else answer.header("X-Request-Id")
+    return [row for row in Party(alliance.a.site).audit() if row["request_id"] == request_id]
+
+
+def row_of(alliance: Alliance, answer: Answer) -> Row:
+    wait_until(lambda: rows_of(alliance, answer), within=WITHIN, what="the audit row")
+    (row,) = rows_of(alliance, answer)
+    return row
+
+
+@pytest.mark.case("SEED-141", "SEED-142", "SEED-144", "SEED-148", "SEED-149")
+def test_the_sample_grant_lets_its_one_caller_through_and_nobody_else(
+    alliance: Alliance, sample: tuple[str, str]
+) -> None:
+    _, token = sample
+    app, other = alliance.app, alliance.b.hosts["other"]
+    answer = asks(alliance, app, token, body=skill(alliance))
+    assert answer.status == OK, answer
+    assert answer.json["fields"] == {"title": "how to move"}
+    row = row_of(alliance, answer)
+    assert (row["outcome"], row["facts"]["source"]) == ("done", app.ipv6)
+    # Another instance, from its own host.
+    denied = refused(asks(alliance, other, token, body=skill(alliance)), 403, "axis_denied").json
+    assert (denied["axis"], denied["supplied"]) == ("instance", alliance.instances["other"])
+    assert denied["allowed"] == [alliance.instances["app"]]
+    # The right instance over the internet is at another network, and this one comes first.
+    denied = refused(asks(alliance, app, token, body=skill(alliance), wan=True), 403, "axis_denied").json
+    assert denied["axis"] == "network"
+    # Another resource is none of its business.
+    refused(asks(alliance, app, token, body=skill(alliance, "skill-y")), 403, "grant_resource_mismatch")
+
+
+@pytest.mark.case("SEED-007")
+def test_its_own_federator_finds_the_way_over_the_bridge(alliance: Alliance) -> None:
+    with alliance.granted(instances=None) as (_, token):
+        answer = through_the_federator(alliance, token)
+        assert answer.status == OK, answer
+        assert answer.json["id"] == alliance.service("wiki")["id"]
+
+
+def test_kinds_has_no_skill_by_itself() -> None:
+    assert "skill" not in kinds.Kinds().providers
+
+
+@pytest.mark.case("HDR-001", "HDR-005")
+def test_headers_of_the_callers_own_change_nothing(alliance: Alliance) -> None:
+    app, other = alliance.app, alliance.b.hosts["other"]
+    forged = [
+        ("X-Calling-Instance", alliance.instances["app"]),
+        ("X-Sdwan-Network", alliance.a.network_id),
+        ("X-SSL-Certificate", "-"),
+        ("Client-Cert", ":AAAA:"),
+        ("X-Forwarded-Tls-Client-Cert", "AAAA"),
+        ("X-Forwarded-Client-Cert", "By=a"),
+        ("X-Forwarded-For", f"{app.ipv6}, {app.ipv6}"),
+        ("X-Forwarded-For", app.ipv6),
+        ("Forwarded", f'for="[{app.ipv6}]"'),
+        ("X-Real-IP", app.ipv6),
+    ]
+    with alliance.granted(sources=[f"{app.ipv6}/128"], instances=None) as (_, token):
+        clean, dressed = (asks(alliance, app, token, more=more) for more in ([], forged))
+        assert (clean.status, clean.body) == (dressed.status, dressed.body) == (OK, clean.body)
+        for more in ([], forged):
+            denied = refused(asks(alliance, other, token, more=more), 403, "axis_denied").json
+            assert (denied["axis"], denied["supplied"]) == ("source", other.ipv6)
+    found = alliance.a.api.get("/findings").raise_for_status().json()["items"]
+    assert [each["subject"] for each in found if each["code"] == "trust_header_presented"] == [alliance.b.domain]
+
+
+@pytest.mark.case("SEED-132", "SEED-133")
+def test_a_call_over_a_bridge_that_is_not_active_is_refused_on_a_connection_that_was_open(alliance: Alliance) -> None:
+    open_axes = {"instances": None, "networks": None, "sources": None}
+    with alliance.granted(**open_axes) as (_, token):
+        line = line_of(alliance, "get", wanted(alliance), [("Authorization", f"Bearer {token}")])
+        with connect(alliance, alliance.app) as connection:
+            assert connection.ask(line).status == OK
+            # A's gateway drops the packets too, so the refusal is looked for from A's own host, inside the network.
+            alliance.act(alliance.a, "suspend")
+            wait_until(lambda: not can_connect(alliance), within=WITHIN, what="the listener to be out of reach")
+        alliance.act(alliance.a, "resume")
+        wait_until(lambda: can_connect(alliance), within=WITHIN, what="the ingress of A inside the network")
+        assert asks(alliance, alliance.app, token).status == OK

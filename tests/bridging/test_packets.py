@@ -1,0 +1,112 @@
+"""What passes between two organisations, seen by packets that are sent all the time: what is open, and nothing else."""
+
+import time
+from functools import partial
+
+import pytest
+
+from lab.traces import allowed_ips, handshakes, public_key, routes, rules
+from lab.waiting import wait_until
+from tests.bridging.alliance import WITHIN, Alliance, running
+
+STOPS = 4.0
+"""Seconds after which packets are still seen on a machine that does much else; `make bench` has the real figure."""
+
+
+@pytest.fixture(autouse=True)
+def bridge(alliance: Alliance) -> str:
+    return alliance.join()
+
+
+def test_gateways_hold_a_tunnel_with_exactly_the_accepted_prefixes_and_nothing_passes(alliance: Alliance) -> None:
+    a, b = alliance.sides
+    for here, there in ((a, b), (b, a)):
+        key = public_key(there.gateway)
+        wait_until(lambda here=here, key=key: key in allowed_ips(here.gateway), within=WITHIN, what="the tunnel")
+        assert allowed_ips(here.gateway)[key] == {alliance.prefix_of(there)}
+        wait_until(lambda here=here, key=key: handshakes(here.gateway)[key], within=WITHIN, what="a handshake")
+    with running(alliance) as traffic:
+        for probe in (*traffic.allowed, *traffic.others):
+            wait_until(probe.is_silent, within=WITHIN, what=f"{probe} to be tried often enough")
+            assert not probe.arrived
+
+
+@pytest.mark.case("DATA-002")
+def test_a_grant_opens_one_port_to_one_instance_and_takes_it_back(alliance: Alliance) -> None:
+    with running(alliance) as traffic:
+        with alliance.granted() as (grant, _), alliance.granted(resource="beacon"):
+            traffic.passes()
+            started = time.monotonic()
+            alliance.revoke(grant)
+            wiki, beacon = traffic.allowed
+            assert wiki.stops(started, within=WITHIN) < STOPS
+            beacon.passes(within=WITHIN)
+            traffic.check_others()
+            started = time.monotonic()
+        assert traffic.stops(started) < STOPS
+        traffic.check_others()
+
+
+@pytest.mark.case("DATA-001", "SEED-152", "SEED-153", "SEED-154", "SEED-156")
+def test_a_bridge_lets_pass_while_it_is_active_and_at_no_other_time(alliance: Alliance) -> None:
+    with running(alliance) as traffic, alliance.granted(), alliance.granted(resource="beacon"):
+        traffic.passes()
+        for side in alliance.sides:
+            started = time.monotonic()
+            alliance.act(side, "suspend")
+            assert traffic.stops(started) < STOPS
+            alliance.act(side, "resume")
+            traffic.passes()
+        started = time.monotonic()
+        ended = alliance.act(alliance.a, "revoke")
+        assert traffic.stops(started) < STOPS
+        alliance.join()
+        again = alliance.bridge(alliance.a)
+        assert again is not None
+        assert (again["id"] != ended["id"], again["generation"]) == (True, ended["generation"] + 1)
+        traffic.passes()
+        traffic.check_others()
+
+
+def test_a_grant_that_ends_by_itself_closes_its_flow(alliance: Alliance) -> None:
+    with running(alliance) as traffic, alliance.granted(resource="beacon") as (grant, _):
+        _, beacon = traffic.allowed
+        beacon.passes(within=WITHIN)
+        # A grant lasts a minute at least, so its end is brought nearer by what an operator may not type.
+        path = f"/grants/{grant}"
+        before = alliance.a.api.get(path).raise_for_status()
+        alliance.a.api.patch(
+            path, json={"instances": [alliance.instances["other"]]}, headers={"If-Match": before.headers["ETag"]}
+        ).raise_for_status()
+        started = time.monotonic()
+        assert beacon.stops(started, within=WITHIN) < STOPS
+
+
+def test_everything_that_a_bridge_put_there_is_gone_after_its_end(alliance: Alliance) -> None:
+    a, b = alliance.sides
+    hosts = [member for side in alliance.sides for member in side.members]
+    with running(alliance) as traffic, alliance.granted():
+        traffic.allowed[0].passes(within=WITHIN)
+        held = {member.name: traces(alliance, member) for member in hosts}
+        assert all(held[side.gateway.name] for side in alliance.sides), held
+        alliance.act(b, "revoke")
+        for member in hosts:
+            wait_until(
+                partial(lambda m: not traces(alliance, m), member), within=WITHIN, what=f"{member.name} to forget"
+            )
+
+
+def traces(alliance: Alliance, member: object) -> list[str]:
+    """What a host holds that concerns the other side: its prefix in rules and routes, and its gateway."""
+    side, other = alliance.sides if member in alliance.a.members else alliance.sides[::-1]
+    prefix = alliance.prefix_of(other)
+    found = []
+    if prefix in rules(member.host):
+        found.append("a rule")
+    if any(route.startswith(prefix) for route in routes(member.host)):
+        found.append("a route")
+    if public_key(other.gateway) in allowed_ips(member):
+        found.append("a tunnel")
+    if any(prefix in prefixes for prefixes in allowed_ips(member).values()):
+        found.append("an allowed IP")
+    return found
