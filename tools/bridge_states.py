@@ -64,7 +64,7 @@ def redrawn(page: str) -> str:
         if place.search(page) is None:
             raise LookupError(f"{PAGE.name} has no place for the picture {name}")
         made = "\n".join([f"<!-- {name} -->", MADE, draw(), END])
-        page = place.sub(lambda _, made=made: made, page)
+        page = place.sub(made.replace("\\", r"\\"), page)
     return page
 
 

@@ -5,6 +5,8 @@ from functools import partial
 
 import pytest
 
+from lab.mesh import Member
+from lab.side import Side
 from lab.traces import allowed_ips, handshakes, public_key, routes, rules
 from lab.waiting import wait_until
 from tests.bridging.alliance import WITHIN, Alliance, running
@@ -21,10 +23,8 @@ def bridge(alliance: Alliance) -> str:
 def test_gateways_hold_a_tunnel_with_exactly_the_accepted_prefixes_and_nothing_passes(alliance: Alliance) -> None:
     a, b = alliance.sides
     for here, there in ((a, b), (b, a)):
-        key = public_key(there.gateway)
-        wait_until(lambda here=here, key=key: key in allowed_ips(here.gateway), within=WITHIN, what="the tunnel")
-        assert allowed_ips(here.gateway)[key] == {alliance.prefix_of(there)}
-        wait_until(lambda here=here, key=key: handshakes(here.gateway)[key], within=WITHIN, what="a handshake")
+        wait_until(partial(has_handshake, here, there), within=WITHIN, what="the tunnel of the gateways")
+        assert allowed_ips(here.gateway)[public_key(there.gateway)] == {alliance.prefix_of(there)}
     with running(alliance) as traffic:
         for probe in (*traffic.allowed, *traffic.others):
             wait_until(probe.is_silent, within=WITHIN, what=f"{probe} to be tried often enough")
