@@ -11,6 +11,7 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.bridge_status import BridgeStatusService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificates import CertificateService
@@ -75,6 +76,7 @@ class Services:
     denials: DenialService
     presence: Presence
     paths: PathService
+    bridge_status: BridgeStatusService
     endpoints: EndpointService
     jumps: JumpWatch
     directory: DirectoryService
