@@ -21,6 +21,7 @@ from tests.application.backend import Backend
 from tests.builders import a_key
 from tests.trusting import a_bridge, an_active_remote
 
+MOST_GRANTS = 4
 REMOTES = [BackendDomain(f"{name}.example") for name in "bcd"]
 
 
@@ -127,8 +128,9 @@ class Bridging:
         async with self.backend.store.reading() as tx:
             services = await tx.services.of_network(self.network.id)
         service = self.random.choice([*services, None]) if services else await self.service()
-        if self.random.random() < 0.5:
-            await self.change(number, self.a_held_grant(number))
+        if len(self.grants) >= MOST_GRANTS or self.random.random() < 0.5:
+            grant_id = UUID(int=8_000 + number)
+            await self.change(number, self.a_held_grant(number, id=grant_id, revision=self.random.randrange(1, 9)))
             return
         grant = self.a_grant(number, service)
         self.grants.append(grant.id)
