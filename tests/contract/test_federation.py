@@ -63,6 +63,7 @@ FULL = a_remote(
     needs_dnssec=True,
     needs_tlsa=True,
     known_instances_only=True,
+    wan_permitted=False,
     confirmed_here=True,
     short_code="K7PD-9QXM-3T4W",
     bundle_digest=a_digest("bundle"),

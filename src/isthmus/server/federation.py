@@ -26,6 +26,7 @@ from isthmus.server.application.handshake import HandshakeComponent
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
+from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.snapshots import SnapshotService
@@ -111,6 +112,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             findings=findings,
             witness=witness,
             certificates=certificates,
+            overlays=OverlayService(store, clock, changes),
             doctor=doctor,
         ),
         changes=changes,

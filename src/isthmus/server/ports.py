@@ -35,6 +35,7 @@ from isthmus.server.federation_ports import (
     Invitations,
     Nonces,
     Outbox,
+    OverlayIngresses,
     RemoteInstances,
     Remotes,
     Revocations,
@@ -55,7 +56,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges
+from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -295,6 +296,8 @@ class Transaction(Protocol):
     @property
     def federation(self) -> FederationFacts: ...
     @property
+    def overlay_ingresses(self) -> OverlayIngresses: ...
+    @property
     def remotes(self) -> Remotes: ...
     @property
     def invitations(self) -> Invitations: ...
@@ -310,6 +313,12 @@ class Transaction(Protocol):
     def findings(self) -> Findings: ...
     @property
     def own_trust(self) -> OwnTrustRows: ...
+    @property
+    def grants(self) -> Grants: ...
+    @property
+    def held_grants(self) -> HeldGrants: ...
+    @property
+    def services(self) -> Services: ...
     @property
     def bridges(self) -> Bridges: ...
 
@@ -362,6 +371,10 @@ class HandleTaken(Conflict):
 
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class ServiceNameTaken(Conflict):
+    """Another service has that name."""
 
 
 class BridgeExists(Conflict):

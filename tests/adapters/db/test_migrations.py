@@ -52,13 +52,15 @@ async def test_servers_that_start_at_once_migrate_once(empty_database_url: str) 
 
 
 async def test_a_schema_newer_than_the_code_is_refused_with_what_to_do(database_url: str) -> None:
-    def pretend_to_be_newer(connection: Connection) -> None:
+    def pretend_to_be_newer(connection: Connection) -> str:
+        present = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        return str(present)
 
     def be_present_again(connection: Connection) -> None:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :present"), {"present": present})
 
-    await on_connection(database_url, pretend_to_be_newer)
+    present = await on_connection(database_url, pretend_to_be_newer)
     try:
         with pytest.raises(StoreUnavailable, match=r"schema 9999.*start the newer isthmus.*or restore a backup"):
             await open_store(database_url)

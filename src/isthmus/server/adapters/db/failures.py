@@ -13,6 +13,7 @@ from isthmus.server.ports import (
     NameTaken,
     NonceSeen,
     RemoteExists,
+    ServiceNameTaken,
     StoreUnavailable,
     TemplateNameTaken,
 )
@@ -29,6 +30,7 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_remotes_live": RemoteExists,
     "uq_bridges_live": BridgeExists,
     "pk_nonces": NonceSeen,
+    "uq_services_name": ServiceNameTaken,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")
