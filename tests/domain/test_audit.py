@@ -49,12 +49,16 @@ class Log:
         for number in range(first, self.last + 1):
             head = self.links[number] = linked(head, number, self.rows[number])
 
+    def seal_anew(self) -> None:
+        for n in range(10, self.last + 1, 10):
+            self.seals[n] = Seal(n, self.links[n], NOON, "key", n - 10, self.links.get(n - 10, GENESIS), b"signed")
+
 
 def a_log(length: int = 40) -> Log:
     rows = {number: content(Said(subject=f"row {number}")) for number in range(1, length + 1)}
     log = Log(rows, {}, {}, length)
     log.link_anew(1)
-    log.seals = {n: Seal(n, log.links[n], NOON, "key", b"signed") for n in range(10, length + 1, 10)}
+    log.seal_anew()
     return log
 
 
@@ -131,10 +135,17 @@ def test_links_that_were_made_anew_break_the_next_seal() -> None:
     log.rows[15] = content(Said(subject="forged"))
     log.link_anew(15)
     assert fault(log) == (11, Wrong.SEAL)
-    log.seals = {n: replace(seal, hash=log.links[n]) for n, seal in log.seals.items()}
+    log.seal_anew()
     assert log.verified().fault is None  # who has the key can seal anew: then only witnesses know
     log.seals[20] = replace(log.seals[20], signature=b"forged")
     assert fault(log) == (11, Wrong.SEAL)
+
+
+@pytest.mark.parametrize("seal", [10, 20, 30])
+def test_a_seal_that_is_gone_is_named_by_the_next(seal: int) -> None:
+    log = a_log()
+    del log.seals[seal]
+    assert fault(log) == (seal - 9, Wrong.SEAL)
 
 
 def test_a_tail_that_was_cut_is_noticed_from_the_numbers_and_from_seals() -> None:
@@ -169,8 +180,9 @@ def test_content_does_not_depend_on_the_order_of_facts() -> None:
     assert content(Said(reason=None)) != content(Said(reason=""))
 
 
-def a_seal(number: int, minutes: int, hash_: bytes = b"h") -> Seal:
-    return Seal(number, hash_, NOON + timedelta(minutes=minutes), "key")
+def a_seal(number: int, minutes: int, hash_: bytes = b"h", previous: int | None = None) -> Seal:
+    before = number - 1 if previous is None else previous
+    return Seal(number, hash_, NOON + timedelta(minutes=minutes), "key", before, b"h")
 
 
 @pytest.mark.parametrize(
@@ -181,6 +193,9 @@ def a_seal(number: int, minutes: int, hash_: bytes = b"h") -> Seal:
         (a_seal(5, 0), a_seal(5, 1, b"x"), True),
         (a_seal(9, 0), a_seal(5, 1), True),
         (a_seal(5, 0), a_seal(9, 0), True),
+        (a_seal(5, 0), a_seal(9, 1, previous=5), False),
+        (a_seal(5, 0, b"x"), a_seal(9, 1, previous=5), True),
+        (a_seal(5, 0), a_seal(9, 1, previous=4), True),
     ],
 )
 def test_seals_contradict_each_other_where_no_growing_log_has_both(one: Seal, other: Seal, contradict: bool) -> None:

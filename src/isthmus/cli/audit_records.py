@@ -107,8 +107,15 @@ def verified(records: Iterable[Record]) -> tuple[Found, list[str]]:
 def _seal(record: Record, keys: Keys) -> Seal:
     with suppress(ValueError):
         keys.public.setdefault(record["key_id"], b64decode(record["public_key"], validate=True))
-    signature = b64decode(record["signature"], validate=True)
-    return Seal(record["number"], bytes.fromhex(record["hash"]), _moment(record["at"]), record["key_id"], signature)
+    return Seal(
+        number=record["number"],
+        hash=bytes.fromhex(record["hash"]),
+        at=_moment(record["at"]),
+        key_id=record["key_id"],
+        previous=record["previous"],
+        previous_hash=bytes.fromhex(record["previous_hash"]),
+        signature=b64decode(record["signature"], validate=True),
+    )
 
 
 def _moment(text: str) -> datetime:

@@ -69,23 +69,31 @@ def _micros(moment: datetime) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """`hash` is that of row `number`; a message key of ours signed both. Times of seals grow with their numbers."""
+    """`hash` is that of row `number`; `previous` and `previous_hash` are those of the seal before. A message key signed
+    all of it. Times of seals grow with their numbers."""
 
     number: int
     hash: bytes
     at: datetime
     key_id: str
+    previous: int = 0
+    previous_hash: bytes = GENESIS
     signature: bytes = b""
 
     def signed_bytes(self, domain: str) -> bytes:
         """What the signature of a backend with this domain is over."""
-        return framed(SEAL, domain.encode(), _number(self.number), _micros(self.at), self.hash)
+        before = _number(self.previous) + self.previous_hash
+        return framed(SEAL, domain.encode(), _number(self.number), _micros(self.at), self.hash, before)
 
     def contradicts(self, other: "Seal") -> bool:
         """Whether no log that only grows can have had both."""
         if self.number == other.number:
             return self.hash != other.hash
-        return self.at == other.at or (self.number > other.number) is not (self.at > other.at)
+        earlier, later = (self, other) if self.number < other.number else (other, self)
+        if later.previous == earlier.number and later.previous_hash != earlier.hash:
+            return True
+        # It says that there was none between the seal before it and itself.
+        return later.at <= earlier.at or later.previous < earlier.number
 
 
 class Wrong(StrEnum):
@@ -140,6 +148,7 @@ class Verifier:
     number: int = 0
     head: bytes = GENESIS
     _sealed: int = 0
+    _sealed_hash: bytes = GENESIS
     _unlinked: int = 0
     _fault: Fault | None = None
     _suspect: "_Suspect | None" = None
@@ -180,8 +189,11 @@ class Verifier:
             self._fault = Fault(first, Wrong.SEAL, f"{detail}: one of them was changed, and all links since")
         elif not self.is_signed(seal):
             self._fault = Fault(first, Wrong.SEAL, f"the seal of row {seal.number} is not signed by its key")
+        elif (seal.previous, seal.previous_hash) != (self._sealed, self._sealed_hash):
+            detail = f"the seal of row {seal.number} names one of row {seal.previous} before it, which is not there"
+            self._fault = Fault(first, Wrong.SEAL, detail)
         else:
-            self._sealed = seal.number
+            self._sealed, self._sealed_hash = seal.number, seal.hash
 
     def end(self, last: int | None = None) -> Found:
         """`last` is the number that the backend gave to a row last, where that is known."""

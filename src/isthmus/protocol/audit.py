@@ -4,24 +4,25 @@ import re
 from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
 
 from isthmus.domain.audit import EPOCH, MICROSECOND, Seal
 from isthmus.protocol.message_key import MessageKey, encoded, is_signed, key_id
 
-LONGEST_HEAD = 256
-HEAD = re.compile(r"1\.(\d{1,15})\.(\d{1,17})\.([\w-]{43})\.([\w-]{43})\.([\w-]{86})", re.ASCII)
+LONGEST_HEAD = 320
+HASH = r"([\w-]{43})"
+HEAD = re.compile(rf"1\.(\d{{1,15}})\.{HASH}\.(\d{{1,17}})\.(\d{{1,15}})\.{HASH}\.{HASH}\.([\w-]{{86}})", re.ASCII)
 
 
-def made(number: int, hash_: bytes, at: datetime, domain: str, key: MessageKey) -> Seal:
-    """A seal by `key`, of the backend with this domain."""
-    seal = Seal(number, hash_, at, key.id)
-    return replace(seal, signature=key.sign(seal.signed_bytes(domain)))
+def signed(seal: Seal, domain: str, key: MessageKey) -> Seal:
+    """The seal, made by `key` for the backend with this domain."""
+    named = replace(seal, key_id=key.id)
+    return replace(named, signature=key.sign(named.signed_bytes(domain)))
 
 
 def head_text(seal: Seal) -> str:
     micros = (seal.at - EPOCH) // MICROSECOND
-    return f"1.{seal.number}.{micros}.{encoded(seal.hash)}.{seal.key_id}.{encoded(seal.signature)}"
+    before = f"{seal.previous}.{encoded(seal.previous_hash)}"
+    return f"1.{seal.number}.{encoded(seal.hash)}.{micros}.{before}.{seal.key_id}.{encoded(seal.signature)}"
 
 
 def head_of(text: str) -> Seal:
@@ -29,8 +30,9 @@ def head_of(text: str) -> Seal:
     found = HEAD.fullmatch(text)
     if found is None:
         raise ValueError("no head of an audit log")
-    number, micros, hash_, key, signature = found.groups()
-    return Seal(int(number), _decoded(hash_), EPOCH + int(micros) * MICROSECOND, key, _decoded(signature))
+    number, hash_, micros, previous, previous_hash, key, signature = found.groups()
+    at = EPOCH + int(micros) * MICROSECOND
+    return Seal(int(number), _decoded(hash_), at, key, int(previous), _decoded(previous_hash), _decoded(signature))
 
 
 def is_sealed(seal: Seal, domain: str, keys: Mapping[str, bytes]) -> bool:

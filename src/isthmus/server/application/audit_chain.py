@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from isthmus.domain.audit import MICROSECOND, SEALED_AFTER, SEALED_ROWS, content, linked
-from isthmus.protocol.audit import made
+from isthmus.domain.audit import MICROSECOND, SEALED_AFTER, SEALED_ROWS, Seal, content, linked
+from isthmus.protocol.audit import signed
 from isthmus.protocol.message_key import MessageKey
 from isthmus.server.audit_ports import Link, OwnSeal
 from isthmus.server.certificate_ports import MaterialUnusable
@@ -84,12 +84,13 @@ class ChainService:
             return None
 
     async def _seal(self, tx: Transaction, stand: _Stand, domain: str, key: MessageKey) -> None:
-        at = self._clock.now()
+        seal = Seal(stand.head.number, stand.head.hash, self._clock.now(), key.id)
         if stand.last is not None:
+            before = stand.last.seal
             # Seals grow in time even where the clock was set back: witnesses go by that.
-            at = max(at, stand.last.seal.at + MICROSECOND)
-        seal = made(stand.head.number, stand.head.hash, at, domain, key)
-        await tx.chain.seal(OwnSeal(seal, key.public))
+            at = max(seal.at, before.at + MICROSECOND)
+            seal = replace(seal, at=at, previous=before.number, previous_hash=before.hash)
+        await tx.chain.seal(OwnSeal(signed(seal, domain, key), key.public))
 
 
 async def _link(tx: Transaction, stand: _Stand, rows: list[AuditRow]) -> _Stand:

@@ -48,16 +48,27 @@ class HeadView(View):
 
 
 class SealView(HeadView):
-    """`signature` is by the Ed25519 key `public_key`, whose thumbprint (RFC 7638) is `key_id`; both in base64."""
+    """`previous` is the number of the seal before, 0 where this is the first, and `previous_hash` its hash. `signature`
+    is by the Ed25519 key `public_key`, whose thumbprint (RFC 7638) is `key_id`; both in base64."""
 
+    previous: int
+    previous_hash: Hash
     public_key: str
     signature: str
 
     @classmethod
     def of_own(cls, own: OwnSeal) -> "SealView":
-        head = HeadView.of(own.seal).model_dump()
-        signature = b64encode(own.seal.signature).decode()
-        return cls(**head, public_key=b64encode(own.public_key).decode(), signature=signature)
+        head = HeadView.of(own.seal)
+        return cls(
+            number=head.number,
+            hash=head.hash,
+            at=head.at,
+            key_id=head.key_id,
+            previous=own.seal.previous,
+            previous_hash=own.seal.previous_hash.hex(),
+            public_key=b64encode(own.public_key).decode(),
+            signature=b64encode(own.seal.signature).decode(),
+        )
 
 
 class ChainView(View):

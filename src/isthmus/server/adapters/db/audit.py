@@ -153,4 +153,6 @@ def link_at(row: AnyRow | None) -> Link | None:
 
 
 def seal_of(row: AnyRow) -> OwnSeal:
-    return OwnSeal(Seal(row.number, row.hash, row.at, row.key_id, row.signature), row.public_key)
+    fields = dict(row._mapping)
+    public_key = fields.pop("public_key")
+    return OwnSeal(Seal(**fields), public_key)

@@ -20,6 +20,8 @@ audit_seals = Table(
     required("hash", LargeBinary),
     required("at", Moment),
     required("key_id", Text),
+    required("previous", BigInteger),
+    required("previous_hash", LargeBinary),
     required("public_key", LargeBinary),
     required("signature", LargeBinary),
 )
