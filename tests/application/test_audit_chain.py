@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from isthmus.domain.audit import SEALED_AFTER, SEALED_ROWS, Found, Verifier, Wrong, content
+from isthmus.domain.audit import SEALED_AFTER, SEALED_ROWS, Found, Verifier, Wrong
 from isthmus.protocol.audit import is_sealed
+from isthmus.protocol.audit_row import content
 from isthmus.protocol.message_key import MessageKey
 from isthmus.server.adapters.db import open_store
 from isthmus.server.application.audit_chain import ChainService

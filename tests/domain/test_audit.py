@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isthmus.domain.audit import GENESIS, Fault, Found, Seal, Verifier, Wrong, content, linked, outdated
+from isthmus.domain.audit import GENESIS, Fault, Found, Seal, Verifier, Wrong, linked, outdated
+from isthmus.protocol.audit_row import content
 from tests.builders import NOON
 
 

@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.errors import Failure
-from isthmus.domain.audit import Found, Seal, Verifier, content
+from isthmus.domain.audit import Found, Seal, Verifier
+from isthmus.protocol.audit_row import content
 
 if TYPE_CHECKING:
     from isthmus.cli.client import Client

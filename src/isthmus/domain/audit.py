@@ -3,13 +3,11 @@
 The hash of row n is SHA-256 over the hash of row n - 1, the number n and what the row says. Row 1 follows `GENESIS`.
 """
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
-from typing import Any, Protocol
 
 GENESIS = bytes(32)
 SEALED_ROWS = 256
@@ -20,51 +18,24 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
 
 
-class Entry(Protocol):
-    """What one row says; its number is no part of that."""
-
-    @property
-    def at(self) -> datetime: ...
-    @property
-    def actor(self) -> str: ...
-    @property
-    def action(self) -> str: ...
-    @property
-    def subject(self) -> str: ...
-    @property
-    def outcome(self) -> str: ...
-    @property
-    def request_id(self) -> str: ...
-    @property
-    def reason(self) -> str | None: ...
-    @property
-    def facts(self) -> Mapping[str, Any]: ...
-
-
-def content(entry: Entry) -> bytes:
-    """What a row says, in the one way in which it is hashed: parts with their lengths before them, so that none can
-    pass for another; times in microseconds since 1970; facts as JSON with sorted names, without spaces, in ASCII."""
-    facts = json.dumps(entry.facts, sort_keys=True, separators=(",", ":"))
-    reason = "" if entry.reason is None else f"={entry.reason}"
-    texts = (entry.actor, entry.action, entry.subject, entry.outcome, entry.request_id, reason, facts)
-    return framed(_micros(entry.at), *(text.encode(errors="surrogatepass") for text in texts))
-
-
 def linked(previous: bytes, number: int, said: bytes) -> bytes:
     """The hash of row `number` that says `said`."""
-    return sha256(framed(LINK, previous, _number(number), said)).digest()
+    return sha256(framed(LINK, previous, eight(number), said)).digest()
 
 
 def framed(*parts: bytes) -> bytes:
+    """The parts with their lengths before them, so that none can pass for another."""
     return b"".join(len(part).to_bytes(8) + part for part in parts)
 
 
-def _number(number: int) -> bytes:
+def eight(number: int) -> bytes:
+    """The number in eight bytes."""
     return number.to_bytes(8, signed=True)
 
 
-def _micros(moment: datetime) -> bytes:
-    return _number((moment - EPOCH) // MICROSECOND)
+def micros(moment: datetime) -> bytes:
+    """Microseconds since 1970."""
+    return eight((moment - EPOCH) // MICROSECOND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +53,8 @@ class Seal:
 
     def signed_bytes(self, domain: str) -> bytes:
         """What the signature of a backend with this domain is over."""
-        before = _number(self.previous) + self.previous_hash
-        return framed(SEAL, domain.encode(), _number(self.number), _micros(self.at), self.hash, before)
+        before = eight(self.previous) + self.previous_hash
+        return framed(SEAL, domain.encode(), eight(self.number), micros(self.at), self.hash, before)
 
     def contradicts(self, other: "Seal") -> bool:
         """Whether no log that only grows can have had both."""

@@ -23,6 +23,7 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
@@ -42,6 +43,7 @@ PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
 WITNESS_SECONDS = 1.0
+STRANDED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     outbox.on_gap.append(pulse.repair)
     pulse.on_heads.append(witness.hear)
     certificates.on_bundle.append(partial(tell_bundle, clock))
+    instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates, witness)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
@@ -112,6 +115,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             findings=findings,
             witness=witness,
             certificates=certificates,
+            instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
         ),
@@ -127,6 +131,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
             Chore("keeping the heads of audit logs of remotes", WITNESS_SECONDS, witness.work),
+            Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock),

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from isthmus.domain.audit import MICROSECOND, SEALED_AFTER, SEALED_ROWS, Seal, content, linked
+from isthmus.domain.audit import MICROSECOND, SEALED_AFTER, SEALED_ROWS, Seal, linked
 from isthmus.protocol.audit import signed
+from isthmus.protocol.audit_row import content
 from isthmus.protocol.message_key import MessageKey
 from isthmus.server.audit_ports import Link, OwnSeal
 from isthmus.server.certificate_ports import MaterialUnusable
