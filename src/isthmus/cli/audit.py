@@ -62,8 +62,11 @@ def export(
     since: Since = None,
     until: Until = None,
 ) -> None:
-    """Print the audit log, oldest first, one JSON object a line. The whole log comes with its seals, so that
-    isthmus audit verify --file can check it anywhere; with filters only the rows that match are printed."""
+    """Print the audit log as JSON lines, oldest first.
+
+    The whole log comes with its seals, so that isthmus audit verify --file can check it anywhere; with filters only
+    the rows that match are printed.
+    """
     filters = {
         "action": action, "actor": actor, "subject": subject, "outcome": outcome, "since": since, "until": until
     }  # fmt: skip
@@ -79,8 +82,10 @@ def verify(
     file: Annotated[Path | None, typer.Option(metavar="PATH", help="Verify this export, without a server.")] = None,
     witness: Annotated[bool, typer.Option("--witness", help="Also ask the remotes what they hold of it.")] = False,
 ) -> None:
-    """Check every row, link and seal of the audit log, here and not on the server. The first bad row is named, and the
-    exit code is 1."""
+    """Check every row, link and seal of the audit log.
+
+    All is computed here and not on the server. The first bad row is named, and the exit code is 1.
+    """
     if file is not None and witness:
         raise Failure("a file has no witnesses", "ask them with isthmus audit verify --witness, without --file")
     found, keys = _verified(session, file)

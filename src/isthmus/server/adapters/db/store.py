@@ -13,6 +13,7 @@ from isthmus.server.adapters.db.audit import SqlAuditChain, SqlWitnesses
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
+from isthmus.server.adapters.db.crossings import SqlCrossings
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
@@ -81,6 +82,7 @@ class SqlTransaction:
         self.held_grants = SqlHeldGrants(statements)
         self.services = SqlServices(statements)
         self.bridges = SqlBridges(statements)
+        self.crossings = SqlCrossings(statements)
 
 
 class SqlStore:
