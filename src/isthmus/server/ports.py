@@ -56,7 +56,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
+from isthmus.server.trust_ports import Bridges, CrossingRows, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -319,6 +319,8 @@ class Transaction(Protocol):
     def services(self) -> Services: ...
     @property
     def bridges(self) -> Bridges: ...
+    @property
+    def crossings(self) -> CrossingRows: ...
 
 
 class Store(Protocol):

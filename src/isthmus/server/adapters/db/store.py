@@ -12,6 +12,7 @@ from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
+from isthmus.server.adapters.db.crossings import SqlCrossings
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
@@ -78,6 +79,7 @@ class SqlTransaction:
         self.held_grants = SqlHeldGrants(statements)
         self.services = SqlServices(statements)
         self.bridges = SqlBridges(statements)
+        self.crossings = SqlCrossings(statements)
 
 
 class SqlStore:
