@@ -45,6 +45,7 @@ REMOTE_UNREACHABLE = "remote_unreachable"
 CERTIFICATE_EXPIRING = "certificate_expiring"
 INSTANCE_WITHOUT_SAN = "instance_without_san"
 REMOTE_MISBEHAVES = "remote_misbehaves"
+CAPABILITY_DRIFT = "capability_drift"
 GRANT_UNRESTRICTED_SCOPE = "grant_unrestricted_scope"
 GRANT_AXIS_OPEN = "grant_axis_open"
 GRANT_AXIS_EMPTY = "grant_axis_empty"
@@ -85,6 +86,9 @@ KINDS: Mapping[str, Kind] = {
         Severity.HIGH,
         "it is refused again and again, and limited for that: ask its operator, or isthmus remote suspend DOMAIN",
         MISBEHAVIOUR_QUIET,
+    ),
+    CAPABILITY_DRIFT: Kind(
+        Severity.WARNING, "it says that it serves what it does not, which is not asked of it: its operator updates it"
     ),
     GRANT_UNRESTRICTED_SCOPE: Kind(
         Severity.HIGH, "name instances, networks or sources in it, or take admin and migrate out: isthmus grant", None
