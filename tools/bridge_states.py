@@ -1,4 +1,4 @@
-"""The pictures of `docs/operations/trust.md` that are drawn from the tables in the code: `python -m tools.bridge_states`
+"""The pictures of `docs/operations/trust.md` that are drawn from tables in the code: `python -m tools.bridge_states`
 writes them into the page, with `--check` it fails where those in the page are others."""
 
 import argparse
@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from itertools import product
 from pathlib import Path
 from uuid import UUID
 

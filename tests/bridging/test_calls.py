@@ -116,8 +116,7 @@ def test_headers_of_the_callers_own_change_nothing(alliance: Alliance) -> None:
 
 @pytest.mark.case("SEED-132", "SEED-133")
 def test_a_call_over_a_bridge_that_is_not_active_is_refused_on_a_connection_that_was_open(alliance: Alliance) -> None:
-    open_axes = {"instances": None, "networks": None, "sources": None}
-    with alliance.granted(**open_axes) as (_, token):
+    with alliance.granted(instances=None, networks=None, sources=None) as (_, token):
         line = line_of(alliance, "get", wanted(alliance), [("Authorization", f"Bearer {token}")])
         with connect(alliance, alliance.app) as connection:
             assert connection.ask(line).status == OK
