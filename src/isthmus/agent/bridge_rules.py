@@ -1,0 +1,190 @@
+"""What may pass a bridge on its gateway: each flow with its replies and nothing else, counted.
+
+forward ─▶ bridges ─┐
+input ──────────────┼─▶ bridge_<id>: barred ones, then the flows; who comes back was let through by nothing
+output ─────────────┘
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from isthmus.agent.bridging import Crossing
+from isthmus.agent.nft import WORDS, Names, address_set, chain, counter, members, own
+from isthmus.domain.addresses import Family, IPNetwork, collapse
+from isthmus.domain.mesh.crossing import INGRESS, Flow
+from isthmus.protocol.agent import FlowReport
+
+HOOKS = {
+    "guard": "type filter hook prerouting priority raw;",
+    "input": "type filter hook input priority filter;",
+    "output": "type filter hook output priority filter;",
+    # Called by the chain of the hook forward, which is the network's too.
+    "bridges": "",
+}
+SETS = ("remotes", "inside")
+_ID = "[0-9a-f]{32}"
+NAMES = rf"(bridge|dropped|forged)_{_ID}|(remote|barred)_{_ID}[46]|flow_{_ID}_({_ID}|{INGRESS})"
+"""Those of everything of ours that comes and goes with a bridge or a flow."""
+
+
+def flow_counter(interface: str, crossing: Crossing, flow: str) -> str:
+    """The name of the counter of the flows with one id."""
+    return own(interface, f"flow_{crossing.id.hex}_{flow.replace('-', '')}")
+
+
+def dropped_counter(interface: str, crossing: Crossing) -> str:
+    """The name of the counter of what came or went by no flow."""
+    return own(interface, f"dropped_{crossing.id.hex}")
+
+
+def forged_counter(interface: str, crossing: Crossing) -> str:
+    """The name of the counter of what came from elsewhere than the tunnel that its source address lives in."""
+    return own(interface, f"forged_{crossing.id.hex}")
+
+
+def reports(
+    interface: str, crossings: Iterable[Crossing], counted: Mapping[str, tuple[int, int]]
+) -> Iterator[FlowReport]:
+    """Of each flow that something has passed by; `counted` are packets and bytes by the names of counters."""
+    for crossing in crossings:
+        for flow in sorted({flow.id for flow in crossing.flows}):
+            packets, size = counted.get(flow_counter(interface, crossing, flow), (0, 0))
+            if packets:
+                yield FlowReport(str(crossing.id), flow, packets, size)
+
+
+def names(interface: str, crossings: Iterable[Crossing]) -> Names:
+    """What the rules of `crossings` consist of."""
+    crossings = tuple(crossings)
+    chains = {own(interface, name) for name in HOOKS if crossings}
+    sets = {own(interface, f"{name}{family}") for name in SETS for family in WORDS if crossings}
+    counters: set[str] = set()
+    for crossing in crossings:
+        chains.add(_chain(interface, crossing))
+        sets |= {_set(interface, kind, crossing, family) for kind in ("remote", "barred") for family in WORDS}
+        counters |= {dropped_counter(interface, crossing), forged_counter(interface, crossing)}
+        counters |= {flow_counter(interface, crossing, flow.id) for flow in crossing.flows}
+    return Names(frozenset(chains), frozenset(sets), frozenset(counters))
+
+
+def parts(interface: str, crossings: Sequence[Crossing], inside: Iterable[IPNetwork]) -> Iterator[str]:
+    """The counters, sets and chains that the rules in hooks name."""
+    yield from map(counter, sorted(names(interface, crossings).counters))
+    remotes = [prefix for crossing in crossings for prefix in crossing.prefixes]
+    inside = inside if crossings else ()
+    yield from _sets({own(interface, "remotes"): collapse(remotes), own(interface, "inside"): inside})
+    for crossing in crossings:
+        for kind, prefixes in (("remote", crossing.prefixes), ("barred", crossing.barred)):
+            yield from _sets({own(interface, f"{kind}_{crossing.id.hex}"): prefixes})
+    for crossing in crossings:
+        yield chain(_chain(interface, crossing), "", _passing(interface, crossing))
+
+
+def forward(interface: str, crossings: Iterable[Crossing]) -> Iterator[str]:
+    for family in sorted({prefix.version for crossing in crossings for prefix in crossing.prefixes}):
+        word, remotes = WORDS[family][0], f"@{own(interface, f'remotes{family}')}"
+        yield f'iifname "{interface}" {word} saddr {remotes} goto {own(interface, "bridges")}'
+        yield f'oifname "{interface}" {word} daddr {remotes} goto {own(interface, "bridges")}'
+
+
+def between(interface: str, crossings: Iterable[Crossing]) -> Iterator[str]:
+    """What is forwarded from or to a remote. No bridge is a way to another one."""
+    for crossing, family, word, remote in _families(interface, crossings):
+        drop, jump = _drop(interface, crossing), f"jump {_chain(interface, crossing)}"
+        yield f'iifname "{interface}" {word} saddr {remote} {word} daddr @{own(interface, f"remotes{family}")} {drop}'
+        for side in (f'iifname "{interface}" {word} saddr {remote}', f'oifname "{interface}" {word} daddr {remote}'):
+            yield f"{side} {jump}"
+            yield f"{side} {drop}"
+
+
+def received(interface: str, crossings: Iterable[Crossing]) -> Iterator[str]:
+    """What a remote sends to this very host: flows, and answers to what the host itself has asked."""
+    for crossing, _, word, remote in _families(interface, crossings):
+        side = f'iifname "{interface}" {word} saddr {remote}'
+        yield f"{side} jump {_chain(interface, crossing)}"
+        yield f"{side} ct direction reply accept"
+        yield f"{side} {_drop(interface, crossing)}"
+
+
+def sent(interface: str, crossings: Iterable[Crossing]) -> Iterator[str]:
+    """What this very host sends to a remote: what it likes, and answers as long as their flow is there."""
+    for crossing, _, word, remote in _families(interface, crossings):
+        side = f'oifname "{interface}" {word} daddr {remote}'
+        yield f"{side} jump {_chain(interface, crossing)}"
+        yield f"{side} ct direction original accept"
+        yield f"{side} {_drop(interface, crossing)}"
+
+
+def guard(
+    interface: str, crossings: Iterable[Crossing], inside: Sequence[IPNetwork], listen_port: int | None
+) -> Iterator[str]:
+    """Who lives in the tunnel is heard through it alone: a remote, and a peer of the network that speaks to one."""
+    if listen_port is not None:
+        # WireGuard itself proves who sent these, and a remote may offer the very prefix that its gateway stands in.
+        yield f"udp dport {listen_port} return"
+    for crossing, family, word, remote in _families(interface, crossings):
+        drop = f"counter name {forged_counter(interface, crossing)} drop"
+        yield f'iifname != "{interface}" {word} saddr {remote} {drop}'
+        if members(inside, family):
+            network = f"@{own(interface, f'inside{family}')}"
+            yield f'iifname != "{interface}" {word} saddr {network} {word} daddr {remote} {drop}'
+
+
+def _passing(interface: str, crossing: Crossing) -> Iterator[str]:
+    """Whoever gets to the end of these was let through by none."""
+    for family, (word, _) in WORDS.items():
+        if members(crossing.barred, family):
+            barred = f"@{_set(interface, 'barred', crossing, family)}"
+            yield f"{word} saddr {barred} {_drop(interface, crossing)}"
+            yield f"{word} daddr {barred} {_drop(interface, crossing)}"
+    for flow in crossing.flows:
+        if flow.sources and flow.ports:
+            yield from _flow(flow, flow_counter(interface, crossing, flow.id))
+
+
+def _flow(flow: Flow, counted: str) -> Iterator[str]:
+    """Packets, answers, and the errors that either of them causes. Answers are let through as long as this is there:
+    what was begun under a flow does not outlive it."""
+    family: Family = 4 if flow.destination.version == 4 else 6
+    word, icmp = WORDS[family][0], "icmp" if family == 4 else "ipv6-icmp"
+    sources, ports = _listed(flow.sources), _listed(f"{low}-{high}" if low < high else low for low, high in flow.ports)
+    accept = f"counter name {counted} accept"
+    asked = f"{word} saddr {sources} {word} daddr {flow.destination}"
+    answered = f"{word} saddr {flow.destination} {word} daddr {sources}"
+    begun = (
+        f"ct original {word} saddr {sources} ct original {word} daddr {flow.destination} ct protocol {flow.protocol}"
+    )
+    yield f"{asked} {flow.protocol} dport {ports} ct direction original {accept}"
+    yield f"{answered} {flow.protocol} sport {ports} ct direction reply {accept}"
+    yield f"meta l4proto {icmp} ct state related {begun} {accept}"
+
+
+def _families(interface: str, crossings: Iterable[Crossing]) -> Iterator[tuple[Crossing, Family, str, str]]:
+    """Each crossing in each family that it has prefixes of, with the family's word and the set of those."""
+    for crossing in crossings:
+        for family, (word, _) in WORDS.items():
+            if members(crossing.prefixes, family):
+                yield crossing, family, word, f"@{_set(interface, 'remote', crossing, family)}"
+
+
+def _sets(prefixes: dict[str, Iterable[IPNetwork]]) -> Iterator[str]:
+    for name, elements in prefixes.items():
+        for family in WORDS:
+            listed = members(elements, family)
+            if listed:
+                yield address_set(f"{name}{family}", family, listed)
+
+
+def _listed(elements: Iterable[object]) -> str:
+    return f"{{ {', '.join(map(str, elements))} }}"
+
+
+def _drop(interface: str, crossing: Crossing) -> str:
+    return f"counter name {dropped_counter(interface, crossing)} drop"
+
+
+def _chain(interface: str, crossing: Crossing) -> str:
+    return own(interface, f"bridge_{crossing.id.hex}")
+
+
+def _set(interface: str, kind: str, crossing: Crossing, family: Family) -> str:
+    return own(interface, f"{kind}_{crossing.id.hex}{family}")
