@@ -182,12 +182,15 @@ class Applier:
         """What has passed by each flow of the bridges that are open; nothing is asked where there are none."""
         if not self._crossings:
             return ()
+        return tuple(bridge_rules.reports(self.interface, self._crossings, self.counted()))
+
+    def counted(self) -> Mapping[str, tuple[int, int]]:
+        """Packets and bytes by the names of the counters in our table; none where they cannot be read."""
         try:
-            counted = self._host.net.counters()
+            return self._host.net.counters()
         except ToolFailed as error:
             log.warning("what passed the bridges could not be read", error=str(error))
-            return ()
-        return tuple(bridge_rules.reports(self.interface, self._crossings, counted))
+            return {}
 
     async def steer(self) -> int:
         """Look at the neighbours, and let packets take the ways that the guide then decides on; returns the steps."""

@@ -21,6 +21,11 @@ HOOKS = {
     "bridges": "",
 }
 SETS = ("remotes", "inside")
+_ERRORS: dict[Family, str] = {
+    4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
+    6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
+}
+_REDIRECT: dict[Family, str] = {4: "icmp type redirect", 6: "icmpv6 type nd-redirect"}
 _ID = "[0-9a-f]{32}"
 NAMES = rf"(bridge|dropped|forged)_{_ID}|(remote|barred)_{_ID}[46]|flow_{_ID}_({_ID}|{INGRESS})"
 """Those of everything of ours that comes and goes with a bridge or a flow."""
@@ -41,12 +46,16 @@ def forged_counter(interface: str, crossing: Crossing) -> str:
     return own(interface, f"forged_{crossing.id.hex}")
 
 
+def flow_ids(crossing: Crossing) -> list[str]:
+    return sorted({flow.id for flow in crossing.flows})
+
+
 def reports(
     interface: str, crossings: Iterable[Crossing], counted: Mapping[str, tuple[int, int]]
 ) -> Iterator[FlowReport]:
     """Of each flow that something has passed by; `counted` are packets and bytes by the names of counters."""
     for crossing in crossings:
-        for flow in sorted({flow.id for flow in crossing.flows}):
+        for flow in flow_ids(crossing):
             packets, size = counted.get(flow_counter(interface, crossing, flow), (0, 0))
             if packets:
                 yield FlowReport(str(crossing.id), flow, packets, size)
@@ -107,8 +116,10 @@ def received(interface: str, crossings: Iterable[Crossing]) -> Iterator[str]:
 
 def sent(interface: str, crossings: Iterable[Crossing]) -> Iterator[str]:
     """What this very host sends to a remote: what it likes, and answers as long as their flow is there."""
-    for crossing, _, word, remote in _families(interface, crossings):
+    for crossing, family, word, remote in _families(interface, crossings):
         side = f'oifname "{interface}" {word} daddr {remote}'
+        # The kernel tells whoever is forwarded inside the tunnel of a shorter way: there is none, and it is no news.
+        yield f"{side} {_REDIRECT[family]} drop"
         yield f"{side} jump {_chain(interface, crossing)}"
         yield f"{side} ct direction original accept"
         yield f"{side} {_drop(interface, crossing)}"
@@ -145,7 +156,7 @@ def _flow(flow: Flow, counted: str) -> Iterator[str]:
     """Packets, answers, and the errors that either of them causes. Answers are let through as long as this is there:
     what was begun under a flow does not outlive it."""
     family: Family = 4 if flow.destination.version == 4 else 6
-    word, icmp = WORDS[family][0], "icmp" if family == 4 else "ipv6-icmp"
+    word = WORDS[family][0]
     sources, ports = _listed(flow.sources), _listed(f"{low}-{high}" if low < high else low for low, high in flow.ports)
     accept = f"counter name {counted} accept"
     asked = f"{word} saddr {sources} {word} daddr {flow.destination}"
@@ -155,7 +166,7 @@ def _flow(flow: Flow, counted: str) -> Iterator[str]:
     )
     yield f"{asked} {flow.protocol} dport {ports} ct direction original {accept}"
     yield f"{answered} {flow.protocol} sport {ports} ct direction reply {accept}"
-    yield f"meta l4proto {icmp} ct state related {begun} {accept}"
+    yield f"{_ERRORS[family]} ct state related {begun} {accept}"
 
 
 def _families(interface: str, crossings: Iterable[Crossing]) -> Iterator[tuple[Crossing, Family, str, str]]:
