@@ -224,7 +224,9 @@ def test_an_address_of_another_side_is_believed_inside_its_tunnel_alone(sides: S
         for source, target in ((sides.far.v4, sides.two.v4), (sides.one.v4, sides.far.v4)):
             before = sides.counted("forged")
             with borrowed(lab_outsider, source) as here:
-                lab_outsider.shell(f"ip route replace {target}/32 via {sides.gw.host.ipv4} dev eth0 onlink")
+                # The internet of a lab is one router; a real attacker sits next to the gateway.
+                link = sides.gw.host.link
+                link.router.ip(f"route replace {target}/32 via {link.ipv4} dev {link.device} onlink")
                 sent(here, "forged", (target, PORT))
                 await_count(sides, "forged", before)
         # A peer as the other side, the gateway of the other side as a peer and as anybody: WireGuard lets them not out.

@@ -34,7 +34,7 @@ class Worker:
         self._handshakes = Handshakes(applier, pace)
         self._wanted = applier.applied or applier.first
         self._changed = asyncio.Event()
-        self._has_failed = False
+        self.has_failed = False
         self._outcome: wire.Applied | None = None
         self._told = asyncio.Event()
 
@@ -82,7 +82,7 @@ class Worker:
 
         Not while it wants something that could not be done here, which may be that a bridge is shut.
         """
-        if not self._has_failed:
+        if not self.has_failed:
             self.applier.renew()
             if self.applier.is_shut:
                 self._changed.set()
@@ -134,10 +134,10 @@ class Worker:
             problem, steps = "; ".join(done.remarks), len(done.steps)
             if any(map(_begins_handshakes, done.steps)):
                 self._handshakes.begun()
-            self._has_failed = False
+            self.has_failed = False
         except (Refusal, ToolFailed, OSError) as error:
             problem = str(error)
-            self._has_failed = True
+            self.has_failed = True
             await self._shut_former(wanted)
         took = round(1000 * (time.monotonic() - started))
         if problem:
