@@ -11,14 +11,29 @@ from typing import Any
 import pytest
 
 from isthmus.agent.apply import Applier
+from isthmus.agent.beats import Beats
+from isthmus.agent.errors import Blocked, Unreachable
 from isthmus.agent.lease import Lease
-from isthmus.agent.state import Heard, Identity, StateDir
+from isthmus.agent.loop import Agent
+from isthmus.agent.state import Applied, Heard, Identity, StateDir
+from isthmus.agent.steps import DropRules, LoadRules
 from isthmus.agent.worker import Worker
-from isthmus.protocol.agent import Bridged, Config
+from isthmus.protocol import agent as wire
+from isthmus.protocol.agent import Bridged, Config, FlowReport
 from isthmus.wireguard.keys import PublicKey
-from tests.agent.bridges import REMOTE
-from tests.agent.builders import ALIAS, INTERFACE, OWN_KEY, a_config, a_gateway, a_key, around
-from tests.agent.test_worker import QUICK, StandInHost
+from tests.agent.bridges import REMOTE, a_crossing, a_flow, an_id, bridged
+from tests.agent.builders import (
+    ALIAS,
+    INTERFACE,
+    OWN_KEY,
+    a_config,
+    a_gateway,
+    a_key,
+    a_neighbour,
+    around,
+    carried_out,
+)
+from tests.agent.test_worker import QUICK, ScriptedServer, ScriptedStream, StandInHost
 
 pytestmark = pytest.mark.timeout(30)
 
@@ -43,16 +58,17 @@ class Station:
         return Lease(self.state, lambda: self.now)
 
     @asynccontextmanager
-    async def agent(self) -> AsyncIterator[Worker]:
+    async def agent(self, *, runs: bool = True) -> AsyncIterator[Worker]:
         applier = Applier(INTERFACE, OWN_KEY, self.state, around(self.host))
         applier.lease = self.lease()
         worker = Worker(applier, replace(QUICK, retry_apply=0.05))
         worker.recheck()
-        running = asyncio.ensure_future(worker.run())
+        running = asyncio.ensure_future(worker.run()) if runs else None
         try:
             yield worker
         finally:
-            running.cancel()
+            if running is not None:
+                running.cancel()
 
     @property
     def reaches(self) -> set[Any]:
@@ -178,3 +194,81 @@ def test_the_time_is_written_down_now_and_then_and_never_promises_more(station: 
         written.add(heard.at)
         assert 0 <= lease.left(60) - station.lease().left(60) <= 10
     assert len(written) == 10
+
+
+@dataclass
+class Gateway(StandInHost):
+    """A stand-in that takes rules, and has counted something by each counter in them."""
+
+    async def load(self, script: str) -> None:
+        step = LoadRules(script) if "comment" in script else DropRules(script)
+        self.host = carried_out((step,), self.host)
+
+    def enable_forwarding(self, family: int) -> None:
+        self.host = replace(self.host, forwards=frozenset({4, 6}))
+
+    def before_forwarding(self, family: int) -> dict[str, str]:
+        return {}
+
+    def counters(self) -> dict[str, tuple[int, int]]:
+        return dict.fromkeys(self.host.table.counters, (3, 300))
+
+
+async def test_the_gateway_tells_what_passed_by_each_flow_while_its_bridge_is_open(station: Station) -> None:
+    station.host = Gateway()
+    flows = (a_flow(), a_flow(destination="10.20.0.4"), a_flow(id="ingress", destination="10.20.9.9"))
+    async with station.agent() as worker:
+        worker.heard()
+        worker.take(1, a_config(a_neighbour(1), listen_port=51820, bridged=bridged(a_crossing(*flows), lease=SECONDS)))
+        await until(lambda: worker.applier.revision == 1)
+        beat = await Beats(worker.applier, QUICK).heartbeat("n")
+        assert beat.flows == tuple(FlowReport(an_id(0xB1), flow, 3, 300) for flow in (an_id(0xF1), "ingress"))
+        station.now += 1.1
+        await until(lambda: worker.applier.is_shut)
+        assert not station.host.host.table.counters
+        assert (await Beats(worker.applier, QUICK).heartbeat("n")).flows == ()
+
+
+@pytest.mark.parametrize("word", [wire.Unchanged(1), wire.Ack("n"), wire.Refused("replay_detected", "", None)])
+async def test_every_message_on_a_stream_is_a_word_of_the_server(station: Station, word: wire.FromServer) -> None:
+    async def serve(stream: ScriptedStream) -> None:
+        stream.down.put_nowait(word)
+
+    await opened_by(station, ScriptedServer(serve))
+
+
+async def test_an_answer_over_https_is_a_word_of_the_server(station: Station) -> None:
+    async def serve(stream: ScriptedStream) -> None:
+        raise AssertionError("no stream is opened here")
+
+    await opened_by(station, ScriptedServer(serve, refuses_streams=True, config=wire.ConfigAnswer(1, "n", 0)))
+
+
+@pytest.mark.parametrize("problem", [Blocked("blocked by incident i-1", "i-1"), Unreachable("the connection broke")])
+async def test_neither_a_block_nor_a_broken_connection_is_one(station: Station, problem: Exception) -> None:
+    seen = asyncio.Event()
+
+    async def serve(stream: ScriptedStream) -> None:
+        stream.down.put_nowait(problem)
+        if len(server.revisions) > 3:
+            seen.set()
+
+    server = ScriptedServer(serve)
+    with pytest.raises(TimeoutError):
+        await opened_by(station, server, seen)
+    assert station.is_shut
+
+
+async def opened_by(station: Station, server: ScriptedServer, enough: asyncio.Event | None = None) -> None:
+    """Run an agent that comes with a bridge whose lease is over until that is open; TimeoutError when it saw enough."""
+    station.state.save_applied(Applied(1, a_bridged()))
+    async with station.agent(runs=False) as worker:
+        pace = replace(QUICK, blocked=0.02)
+        agent = Agent(server, worker, pace, lambda contact: None, lambda token: None)
+        running = asyncio.ensure_future(agent.run())
+        try:
+            await until(lambda: station.is_open or (enough is not None and enough.is_set()))
+        finally:
+            running.cancel()
+        if not station.is_open:
+            raise TimeoutError
