@@ -201,6 +201,12 @@ class Organisation:
         if (pid := self.pid(process)) is not None:
             os.kill(pid, number)
 
+    def stop_for_now(self, process: str) -> None:
+        """Have it do nothing until it is sent SIGCONT."""
+        pid = self.pid(process)
+        self.kill(process, signal.SIGSTOP)
+        wait_until(lambda: state_of(pid) == "T", within=STOP_SECONDS, what=f"{process} to stop")
+
     def signal_nginx(self, number: signal.Signals) -> None:
         """Send a signal to the master of its nginx."""
         if (pid := self.nginx()) is not None:
@@ -242,6 +248,14 @@ def children(pid: int | None) -> list[int]:
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def state_of(pid: int | None) -> str:
+    """One letter of proc(5): `T` is stopped. Empty for a process that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def command_of(pid: int) -> list[str]:

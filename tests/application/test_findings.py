@@ -1,18 +1,21 @@
 """Findings: there while their cause is, cleared when it has gone, and anew when it comes back."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from isthmus.domain.federation.finding import KINDS, QUIET, Severity, kind_of
+from isthmus.domain.federation.finding import GRANT_AXIS_OPEN, KINDS, QUIET, Cause, Severity, kind_of
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.remote import State
 from isthmus.protocol.federator import Report, Suspicion
+from isthmus.server.application.findings import FindingService
+from isthmus.server.application.looks import Look
 from isthmus.server.application.pulse import SILENT
 from isthmus.server.certificate_records import Purpose
 from isthmus.server.federation_records import RemoteFinding
-from tests.application.backend import ADA, BOTH_DATABASES
+from isthmus.server.ports import Transaction
+from tests.application.backend import ADA, BOTH_DATABASES, CountedIds
 from tests.application.pair import Side, federated
 
 A, B = BackendDomain("a.example"), BackendDomain("b.example")
@@ -122,6 +125,33 @@ async def test_a_leaf_that_is_not_renewed_and_a_ca_that_ends_are_found_in_time(p
     domains = {each.domain for each in (await kinds(a)).values() if each.kind == "certificate_expiring"}
     everything = await a.services.findings.page(100, None)
     assert {each.domain for each in everything if each.kind == "certificate_expiring"} == {A, B}, domains
+
+
+@BOTH_DATABASES
+async def test_a_look_says_all_causes_that_there_are_and_no_others(pair: Pair) -> None:
+    a, _ = pair
+    causes: list[Cause] = []
+
+    async def look(_: Transaction, __: datetime) -> list[Cause]:
+        return causes
+
+    service = FindingService(a.store, a.clock, CountedIds(), [Look(frozenset({GRANT_AXIS_OPEN}), look)])
+
+    async def open_ones() -> dict[str, RemoteFinding]:
+        await service.work()
+        return {each.subject: each for each in await service.page(100, None)}
+
+    causes += [Cause(GRANT_AXIS_OPEN, B, grant, {"axes": ["source"]}) for grant in ("one", "two")]
+    begun = await open_ones()
+    assert begun.keys() == {"one", "two"}
+    a.clock.turn(timedelta(days=400))
+    causes[0] = replace(causes[0], evidence={"axes": ["network", "source"]})
+    after = await open_ones()
+    assert after["one"] == replace(begun["one"], evidence={"axes": ["network", "source"]})
+    del causes[1]
+    assert (await open_ones()).keys() == {"one"}
+    (cleared,) = (each for each in await service.page(100, None, cleared=True) if each.cleared_at is not None)
+    assert (cleared.subject, cleared.cleared_at) == ("two", a.clock.now())
 
 
 def test_every_kind_says_how_bad_it_is_and_what_to_do() -> None:

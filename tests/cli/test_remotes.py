@@ -312,6 +312,7 @@ def test_findings_say_how_bad_since_when_and_what_to_do(isthmus: Run, server: Sc
         "kind": "infra_domain_changed",
         "severity": "warning",
         "domain": "b.example",
+        "subject": "",
         "first_at": "2026-11-24T20:00:00Z",
         "last_at": "2026-11-24T20:00:00Z",
         "count": 2,

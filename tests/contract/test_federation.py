@@ -8,6 +8,7 @@ from uuid import UUID
 import pytest
 
 from isthmus.domain.errors import NotFound
+from isthmus.domain.federation.finding import Cause
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Direction, Limits, Remote, Revocation, State, Strategy, Trust
@@ -62,6 +63,7 @@ FULL = a_remote(
     needs_dnssec=True,
     needs_tlsa=True,
     known_instances_only=True,
+    wan_permitted=False,
     confirmed_here=True,
     short_code="K7PD-9QXM-3T4W",
     bundle_digest=a_digest("bundle"),
@@ -324,3 +326,16 @@ async def test_a_finding_is_cleared_unless_it_was_seen_meanwhile_and_begins_anew
         again = replace(found, id=UUID(int=2), first_at=later, last_at=later, count=1, evidence={})
         await tx.findings.put(again)
         assert await tx.findings.page(10) == [replace(again, id=found.id)]
+
+
+async def test_findings_of_two_subjects_of_one_remote_are_two_and_new_evidence_counts_nothing(store: Store) -> None:
+    one = RemoteFinding(UUID(int=1), "grant_axis_open", B, NOON, NOON, 1, {"axes": ["source"]}, subject="g1")
+    two = replace(one, id=UUID(int=2), subject="g2")
+    async with store.transaction() as tx:
+        for finding in (one, two):
+            await tx.findings.put(finding)
+        await tx.findings.show(Cause(one.kind, B, "g1", {"axes": []}))
+        assert await tx.findings.page(10) == [two, replace(one, evidence={"axes": []})]
+        assert not await tx.findings.clear(one.kind, B, NOON)
+        assert await tx.findings.clear(one.kind, B, NOON, subject="g1")
+        assert await tx.findings.page(10) == [two]

@@ -7,15 +7,17 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from isthmus.ingress.applying import Applier
+from isthmus.ingress.refused import IngressRefused
 from lab.waiting import wait_until
 from tests.federation.party import Party, over_socket
+from tests.federation.wire import NoAnswer
 
 SABOTAGE = Path(__file__).parent / "sabotage"
 NAMED = "/run/isthmus-sabotage"
 ENVIRONMENT = {"PYTHONPATH": str(SABOTAGE)}
 """For `isthmus up` of a backend that weaknesses can be planted in."""
 WITHIN = 20.0
-RELOAD_SECONDS = 5.0
 
 NGINX: Mapping[str, tuple[str, str]] = {
     "client-certificate-optional": (r"ssl_verify_client on;", "ssl_verify_client optional_no_ca;"),
@@ -77,30 +79,57 @@ def restart_federator(party: Party) -> None:
     # Until it has noticed the other socket for its refusals, it sends them nowhere. One that was started a moment ago
     # has not seen the former, and is not reloaded.
     with contextlib.suppress(TimeoutError):
-        wait_until(partial(has_changed, party, before), within=RELOAD_SECONDS, what=f"new workers at {party}")
+        wait_until(partial(has_changed, party, before), within=WITHIN, what=f"new workers at {party}")
 
 
 def has_snapshot(party: Party) -> bool:
     """Whether the Federator knows by what to decide."""
-    health = over_socket(party.outward.path, b"GET /health/ready HTTP/1.1\r\nHost: federator\r\n\r\n")
+    try:
+        health = over_socket(party.outward.path, b"GET /health/ready HTTP/1.1\r\nHost: federator\r\n\r\n")
+    except NoAnswer:
+        # Its socket is there a moment before it listens.
+        return False
     return bool(health.json["parts"]["snapshot"] == "")
 
 
 @contextlib.contextmanager
 def weak_ingress(party: Party, *names: str) -> Iterator[None]:
     """While the block runs nginx has these weaknesses, by a reload of an edited configuration."""
-    config = party.site.places.ingress_config / "current" / "nginx.conf"
-    right = config.read_text()
-    wrong = right
-    for name in names:
-        pattern, weak = NGINX[name]
-        wrong, found = re.subn(pattern, weak, wrong)
-        assert found, f"the configuration of nginx has no {pattern!r}"
+    with unattended_nginx(party):
+        config = party.site.places.ingress_config / "current" / "nginx.conf"
+        right = config.read_text()
+        wrong = right
+        for name in names:
+            pattern, weak = NGINX[name]
+            wrong, found = re.subn(pattern, weak, wrong)
+            assert found, f"the configuration of nginx has no {pattern!r}"
+        try:
+            _reload(party, config, wrong)
+            yield
+        finally:
+            _reload(party, config, right)
+
+
+@contextlib.contextmanager
+def unattended_nginx(party: Party) -> Iterator[None]:
+    """While the block runs `isthmus ingress run` does nothing: it would notice a drift, tell it, and put it right."""
+    versions = Applier(party.site.places).versions
+
+    def rests() -> bool:
+        party.site.stop_for_now("ingress")
+        try:
+            # Not in the middle of applying something, of which nginx would have a part.
+            with versions.locked():
+                return True
+        except IngressRefused:
+            party.site.kill("ingress", signal.SIGCONT)
+            return False
+
+    wait_until(rests, within=WITHIN, what=f"the ingress of {party} to rest")
     try:
-        _reload(party, config, wrong)
         yield
     finally:
-        _reload(party, config, right)
+        party.site.kill("ingress", signal.SIGCONT)
 
 
 def _reload(party: Party, config: Path, text: str) -> None:

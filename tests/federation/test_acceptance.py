@@ -158,7 +158,7 @@ def test_an_invitation_makes_one_remote_once_and_both_operators_confirm_it(guest
     check_shut(guest)
     confirmed = b.api.post(f"/remotes/{GUEST}/confirm", json={"short_code": remote["short_code"]})
     assert confirmed.raise_for_status().json()["state"] == "active"
-    wait_until(lambda: guest.asks_for_alice().status == 200, within=5, what="an answer for the remote")
+    wait_until(lambda: guest.asks_for_alice().status == 200, within=20, what="an answer for the remote")
     clean_request(c, b)
 
 

@@ -146,9 +146,7 @@ def test_a_database_that_is_locked_denies_mutations_and_heals_at_once(federation
         assert refused_for.json["code"] in ("overloaded", "upstream_unavailable")
         assert refused_for.header("Retry-After")
         database.execute("ROLLBACK")
-    healed = time.monotonic()
-    wait_until(lambda: a.asks(b, confirmation(a, b, key)).status == 200, within=5, what="service")
-    assert time.monotonic() - healed < 5
+    wait_until(lambda: a.asks(b, confirmation(a, b, key)).status == 200, within=WITHIN, what="service")
     # Nothing was done without its row, and nothing twice.
     assert remote(b, a)["version"] == version + 1
     done = [row for row in of(b, a, rows) if row["outcome"] == "done"]
@@ -179,10 +177,8 @@ def test_a_suspension_during_a_partition_holds_here_at_once_and_there_after_the_
             time.sleep(1)
             assert b.calls(a.domain).status == 403
             assert remote(a, b)["state_there"] == "active"
-        healed = time.monotonic()
         refused(a.asks(b), 403, "remote_suspended")
         wait_until(lambda: remote(a, b)["state_there"] == "suspended", within=WITHIN, what="the other side to learn it")
-        assert time.monotonic() - healed < WITHIN
         refused(a.asks(b), 403, "remote_suspended")
     finally:
         b.api.post(f"/remotes/{a.domain}/resume")

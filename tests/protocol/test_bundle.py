@@ -23,8 +23,9 @@ from isthmus.domain.federation.bundle import (
     usable_from,
 )
 from isthmus.domain.federation.names import BackendDomain, InfraDomain
-from isthmus.protocol.bundle import ALGORITHM, LONGEST, TYPE, decode, encode, open_first, open_next, seal
+from isthmus.protocol.bundle import TYPE, decode, encode, open_first, open_next, seal
 from isthmus.protocol.message_key import MessageKey
+from isthmus.protocol.sealing import ALGORITHM, LONGEST
 from isthmus.x509.authority import make_authority
 from tests.builders import NOON
 from tests.x509.forge import a_leaf, an_authority

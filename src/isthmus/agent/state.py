@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -87,6 +88,11 @@ class StateDir:
         finally:
             os.close(descriptor)
 
+    @property
+    def instance(self) -> Path:
+        """Where the pair of this host's instance is, if it is to have one."""
+        return self.path / "instance"
+
     def private_key(self) -> PrivateKey | None:
         return self._key("private.key")
 
@@ -159,10 +165,13 @@ class StateDir:
             (self.path / name).unlink(missing_ok=True)
 
     def heard(self) -> Heard | None:
-        return self._read("heard.json", Heard)
+        try:
+            return self._read("heard.json", Heard)
+        except ValueError:
+            return None
 
     def save_heard(self, heard: Heard) -> None:
-        # After a crash of the host this is void, whatever it says.
+        """A crash of the host may damage this file, and makes it void anyway."""
         self._write("heard.json", msgspec.json.encode(heard), outlasts_crash=False)
 
     def undo(self) -> Undo:
@@ -179,6 +188,7 @@ class StateDir:
 
     def empty(self) -> None:
         """Remove every file of ours, the key last."""
+        shutil.rmtree(self.instance, ignore_errors=True)
         for name in FILES:
             (self.path / name).unlink(missing_ok=True)
             (self.path / f".{name}.new").unlink(missing_ok=True)

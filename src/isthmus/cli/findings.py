@@ -29,7 +29,7 @@ def findings_text(rows: list[dict[str, Any]], session: Session) -> str:
         (
             each["severity"],
             each["kind"],
-            each["domain"],
+            f"{each['domain']} {each['subject']}".rstrip(),
             age(each["first_at"], session.now),
             age(each["last_at"], session.now),
             each["count"],

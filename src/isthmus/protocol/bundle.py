@@ -1,34 +1,29 @@
 """A bundle on the wire: a SPIFFE bundle (JWKS) with what Isthmus adds, signed as a compact JWS by a message key."""
 
-import re
 from base64 import b64decode, b64encode, urlsafe_b64decode
 from binascii import Error as NotBase64
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.jwk import ECKey, RSAKey
 from msgspec import Meta, Struct
 
 from isthmus.domain.federation.bundle import Bundle, BundleRefused, Known, check_limits, check_successor
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, is_domain
 from isthmus.protocol.message_key import PUBLIC_BYTES, MessageKey, encoded, key_id
+from isthmus.protocol.sealing import LONGEST, SealBroken, claimed, proven, sealed
 from isthmus.x509.leaf import read_leaf
 
-LONGEST = 64 * 1024
-# RFC 9864: the name `EdDSA` says too little and is deprecated.
-ALGORITHM = "Ed25519"
 TYPE = "isthmus-bundle+json"
 AUTHORITY_USE = "x509-svid"
 MESSAGE_USE = "isthmus-message"
-COMPACT = re.compile(r"[A-Za-z0-9_-]{1,1024}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}")
 
 Text = Annotated[str, Meta(max_length=4096)]
 
@@ -60,8 +55,7 @@ class Document(Struct, frozen=True):
 def seal(bundle: Bundle, key: MessageKey) -> str:
     """`bundle` signed by `key`. Raises `BundleRefused` where it is more than a remote would take."""
     check_limits(bundle)
-    protected = {"alg": ALGORITHM, "typ": TYPE, "kid": key.id}
-    text = jws.serialize_compact(protected, encode(bundle), OKPKey.import_key(key.private), algorithms=[ALGORITHM])
+    text = sealed(encode(bundle), TYPE, key)
     if len(text) > LONGEST:
         raise BundleRefused("limits", f"signed, it is longer than {LONGEST} bytes")
     return text
@@ -70,17 +64,18 @@ def seal(bundle: Bundle, key: MessageKey) -> str:
 def open_first(text: str) -> Bundle:
     """The bundle of a backend that is not known yet: one of the message keys that it names must have signed it, which
     proves that its sender holds that key, and no more. Raises `BundleRefused`."""
-    signer, payload = _parts(text)
-    bundle = decode(payload)
-    _check_signature(text, bundle.message_keys, signer)
+    with _refusing():
+        _, payload = claimed(text, TYPE)
+        bundle = decode(payload)
+        proven(text, TYPE, bundle.message_keys)
     return bundle
 
 
 def open_next(text: str, known: Known) -> tuple[Bundle, bool]:
     """The bundle of a backend that is known, signed by a message key of the one before it, and whether it is news.
     Raises `BundleRefused`."""
-    signer, _ = _parts(text)
-    bundle = decode(_check_signature(text, known.message_keys, signer))
+    with _refusing():
+        bundle = decode(proven(text, TYPE, known.message_keys))
     return bundle, check_successor(bundle, known)
 
 
@@ -120,34 +115,12 @@ def decode(payload: bytes) -> Bundle:
     return bundle
 
 
-def _parts(text: str) -> tuple[str, bytes]:
-    """The id of the key that claims to have signed `text`, and the payload, unproven. Raises `BundleRefused`."""
-    if len(text) > LONGEST or not COMPACT.fullmatch(text):
-        raise BundleRefused("unreadable", "it is no compact JWS")
+@contextmanager
+def _refusing() -> Iterator[None]:
     try:
-        found = jws.extract_compact(text.encode())
-        header: dict[str, Any] = found.headers()
-    except (JoseError, ValueError) as error:
-        raise BundleRefused("unreadable", str(error)[:200]) from None
-    # Exactly these: `crit`, `jwk` or `x5u` would be ways to talk the reader into something.
-    if header.keys() != {"alg", "typ", "kid"} or (header["alg"], header["typ"]) != (ALGORITHM, TYPE):
-        raise BundleRefused("signature", "its header is not that of a bundle")
-    signer = header["kid"]
-    if not isinstance(signer, str):
-        raise BundleRefused("signature", "its header is not that of a bundle")
-    return signer, found.payload
-
-
-def _check_signature(text: str, keys: Mapping[str, bytes], signer: str) -> bytes:
-    """The payload, proven by the key `signer` of `keys`. Raises `BundleRefused`."""
-    public = keys.get(signer)
-    if public is None:
-        raise BundleRefused("signature", "it is signed by a key that is not known")
-    try:
-        key = OKPKey.import_key({"kty": "OKP", "crv": "Ed25519", "x": encoded(public)})
-        return jws.deserialize_compact(text, key, algorithms=[ALGORITHM]).payload
-    except (JoseError, ValueError) as error:
-        raise BundleRefused("signature", str(error)[:200]) from None
+        yield
+    except SealBroken as broken:
+        raise BundleRefused(broken.rule, broken.detail) from None
 
 
 def _authority(der: bytes) -> Jwk:

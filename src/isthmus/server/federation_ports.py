@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from isthmus.domain.federation.finding import Cause
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Remote, Revocation
+from isthmus.domain.ids import NetworkId
 from isthmus.protocol.federator import Credential
 from isthmus.server.federation_records import (
     Acceptance,
@@ -16,6 +18,7 @@ from isthmus.server.federation_records import (
     Lane,
     LaneState,
     Message,
+    OverlayIngress,
     RemoteFinding,
     RemoteInstance,
 )
@@ -39,6 +42,20 @@ class FederationFacts(Protocol):
 
     async def advance(self) -> int:
         """Raise the generation; transactions that do so commit in its order. 0 where there is nothing to raise."""
+
+
+class OverlayIngresses(Protocol):
+    """Whoever changes one has locked its network. It goes with its peer."""
+
+    async def get(self, network_id: NetworkId) -> OverlayIngress | None: ...
+    async def all(self) -> list[OverlayIngress]:
+        """In order of network."""
+
+    async def put(self, ingress: OverlayIngress) -> None:
+        """The network's only one from now on."""
+
+    async def drop(self, network_id: NetworkId) -> bool:
+        """Whether there was one."""
 
 
 class Remotes(Protocol):
@@ -140,9 +157,14 @@ class Outbox(Protocol):
 
 class Findings(Protocol):
     async def put(self, finding: RemoteFinding) -> None:
-        """Adds it, or counts it to the open one of its kind and remote; one that was cleared begins anew."""
+        """Adds it, or counts it to the open one of its kind, domain and subject; one that was cleared begins anew."""
 
-    async def clear(self, kind: str, domain: str, now: datetime, *, seen_until: datetime | None = None) -> bool:
+    async def show(self, cause: Cause) -> None:
+        """Give the finding of this cause the evidence of now, and count nothing."""
+
+    async def clear(
+        self, kind: str, domain: str, now: datetime, *, subject: str = "", seen_until: datetime | None = None
+    ) -> bool:
         """Its cause is gone; with `seen_until` only if it was not seen after that. Whether one was open."""
 
     async def page(self, limit: int, after: UUID | None = None, *, cleared: bool = False) -> list[RemoteFinding]:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Strategy
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.protocol.federation import DEFAULT_SERVICE
 from isthmus.protocol.ingress import Listener
 
@@ -30,6 +31,15 @@ class Federation:
     listeners: tuple[Listener, ...] = ()
     generation: int = 1
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayIngress:
+    """The host of this peer runs our ingress, which listens inside the network at the peer's own addresses."""
+
+    network_id: NetworkId
+    peer_id: PeerId
+    port: int = DEFAULT_PORT
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +68,14 @@ class RemoteInstance:
 
 
 class Lane(StrEnum):
-    """The order of a remote's messages is kept within a lane; `revocation` goes before the others."""
+    """The order of a remote's messages is kept within a lane; `revocation` and `trust-revocation` go before the others.
+    In the lanes of trust a message says how one bridge or grant is, and one that is refused for ever stops no other."""
 
     REVOCATION = "revocation"
+    TRUST_REVOCATION = "trust-revocation"
     HANDSHAKE = "handshake"
     STATE = "state"
+    TRUST = "trust"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +108,9 @@ class LaneState:
 
 @dataclass(frozen=True, slots=True)
 class RemoteFinding:
-    """Something that an operator should look at; the same of one remote is one row, however often it is seen.
-    `first_at` is when it was seen first since it was cleared last; `cleared_at` is there once its cause is gone."""
+    """Something that an operator should look at; the same of one subject of one domain is one row, however often it is
+    seen. `domain` is that of a remote or our own; `subject` as `Cause` has it. `first_at` is when it was seen first
+    since it was cleared last; `cleared_at` is there once its cause is gone."""
 
     id: UUID
     kind: str
@@ -106,3 +120,4 @@ class RemoteFinding:
     count: int = 1
     evidence: dict[str, Any] = field(default_factory=dict)
     cleared_at: datetime | None = None
+    subject: str = ""

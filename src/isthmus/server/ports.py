@@ -34,10 +34,12 @@ from isthmus.server.federation_ports import (
     Invitations,
     Nonces,
     Outbox,
+    OverlayIngresses,
     RemoteInstances,
     Remotes,
     Revocations,
 )
+from isthmus.server.instance_ports import OwnInstances
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -54,6 +56,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
+from isthmus.server.trust_ports import Bridges, CrossingRows, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -289,6 +292,8 @@ class Transaction(Protocol):
     @property
     def federation(self) -> FederationFacts: ...
     @property
+    def overlay_ingresses(self) -> OverlayIngresses: ...
+    @property
     def remotes(self) -> Remotes: ...
     @property
     def invitations(self) -> Invitations: ...
@@ -304,6 +309,18 @@ class Transaction(Protocol):
     def findings(self) -> Findings: ...
     @property
     def own_trust(self) -> OwnTrustRows: ...
+    @property
+    def instances(self) -> OwnInstances: ...
+    @property
+    def grants(self) -> Grants: ...
+    @property
+    def held_grants(self) -> HeldGrants: ...
+    @property
+    def services(self) -> Services: ...
+    @property
+    def bridges(self) -> Bridges: ...
+    @property
+    def crossings(self) -> CrossingRows: ...
 
 
 class Store(Protocol):
@@ -352,8 +369,20 @@ class HandleTaken(Conflict):
     """Another user of the directory has that handle."""
 
 
+class InstanceNameTaken(Conflict):
+    """A live instance has that name."""
+
+
 class RemoteExists(Conflict):
     """There is a live entry of that domain."""
+
+
+class ServiceNameTaken(Conflict):
+    """Another service has that name."""
+
+
+class BridgeExists(Conflict):
+    """There is a live bridge of that network with that remote."""
 
 
 class NonceSeen(Conflict):

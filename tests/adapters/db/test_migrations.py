@@ -52,13 +52,15 @@ async def test_servers_that_start_at_once_migrate_once(empty_database_url: str) 
 
 
 async def test_a_schema_newer_than_the_code_is_refused_with_what_to_do(database_url: str) -> None:
-    def pretend_to_be_newer(connection: Connection) -> None:
+    def pretend_to_be_newer(connection: Connection) -> str:
+        present = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        return str(present)
 
     def be_present_again(connection: Connection) -> None:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = :present"), {"present": present})
 
-    await on_connection(database_url, pretend_to_be_newer)
+    present = await on_connection(database_url, pretend_to_be_newer)
     try:
         with pytest.raises(StoreUnavailable, match=r"schema 9999.*start the newer isthmus.*or restore a backup"):
             await open_store(database_url)
@@ -88,6 +90,7 @@ REMOTE = {
     "notes": "",
     "version": 1,
 }
+FINDING = {"kind": "foreign_authority", "domain": "b.example", "first_at": 7, "last_at": 8, "count": 2, "evidence": {}}
 
 
 @pytest.mark.parametrize("version", ["0001", "0002", "0003", "0004", "0005"])
@@ -101,6 +104,7 @@ async def test_every_earlier_schema_comes_to_the_newest_with_all_its_rows(
         tables.reflect(connection)
         id_ = UUID(int=9) if connection.dialect.name == "postgresql" else UUID(int=9).hex
         connection.execute(insert(tables.tables["remotes"]), {**REMOTE, "id": id_})
+        connection.execute(insert(tables.tables["remote_findings"]), {**FINDING, "id": id_})
 
     if version >= "0003":
         await on_connection(empty_database_url, add_remote)
@@ -110,6 +114,7 @@ async def test_every_earlier_schema_comes_to_the_newest_with_all_its_rows(
             assert (await tx.networks.get(before.network)).name == "office"
             assert {peer.name for peer in await tx.peers.of_network(before.network)} == set(before.peers)
             assert [remote.domain for remote in await tx.remotes.all()] == (["b.example"] if version >= "0003" else [])
+            assert [found.subject for found in await tx.findings.page(10)] == ([""] if version >= "0003" else [])
             assert await tx.federation.get() is None
     finally:
         await opened.close()

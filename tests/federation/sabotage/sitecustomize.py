@@ -1,14 +1,23 @@
 """Weaknesses on purpose, one at a time, to see that the tests notice them. No part of the product knows of this file.
 
-Python imports it at the start of each process that has this folder on its PYTHONPATH, as those of the lab have. It does
-nothing unless the host's /run/isthmus-sabotage names a weakness, so a process gets one when it is started again.
+Python imports it at the start of each process that has this folder on its PYTHONPATH, as those of the lab have. But for
+the pace of heartbeats it does nothing unless the host's /run/isthmus-sabotage names a weakness, so a process gets one
+when it is started again.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 NAMED = Path("/run/isthmus-sabotage")
+
+
+def rare_heartbeats() -> None:
+    """No weakness: tests count questions and connections, and a heartbeat each minute would be among them."""
+    import isthmus.server.federation as federation
+
+    federation.PULSE_SECONDS = 86_400.0
 
 
 def no_chain_check() -> None:
@@ -119,6 +128,8 @@ PLANTS: dict[str, Callable[[], None]] = {
     "unsealed-components": unsealed_components,
 }
 
+if "server" in sys.orig_argv:
+    rare_heartbeats()
 if NAMED.exists():
     for name in NAMED.read_text().split():
         PLANTS[name]()

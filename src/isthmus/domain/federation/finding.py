@@ -1,9 +1,10 @@
 """What an operator should look at: how bad each kind is, what mends it, and when it is over."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 QUIET = timedelta(hours=24)
 ALARM_QUIET = timedelta(minutes=30)
@@ -26,10 +27,32 @@ class Kind:
     quiet: timedelta | None = QUIET
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why there is a finding at this moment. `subject` is what of the domain it is about, a grant or a bridge by its
+    id; empty where it is the domain itself. `evidence` holds no secret and says the same as long as nothing changed."""
+
+    kind: str
+    domain: str
+    subject: str = ""
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
 INFRA_DOMAIN_CHANGED = "infra_domain_changed"
 REMOTE_UNREACHABLE = "remote_unreachable"
 CERTIFICATE_EXPIRING = "certificate_expiring"
 INSTANCE_WITHOUT_SAN = "instance_without_san"
+GRANT_UNRESTRICTED_SCOPE = "grant_unrestricted_scope"
+GRANT_AXIS_OPEN = "grant_axis_open"
+GRANT_AXIS_EMPTY = "grant_axis_empty"
+BROAD_SCOPE_GRANT = "broad_scope_grant"
+GRANT_REFERENCES_UNKNOWN = "grant_references_unknown"
+GRANT_SOURCE_OUTSIDE_PREFIX = "grant_source_outside_prefix"
+GRANT_EXPIRING = "grant_expiring"
+GRANT_UNUSED_90D = "grant_unused_90d"
+BRIDGE_STATE_MISMATCH = "bridge_state_mismatch"
+BRIDGE_STALE_PROPOSED = "bridge_stale_proposed"
+PREFIX_OVERLAP = "prefix_overlap"
 
 KINDS: Mapping[str, Kind] = {
     INFRA_DOMAIN_CHANGED: Kind(
@@ -54,6 +77,31 @@ KINDS: Mapping[str, Kind] = {
     INSTANCE_WITHOUT_SAN: Kind(
         Severity.WARNING,
         "its operator issues a certificate that names infra domain and instance: isthmus certificate renew",
+    ),
+    GRANT_UNRESTRICTED_SCOPE: Kind(
+        Severity.HIGH, "name instances, networks or sources in it, or take admin and migrate out: isthmus grant", None
+    ),
+    GRANT_AXIS_OPEN: Kind(Severity.WARNING, "name who may use it, or over which network, or from where", None),
+    GRANT_AXIS_EMPTY: Kind(
+        Severity.WARNING,
+        "an empty list lets nobody pass: name somebody, set the axis to any, or revoke the grant",
+        None,
+    ),
+    BROAD_SCOPE_GRANT: Kind(Severity.WARNING, "grant single resources, with the scopes that are needed", None),
+    GRANT_REFERENCES_UNKNOWN: Kind(
+        Severity.WARNING, "what it names is not known here, so nobody passes by it: take it out, or put it right", None
+    ),
+    GRANT_SOURCE_OUTSIDE_PREFIX: Kind(
+        Severity.WARNING, "nobody can come from there over its networks: name sources inside accepted prefixes", None
+    ),
+    GRANT_EXPIRING: Kind(Severity.WARNING, "create the next one if it is still needed", None),
+    GRANT_UNUSED_90D: Kind(Severity.WARNING, "revoke it if nobody needs it: isthmus grant revoke", None),
+    BRIDGE_STATE_MISMATCH: Kind(
+        Severity.WARNING, "nothing passes until both sides are active: agree with its operator, resume or revoke", None
+    ),
+    BRIDGE_STALE_PROPOSED: Kind(Severity.WARNING, "accept it, remind the other operator, or revoke it", None),
+    PREFIX_OVERLAP: Kind(
+        Severity.HIGH, "one of the two must give way: accept other prefixes, or revoke a bridge", None
     ),
     "clock_jumped": Kind(Severity.HIGH, "put the clock of this machine right: isthmus federator status", ALARM_QUIET),
     "certificate_unusable": Kind(Severity.HIGH, "mend the files that isthmus federator status names", ALARM_QUIET),

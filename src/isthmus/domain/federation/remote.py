@@ -82,6 +82,7 @@ class Remote:
     key id. `components` None means all. `confirmed_here` and `confirmed_there` are the operators' words.
     `state_there` is what the other side last said that it makes of us; `bundle_digest` is the SHA-256 of the bundle
     that the operators compared. `known_instances_only` refuses those that have neither called before nor been admitted.
+    `wan_permitted` False lets it call over bridges alone, but for what keeps the federation itself.
     `removed_at`: revoked and off the allow list; it is kept for the audit, and until its end has been told.
     """
 
@@ -102,6 +103,7 @@ class Remote:
     needs_dnssec: bool = False
     needs_tlsa: bool = False
     known_instances_only: bool = False
+    wan_permitted: bool = True
     confirmed_here: bool = False
     confirmed_there: bool = False
     short_code: str = ""

@@ -5,13 +5,16 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedEr
 from isthmus.server.adapters.db.tables import holdings, metadata
 from isthmus.server.ports import (
     AddressTaken,
+    BridgeExists,
     Conflict,
     HandleTaken,
     IncidentOpen,
+    InstanceNameTaken,
     KeyTaken,
     NameTaken,
     NonceSeen,
     RemoteExists,
+    ServiceNameTaken,
     StoreUnavailable,
     TemplateNameTaken,
 )
@@ -26,7 +29,10 @@ NAMED_CONFLICTS: dict[str, type[Conflict]] = {
     "uq_incidents_open": IncidentOpen,
     "uq_directory_users_handle": HandleTaken,
     "uq_remotes_live": RemoteExists,
+    "uq_own_instances_name": InstanceNameTaken,
+    "uq_bridges_live": BridgeExists,
     "pk_nonces": NonceSeen,
+    "uq_services_name": ServiceNameTaken,
 }
 # SQLSTATE classes of statements that no database would run: bad data, and wrong SQL.
 MISTAKES = ("22", "42")

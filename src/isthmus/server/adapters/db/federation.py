@@ -10,6 +10,7 @@ import msgspec
 from sqlalchemy import bindparam, case, delete, insert, or_, select, update
 
 from isthmus.domain.errors import NotFound
+from isthmus.domain.federation.finding import Cause
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.names import BackendDomain, InfraDomain
 from isthmus.domain.federation.remote import Strategy
@@ -52,7 +53,11 @@ REPORTED = select(reported_rows.c.id).where(reported_rows.c.id.in_(bindparam("id
 REPORT = insert(reported_rows)
 PRUNE_REPORTED = delete(reported_rows).where(reported_rows.c.expires_at <= bindparam("now"))
 
-SAME = (remote_findings.c.kind == bindparam("of_kind"), remote_findings.c.domain == bindparam("of_domain"))
+SAME = (
+    remote_findings.c.kind == bindparam("of_kind"),
+    remote_findings.c.domain == bindparam("of_domain"),
+    remote_findings.c.subject == bindparam("of_subject"),
+)
 WAS_CLEARED = remote_findings.c.cleared_at.is_not(None)
 COUNT_FINDING = (
     update(remote_findings)
@@ -70,6 +75,7 @@ CLEAR_FINDING = (
     .where(*SAME, remote_findings.c.cleared_at.is_(None), remote_findings.c.last_at <= bindparam("seen_until"))
     .values(cleared_at=bindparam("now"))
 )
+SHOW_FINDING = update(remote_findings).where(*SAME).values(evidence=bindparam("shown"))
 ADD_FINDING = insert(remote_findings)
 FINDINGS = select(remote_findings).order_by(remote_findings.c.id.desc()).limit(bindparam("most"))
 OLDER = remote_findings.c.id < bindparam("before")
@@ -156,13 +162,19 @@ class SqlFindings:
         self._statements = statements
 
     async def put(self, finding: RemoteFinding) -> None:
-        same = {"of_kind": finding.kind, "of_domain": finding.domain}
+        same = same_as(finding.kind, finding.domain, finding.subject)
         seen = {"seen_at": finding.last_at, "shown": finding.evidence}
         if not await self._statements.write(COUNT_FINDING, {**same, **seen}):
             await self._statements.write(ADD_FINDING, values_of(finding))
 
-    async def clear(self, kind: str, domain: str, now: datetime, *, seen_until: datetime | None = None) -> bool:
-        which = {"of_kind": kind, "of_domain": domain, "seen_until": seen_until or now, "now": now}
+    async def show(self, cause: Cause) -> None:
+        same = same_as(cause.kind, cause.domain, cause.subject)
+        await self._statements.write(SHOW_FINDING, {**same, "shown": cause.evidence})
+
+    async def clear(
+        self, kind: str, domain: str, now: datetime, *, subject: str = "", seen_until: datetime | None = None
+    ) -> bool:
+        which = {**same_as(kind, domain, subject), "seen_until": seen_until or now, "now": now}
         return bool(await self._statements.write(CLEAR_FINDING, which))
 
     async def page(self, limit: int, after: UUID | None = None, *, cleared: bool = False) -> list[RemoteFinding]:
@@ -172,6 +184,10 @@ class SqlFindings:
         else:
             rows = await self._statements.rows(query.where(OLDER), {"most": limit, "before": after})
         return [RemoteFinding(**row._mapping) for row in rows]
+
+
+def same_as(kind: str, domain: str, subject: str) -> dict[str, str]:
+    return {"of_kind": kind, "of_domain": domain, "of_subject": subject}
 
 
 def text_of(ders: Iterable[bytes]) -> list[str]:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     text,
+    true,
 )
 
 from isthmus.server.adapters.db.schema import belongs_to, metadata, optional, required
@@ -43,6 +44,15 @@ federation = Table(
     CheckConstraint("id = 1", name="single"),
 )
 
+overlay_ingresses = Table(
+    "overlay_ingresses",
+    metadata,
+    Column("network_id", Id, belongs_to("networks.id"), primary_key=True),
+    required("peer_id", Id, belongs_to("peers.id")),
+    required("port", Integer),
+    Index(None, "peer_id"),
+)
+
 # Revoked entries stay; of the others there is one for each domain.
 remotes = Table(
     "remotes",
@@ -64,6 +74,7 @@ remotes = Table(
     required("needs_dnssec", Boolean),
     required("needs_tlsa", Boolean),
     Column("known_instances_only", Boolean, nullable=False, server_default=false()),
+    Column("wan_permitted", Boolean, nullable=False, server_default=true()),
     required("confirmed_here", Boolean),
     required("confirmed_there", Boolean),
     required("short_code", Text),
@@ -189,5 +200,6 @@ remote_findings = Table(
     required("count", BigInteger),
     required("evidence", JSON),
     optional("cleared_at", Moment),
-    UniqueConstraint("kind", "domain"),
+    Column("subject", Text, nullable=False, server_default=""),
+    UniqueConstraint("kind", "domain", "subject"),
 )

@@ -22,7 +22,8 @@ IS_HEAD = outbox.c.number == (
     .where(earlier.c.remote_id == outbox.c.remote_id, earlier.c.lane == outbox.c.lane)
     .scalar_subquery()
 )
-URGENT_FIRST = case((outbox.c.lane == Lane.REVOCATION.value, 0), else_=1)
+URGENT = (Lane.REVOCATION.value, Lane.TRUST_REVOCATION.value)
+URGENT_FIRST = case((outbox.c.lane.in_(URGENT), 0), else_=1)
 HEADS = (
     select(outbox)
     .where(IS_HEAD, outbox.c.next_at <= bindparam("now"), outbox.c.parked == "")

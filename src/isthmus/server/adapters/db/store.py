@@ -10,18 +10,24 @@ from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
+from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
+from isthmus.server.adapters.db.crossings import SqlCrossings
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
+from isthmus.server.adapters.db.grants import SqlGrants, SqlHeldGrants
 from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
+from isthmus.server.adapters.db.instances import SqlInstances
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
+from isthmus.server.adapters.db.overlays import SqlOverlayIngresses
 from isthmus.server.adapters.db.peers import SqlPeers
 from isthmus.server.adapters.db.postgres import Postgres
 from isthmus.server.adapters.db.remotes import SqlRemoteInstances, SqlRemotes, SqlRevocations
+from isthmus.server.adapters.db.services import SqlServices
 from isthmus.server.adapters.db.sqlite import Sqlite
 from isthmus.server.adapters.db.statements import Statements
 from isthmus.server.adapters.db.statuses import SqlStatuses
@@ -59,6 +65,7 @@ class SqlTransaction:
         self.directory = SqlDirectoryUsers(statements)
         self.answers = SqlKeptAnswers(statements)
         self.federation = SqlFederationFacts(statements)
+        self.overlay_ingresses = SqlOverlayIngresses(statements)
         self.remotes = SqlRemotes(statements)
         self.invitations = SqlInvitations(statements)
         self.remote_instances = SqlRemoteInstances(statements)
@@ -67,6 +74,12 @@ class SqlTransaction:
         self.outbox = SqlOutbox(statements)
         self.findings = SqlFindings(statements)
         self.own_trust = SqlOwnTrust(statements)
+        self.instances = SqlInstances(statements)
+        self.grants = SqlGrants(statements)
+        self.held_grants = SqlHeldGrants(statements)
+        self.services = SqlServices(statements)
+        self.bridges = SqlBridges(statements)
+        self.crossings = SqlCrossings(statements)
 
 
 class SqlStore:

@@ -22,12 +22,14 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.remotes import RemoteService
@@ -48,6 +50,8 @@ class FederationServices:
     messages: MessageService
     findings: FindingService
     certificates: CertificateService
+    instances: InstanceService
+    overlays: OverlayService
     doctor: Examiner
 
 
