@@ -63,7 +63,6 @@ def refused(sides: Sides, sender: SideHost, receiver: SideHost, *, port: int = P
         assert waiting(there) == []
 
 
-@pytest.mark.case("DATA-002")
 def test_only_the_granted_source_reaches_the_granted_port_and_is_answered(sides: Sides) -> None:
     sides.open(granted(), granted(destination="fd00:20::3"), granted(id=an_id(2), protocol="tcp", ports=("80-90",)))
     for destination, source in ((sides.two.v4, sides.far.v4), (sides.two.v6, sides.far.v6)):
@@ -117,7 +116,6 @@ def streaming(server: socket.socket, to: tuple[str, int]) -> Iterator[None]:
         thread.join()
 
 
-@pytest.mark.case("DATA-002")
 @pytest.mark.parametrize("end", ["the flow goes", "its source is barred", "its peer is isolated"])
 def test_replies_of_what_is_not_allowed_any_more_stop_at_once(sides: Sides, sockets: ExitStack, end: str) -> None:
     sides.open(granted())
@@ -144,7 +142,6 @@ def test_replies_of_what_is_not_allowed_any_more_stop_at_once(sides: Sides, sock
         assert heard(here), "the same flow again"
 
 
-@pytest.mark.case("DATA-002")
 def test_services_of_the_gateway_itself_are_reached_by_a_flow_alone_and_it_may_ask_others(
     sides: Sides, sockets: ExitStack
 ) -> None:
@@ -186,7 +183,6 @@ def test_an_error_that_a_flow_causes_finds_its_way_back(sides: Sides, sockets: E
     wait_until(is_told, within=SECONDS, what="an error: the port is not in use")
 
 
-@pytest.mark.case("DATA-002")
 def test_nobody_crosses_from_one_bridge_to_another(sides: Sides) -> None:
     everything = [
         a_flow(sources=("0.0.0.0/0",), destination=each, ports=("1-65535",)) for each in (sides.two.v4, sides.third.v4)
@@ -210,7 +206,6 @@ def test_nobody_crosses_from_one_bridge_to_another(sides: Sides) -> None:
     refused(sides, sides.third, sides.far)
 
 
-@pytest.mark.case("DATA-005")
 def test_an_address_of_another_side_is_believed_inside_its_tunnel_alone(sides: Sides, lab_outsider: SideHost) -> None:
     sides.open(granted(), granted(id=an_id(3), sources=("10.20.0.2/32",), destination=sides.far.v4))
     with closing(sides.two.listen()) as there, closing(sides.far.listen()) as away:
@@ -255,7 +250,6 @@ def borrowed(host: SideHost, source: str) -> Iterator[socket.socket]:
         host.shell(f"ip address delete {source}/32 dev lo")
 
 
-@pytest.mark.case("DATA-003")
 def test_a_bridge_that_is_shut_leaves_with_all_its_parts_and_the_mesh_stays(sides: Sides) -> None:
     opened = sides.open(granted())["steps"]
     assert order_of(opened) == [] or order_of(opened)[0] == "rules"
@@ -293,7 +287,6 @@ def test_counters_go_on_while_their_flow_does_and_are_shown(sides: Sides) -> Non
     assert {flow["packets"] for flow in bridge["flows"]} == {0}, "a counter ends with its flow"
 
 
-@pytest.mark.case("DATA-009")
 def test_without_a_word_of_the_server_bridges_shut_when_their_lease_ends_and_open_with_the_next(sides: Sides) -> None:
     sides.open(granted())
     lead = Bridged(6, sides.far_gw.network)

@@ -107,7 +107,6 @@ def test_a_value_that_is_none_refuses_the_config(value: Bridged) -> None:
         read(a_config(a_gateway(), bridged=value))
 
 
-@pytest.mark.case("DATA-007")
 @pytest.mark.parametrize(
     "changes",
     [
@@ -128,7 +127,6 @@ def test_what_bridges_lead_to_has_no_other_place_in_the_network(changes: dict[st
     read(a_config(a_neighbour(1), bridged=value))
 
 
-@pytest.mark.case("DATA-007")
 @given(
     any_bridged(), st.sets(st.integers(1, 12), max_size=6), st.sets(st.sampled_from([*REMOTE, *OTHER, "10.9.0.0/16"]))
 )
@@ -206,7 +204,6 @@ def filtered(rules: str) -> frozenset[IPNetwork]:
     return networks(*(text for listed in found for text in listed.split(", ")))
 
 
-@pytest.mark.case("DATA-003")
 @given(gateways(), gateways())
 def test_there_is_no_moment_with_a_way_and_without_its_filter(first: Desired, second: Desired) -> None:
     host, rules = HostState(), ""
@@ -227,7 +224,6 @@ def unfiltered(prefixes: Iterable[IPNetwork], rules: str) -> set[IPNetwork]:
     return {prefix for prefix in prefixes if not any(overlap(prefix, each) for each in kept)}
 
 
-@pytest.mark.case("DATA-003")
 def test_one_revision_takes_allowed_ips_routes_and_rules() -> None:
     opened, shut = gateway(a_crossing(a_flow())), gateway()
     host = carried_out(plan(opened, HostState(), a_target()).steps, HostState())

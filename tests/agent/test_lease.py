@@ -103,7 +103,6 @@ async def until(true: Callable[[], object]) -> None:
     raise TimeoutError
 
 
-@pytest.mark.case("DATA-009")
 async def test_bridges_shut_when_the_server_is_silent_and_open_with_its_next_word(station: Station) -> None:
     async with station.agent() as worker:
         worker.heard()
@@ -122,7 +121,6 @@ async def test_bridges_shut_when_the_server_is_silent_and_open_with_its_next_wor
         await until(lambda: station.is_open)
 
 
-@pytest.mark.case("DATA-009")
 async def test_a_restarted_agent_has_what_is_left_of_the_lease(station: Station) -> None:
     async with station.agent() as worker:
         worker.heard()

@@ -5,6 +5,7 @@ input ──────────────┼─▶ bridge_<id>: barred on
 output ─────────────┘
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from isthmus.agent.bridging import Crossing
@@ -21,13 +22,15 @@ HOOKS = {
     "bridges": "",
 }
 SETS = ("remotes", "inside")
-_ERRORS: dict[Family, str] = {
+_ERRORS = {
     4: "icmp type { destination-unreachable, time-exceeded, parameter-problem }",
     6: "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }",
 }
 _REDIRECT: dict[Family, str] = {4: "icmp type redirect", 6: "icmpv6 type nd-redirect"}
 _ID = "[0-9a-f]{32}"
-NAMES = rf"(bridge|dropped|forged)_{_ID}|(remote|barred)_{_ID}[46]|flow_{_ID}_({_ID}|{INGRESS})"
+_SUM = "[0-9a-f]{16}"
+_SETS = rf"(remote|barred)_{_ID}[46]|from_{_ID}_{_SUM}[46]"
+NAMES = rf"(bridge|errors|dropped|forged)_{_ID}|{_SETS}|flow_{_ID}_({_ID}|{INGRESS})"
 """Those of everything of ours that comes and goes with a bridge or a flow."""
 
 
@@ -68,7 +71,8 @@ def names(interface: str, crossings: Iterable[Crossing]) -> Names:
     sets = {own(interface, f"{name}{family}") for name in SETS for family in WORDS if crossings}
     counters: set[str] = set()
     for crossing in crossings:
-        chains.add(_chain(interface, crossing))
+        chains |= {_chain(interface, crossing), _errors(interface, crossing)}
+        sets |= _source_sets(interface, crossing).keys()
         sets |= {_set(interface, kind, crossing, family) for kind in ("remote", "barred") for family in WORDS}
         counters |= {dropped_counter(interface, crossing), forged_counter(interface, crossing)}
         counters |= {flow_counter(interface, crossing, flow.id) for flow in crossing.flows}
@@ -84,7 +88,11 @@ def parts(interface: str, crossings: Sequence[Crossing], inside: Iterable[IPNetw
     for crossing in crossings:
         for kind, prefixes in (("remote", crossing.prefixes), ("barred", crossing.barred)):
             yield from _sets({own(interface, f"{kind}_{crossing.id.hex}"): prefixes})
+        for name, sources in _source_sets(interface, crossing).items():
+            family: Family = 4 if sources[0].version == 4 else 6
+            yield address_set(name, family, members(sources, family))
     for crossing in crossings:
+        yield chain(_errors(interface, crossing), "", _causing(interface, crossing))
         yield chain(_chain(interface, crossing), "", _passing(interface, crossing))
 
 
@@ -147,26 +155,44 @@ def _passing(interface: str, crossing: Crossing) -> Iterator[str]:
             barred = f"@{_set(interface, 'barred', crossing, family)}"
             yield f"{word} saddr {barred} {_drop(interface, crossing)}"
             yield f"{word} daddr {barred} {_drop(interface, crossing)}"
-    for flow in crossing.flows:
-        if flow.sources and flow.ports:
-            yield from _flow(flow, flow_counter(interface, crossing, flow.id))
+    for family in sorted({flow.destination.version for flow in _open(crossing)}):
+        yield f"{_ERRORS[family]} ct state related jump {_errors(interface, crossing)}"
+    for flow in _open(crossing):
+        begun, counted = _begun(interface, crossing, flow), flow_counter(interface, crossing, flow.id)
+        for low, high in flow.ports:
+            port = f"{low}-{high}" if low < high else low
+            yield f"meta l4proto {flow.protocol} {begun} ct original proto-dst {port} counter name {counted} accept"
 
 
-def _flow(flow: Flow, counted: str) -> Iterator[str]:
-    """Packets, answers, and the errors that either of them causes. Answers are let through as long as this is there:
-    what was begun under a flow does not outlive it."""
-    family: Family = 4 if flow.destination.version == 4 else 6
-    word = WORDS[family][0]
-    sources, ports = _listed(flow.sources), _listed(f"{low}-{high}" if low < high else low for low, high in flow.ports)
-    accept = f"counter name {counted} accept"
-    asked = f"{word} saddr {sources} {word} daddr {flow.destination}"
-    answered = f"{word} saddr {flow.destination} {word} daddr {sources}"
-    begun = (
-        f"ct original {word} saddr {sources} ct original {word} daddr {flow.destination} ct protocol {flow.protocol}"
-    )
-    yield f"{asked} {flow.protocol} dport {ports} ct direction original {accept}"
-    yield f"{answered} {flow.protocol} sport {ports} ct direction reply {accept}"
-    yield f"{_ERRORS[family]} ct state related {begun} {accept}"
+def _causing(interface: str, crossing: Crossing) -> Iterator[str]:
+    """The errors that packets of a flow, or answers, may cause."""
+    for begun in dict.fromkeys((flow.protocol, _begun(interface, crossing, flow)) for flow in _open(crossing)):
+        yield "ct protocol {} {} accept".format(*begun)
+
+
+def _open(crossing: Crossing) -> list[Flow]:
+    return [flow for flow in crossing.flows if flow.sources and flow.ports]
+
+
+def _begun(interface: str, crossing: Crossing, flow: Flow) -> str:
+    """Whatever belongs to a connection that began under the flow: answers are let through as long as it is there.
+
+    Many small sets without a name would cost the kernel seconds: those of sources have one each, ports have none.
+    """
+    word = "ip" if flow.destination.version == 4 else "ip6"
+    sources = str(flow.sources[0]) if len(flow.sources) == 1 else f"@{_source_set(interface, crossing, flow.sources)}"
+    return f"ct original {word} saddr {sources} ct original {word} daddr {flow.destination}"
+
+
+def _source_sets(interface: str, crossing: Crossing) -> dict[str, tuple[IPNetwork, ...]]:
+    """Flows of the same sources share a set."""
+    several = {flow.sources for flow in _open(crossing) if len(flow.sources) > 1}
+    return {_source_set(interface, crossing, sources): sources for sources in sorted(several, key=str)}
+
+
+def _source_set(interface: str, crossing: Crossing, sources: Sequence[IPNetwork]) -> str:
+    sum_of = hashlib.sha256(" ".join(map(str, sources)).encode("ascii")).hexdigest()[:16]
+    return own(interface, f"from_{crossing.id.hex}_{sum_of}{sources[0].version}")
 
 
 def _families(interface: str, crossings: Iterable[Crossing]) -> Iterator[tuple[Crossing, Family, str, str]]:
@@ -185,16 +211,16 @@ def _sets(prefixes: dict[str, Iterable[IPNetwork]]) -> Iterator[str]:
                 yield address_set(f"{name}{family}", family, listed)
 
 
-def _listed(elements: Iterable[object]) -> str:
-    return f"{{ {', '.join(map(str, elements))} }}"
-
-
 def _drop(interface: str, crossing: Crossing) -> str:
     return f"counter name {dropped_counter(interface, crossing)} drop"
 
 
 def _chain(interface: str, crossing: Crossing) -> str:
     return own(interface, f"bridge_{crossing.id.hex}")
+
+
+def _errors(interface: str, crossing: Crossing) -> str:
+    return own(interface, f"errors_{crossing.id.hex}")
 
 
 def _set(interface: str, kind: str, crossing: Crossing, family: Family) -> str:
