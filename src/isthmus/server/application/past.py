@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from ipaddress import IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any
 from uuid import UUID
 
@@ -96,7 +96,7 @@ def network_of(network_id: NetworkId, state: State) -> Network:
     return Network(
         id=network_id,
         name=state["name"],
-        cidr_v4=None if v4 is None else ip_network(v4),  # type: ignore[arg-type]  # an IPv4 one was written
+        cidr_v4=None if v4 is None else IPv4Network(v4),
         cidr_v6=IPv6Network(state["cidr_v6"]),
         domain=state["domain"],
         created_at=LONG_AGO,
