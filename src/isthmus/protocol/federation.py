@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from isthmus.protocol import directory, handshake, heartbeat
+from isthmus.protocol import bridges, directory, handshake, heartbeat
 
 API_VERSIONS = (0,)
 """Versions of the federated API that this release speaks."""
@@ -60,6 +60,7 @@ class Rpc(Struct, frozen=True):
 
 
 KNOWN = frozenset({Admits.PENDING, Admits.ACTIVE})
+NOT_ENDED = frozenset({Admits.SUSPENDED, Admits.ACTIVE})
 NOT_YET_GONE = frozenset({Admits.PENDING, Admits.SUSPENDED, Admits.ACTIVE})
 
 RPCS: Mapping[tuple[str, str], Rpc] = {
@@ -100,6 +101,17 @@ RPCS: Mapping[tuple[str, str], Rpc] = {
         changes=True,
         admits=NOT_YET_GONE,
         errors=("sequence_gap", "validation_failed"),
+    ),
+    ("bridges", "tell"): Rpc(
+        bridges.Tell,
+        bridges.Told,
+        "Say how one's own side of a bridge stands; a proposal begins one",
+        changes=True,
+        admits=NOT_ENDED,
+        errors=("not_found", "transition_not_allowed", "validation_failed"),
+    ),
+    ("bridges", "get"): Rpc(
+        bridges.Get, bridges.Got, "What the other side says of a bridge", admits=NOT_ENDED, errors=("not_found",)
     ),
     ("heartbeat", "beat"): Rpc(
         heartbeat.Beat, heartbeat.BeatAnswer, "Say that we are there, and what we know of each other", admits=KNOWN

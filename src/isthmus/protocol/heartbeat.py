@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+MOST_SUBJECTS = 512
 Text = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 
@@ -18,13 +19,23 @@ class Beat(Struct, frozen=True, forbid_unknown_fields=True):
     audit_head: Annotated[str, Meta(max_length=128)] = ""
 
 
+class Heard(Struct, frozen=True):
+    """The last that the side that answers has heard about a subject: the number of that word, and its digest."""
+
+    revision: int
+    digest: Annotated[str, Meta(max_length=64)]
+
+
 class BeatAnswer(Struct, frozen=True):
+    """`bridges` are those of the caller on which more may be heard of it: by id, what was heard last."""
+
     bundle_sequence: int
     known_sequence: int
     state: str
     received: dict[str, int]
     time: float
     audit_head: str = ""
+    bridges: Annotated[dict[str, Heard], Meta(max_length=MOST_SUBJECTS)] = {}
 
 
 class GetVersions(Struct, frozen=True, forbid_unknown_fields=True):

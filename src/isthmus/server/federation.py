@@ -13,6 +13,10 @@ from isthmus.server.adapters.http.deps import FederationServices
 from isthmus.server.adapters.http.edge import App
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
 from isthmus.server.adapters.material import FileMaterial
+from isthmus.server.application.bridge_component import BridgesComponent
+from isthmus.server.application.bridge_upkeep import BridgeUpkeep
+from isthmus.server.application.bridge_words import Words
+from isthmus.server.application.bridges import BridgeService
 from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
@@ -36,6 +40,7 @@ from isthmus.server.ports import Clock, Ids, Store, Vault
 PRUNE_SECONDS = 60.0
 # It waits by itself until there is something to send.
 OUTBOX_SECONDS = 0.01
+UPKEEP_SECONDS = 0.2
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
@@ -57,12 +62,13 @@ class Ground:
 @dataclass(frozen=True, slots=True)
 class Federation:
     """All parts that run. `changes` is what whoever alters the facts of the federation works through; `services` is
-    what routes ask."""
+    what routes ask; `upkeep` must hear of every commit."""
 
     services: FederationServices
     changes: FederationChanges
     snapshots: SnapshotService
     reports: ReportService
+    upkeep: BridgeUpkeep
     control: ControlPlane
     components: Mapping[str, App]
     chores: tuple[Chore, ...]
@@ -93,9 +99,15 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
     certificates.on_bundle.append(partial(tell_bundle, clock))
+    words = Words(certificates)
+    bridges = BridgeService(store, clock, ids, changes, words)
+    upkeep = BridgeUpkeep(store, clock, changes, bridges, words)
+    changes.listeners.append(upkeep.woken)
+    pulse.on_answer.append(upkeep.say_again)
     components = Components()
     register_own(components, ground.places, outward, certificates)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
+    components.register("bridges", BridgesComponent(changes, words).endpoints())
     return Federation(
         services=FederationServices(
             facts=FederationService(store, clock, changes, certificates),
@@ -104,18 +116,21 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             messages=MessageService(store, clock, outbox.wake),
             findings=findings,
             certificates=certificates,
+            bridges=bridges,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
         ),
         changes=changes,
         snapshots=snapshots,
         reports=reports,
+        upkeep=upkeep,
         control=ControlPlane(snapshots, reports),
         components=component_apps(components, ground.places, store, clock),
         chores=(
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
+            Chore("keeping what is said of bridges up", UPKEEP_SECONDS, upkeep.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),

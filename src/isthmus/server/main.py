@@ -209,6 +209,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     federation = assemble_federation(
         Ground(store, clock, ids, vault, places, outward, hosts_of(settings.database)), outward
     )
+    fanout.members.append(federation.upkeep)
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),

@@ -11,6 +11,7 @@ from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId
 from isthmus.server.records import Page
+from isthmus.server.trust_records import Wish
 
 
 class Bridges(Protocol):
@@ -40,6 +41,11 @@ class Bridges(Protocol):
 
     async def save(self, bridge: Bridge) -> None:
         """Raises `BridgeExists` where it would become a second live one of its pair."""
+
+    async def put_wish(self, wish: Wish) -> None: ...
+    async def wish(self, wish_id: UUID) -> Wish | None: ...
+    async def wishes(self) -> list[Wish]: ...
+    async def drop_wish(self, wish_id: UUID) -> None: ...
 
 
 class Grants(Protocol):

@@ -126,7 +126,7 @@ STATES: Mapping[Admits, State] = {
     Admits.ACTIVE: State.ACTIVE,
 }
 # Without these a remote could not even end what it has with us: they are for every remote, whatever else it may use.
-FOR_ALL = frozenset({"handshake", "heartbeat"})
+FOR_ALL = frozenset({"handshake", "heartbeat", "bridges"})
 
 
 async def authorize(call: Call, tx: Transaction, *, hold: bool) -> Permit:

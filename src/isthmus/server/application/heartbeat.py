@@ -4,6 +4,7 @@ from isthmus import __version__
 from isthmus.domain.federation.remote import State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.federation import API_VERSIONS
+from isthmus.server.application.bridge_upkeep import heard_of
 from isthmus.server.application.calls import Call, Component, Outside, Reading
 from isthmus.server.federation_ports import KnowsTrust
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
@@ -37,6 +38,7 @@ class HeartbeatComponent:
             state=State.ACTIVE.value if remote is None else remote.state.value,
             received={state.lane.value: state.received for state in lanes},
             time=call.at.timestamp(),
+            bridges={} if remote is None else await heard_of(tx, remote),
         )
 
     async def _versions(self, call: Call, tx: Transaction) -> wire.Versions:

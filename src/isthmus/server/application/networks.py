@@ -15,6 +15,7 @@ from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.domain.mesh.template import POOL, Sources
 from isthmus.server.application import addressing
+from isthmus.server.application.bridge_rows import check_unbridged
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.overlays import note_moved
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
@@ -218,6 +219,7 @@ class NetworkService:
                 raise TransitionNotAllowed(
                     network.name, f"still has {len(peers)} peers", "delete them first, or delete the network with force"
                 )
+            await check_unbridged(tx, network)
             await tx.networks.delete(network_id)
             await tx.journal.audit([caller.did("network.delete", network_id, now, name=network.name, peers=len(peers))])
         gone = tuple(peer.id for peer in peers)

@@ -11,6 +11,7 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.bridges import BridgeService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificates import CertificateService
@@ -50,6 +51,7 @@ class FederationServices:
     findings: FindingService
     certificates: CertificateService
     overlays: OverlayService
+    bridges: BridgeService
     doctor: Examiner
 
 
