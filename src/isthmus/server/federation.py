@@ -20,11 +20,13 @@ from isthmus.server.application.bridges import BridgeService
 from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
@@ -41,9 +43,11 @@ PRUNE_SECONDS = 60.0
 # It waits by itself until there is something to send.
 OUTBOX_SECONDS = 0.01
 UPKEEP_SECONDS = 0.2
+CROSSING_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
+STRANDED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Ground:
     vault: Vault
     places: Places
     outward: Outward
+    crossings: CrossingWatch
     denied_addresses: tuple[str, ...] = ()
 
 
@@ -96,6 +101,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
+    changes.followers.append(ground.crossings.follow)
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
     certificates.on_bundle.append(partial(tell_bundle, clock))
@@ -104,6 +110,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     upkeep = BridgeUpkeep(store, clock, changes, bridges, words)
     changes.listeners.append(upkeep.woken)
     pulse.on_answer.append(upkeep.say_again)
+    instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
@@ -117,6 +124,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             findings=findings,
             certificates=certificates,
             bridges=bridges,
+            instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
         ),
@@ -132,6 +140,8 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("keeping what is said of bridges up", UPKEEP_SECONDS, upkeep.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
+            Chore("closing what has expired", CROSSING_SECONDS, ground.crossings.work),
+            Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock),

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
-from isthmus.domain.addresses import IPNetwork
+from isthmus.domain.addresses import IPAddress, IPNetwork
 from isthmus.domain.errors import NotFound
 from isthmus.domain.federation.bridge import (
+    MOST_ADDRESSES,
     MOST_GATEWAYS,
+    MOST_INSTANCES,
     Bridge,
     Gateway,
     State,
     Statement,
     Terms,
 )
+from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.federation.prefixes import lies_in
 from isthmus.domain.federation.remote import Remote
 from isthmus.domain.mesh.jumps import jumps_in_order
@@ -79,4 +82,17 @@ async def terms_of(tx: Transaction, network: Network, offered: Sequence[IPNetwor
         addresses, listens = listener
         inside = [each for each in addresses if any(each in prefix for prefix in prefixes)]
         vip, port = (inside[0], listens) if inside else (None, None)
-    return Terms(network.name, prefixes, tuple(gateways[:MOST_GATEWAYS]), vip, port)
+    instances = await _instances(tx, network, prefixes)
+    return Terms(network.name, prefixes, tuple(gateways[:MOST_GATEWAYS]), vip, port, instances)
+
+
+async def _instances(
+    tx: Transaction, network: Network, prefixes: Sequence[IPNetwork]
+) -> dict[InstanceId, tuple[IPAddress, ...]]:
+    """Our instances that have addresses in the prefixes; those of lower ids where they are too many."""
+    found = {}
+    for instance, addresses in sorted((await tx.instances.addresses(network.id)).items()):
+        inside = tuple(each for each in addresses if any(each in prefix for prefix in prefixes))[:MOST_ADDRESSES]
+        if inside and len(found) < MOST_INSTANCES:
+            found[instance] = inside
+    return found
