@@ -1,19 +1,23 @@
 """Two federated backends with a network each, and the bridge between them."""
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
+import pytest
 
-from isthmus.domain.federation.bridge import Bridge, State, Statement
+from isthmus.domain.errors import InvalidValue, NotFound, PreconditionFailed, TransitionNotAllowed
+from isthmus.domain.federation.bridge import Action, Bridge, Hold, State, Statement
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Network
 from isthmus.protocol import bridges as wire
-from isthmus.server.application.bridges import Acceptance, Proposal, Shown
+from isthmus.server.application.bridges import Acceptance, BridgeService, Proposal, Shown
 from isthmus.server.outward_ports import Errand
+from isthmus.server.ports import Conflict
 from isthmus.server.records import AuditEntry
 from tests.application.backend import ADA
 from tests.application.pair import Side, federated
@@ -36,6 +40,10 @@ LAB = a_network(
     cidr_v6=IPv6Network("fd99:1:2:2::/64"),
     domain="lab.internal",
 )
+
+
+PLANT_V4 = IPv4Network("10.99.0.0/24")
+Refused = (TransitionNotAllowed, NotFound, Conflict, PreconditionFailed, InvalidValue)
 
 
 @dataclass
@@ -109,3 +117,26 @@ async def told(speaker: Side, hearer: Side, statement: Statement, generation: in
     body = wire.Tell(wire.seal(statement, BackendDomain(speaker.domain), BackendDomain(hearer.domain), key))
     context = hearer.context(errand, body, remote=speaker.domain, origin=speaker.domain, generation=generation)
     return await hearer.answer(context, body, str(uuid4()))
+
+
+def by(service: BridgeService, action: Action) -> Callable[[UUID], Awaitable[Shown]]:
+    """What an operator types for `action`."""
+    if action is Action.ACCEPT:
+        return lambda bridge_id: service.accept(ADA, bridge_id, Acceptance(PLANT.id), None)
+    return lambda bridge_id: service.act(ADA, bridge_id, (action, Hold.OPERATOR), "because")
+
+
+async def unmoved(side: Side, attempt: Awaitable[Any], bridge_id: UUID) -> Exception:
+    """The refusal of `attempt`, which has changed nothing of the bridge."""
+    before = await bridge_of(side, bridge_id)
+    with pytest.raises(Refused) as refusal:
+        await attempt
+    assert await bridge_of(side, bridge_id) == before
+    return refusal.value
+
+
+async def put_in_state(side: Side, bridge_id: UUID, state: State) -> None:
+    """As if all that leads there had happened."""
+    holds = frozenset({Hold.OPERATOR}) if state is State.SUSPENDED else frozenset()
+    async with side.store.transaction() as tx:
+        await tx.bridges.save(replace(await tx.bridges.get(bridge_id), state=state, holds=holds))

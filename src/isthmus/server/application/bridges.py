@@ -23,7 +23,7 @@ from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.networks import check_version
 from isthmus.server.application.remotes import locked, parse_line
 from isthmus.server.ports import BridgeExists, Clock, Conflict, Ids, Store, Transaction
-from isthmus.server.records import Page
+from isthmus.server.records import AuditEntry, Page
 
 MOST_BRIDGES = 64
 """Live ones with one remote."""
@@ -103,7 +103,8 @@ class BridgeService:
                 offered = parse_offered(accepting.offered, network)
                 ours = await terms_of(tx, network, offered)
                 after = replace(after, network_id=network.id, offered=offered, ours=ours, accepted=accepted)
-                return await self._done(caller, tx, remote, after, now, "accept")
+                entry = caller.did("bridge.accept", after.id, now, **told_of(after))
+                return await self._done(tx, remote, after, entry)
         except BridgeExists:
             async with self._store.reading() as tx:
                 raise is_bridged((await tx.bridges.get(bridge_id)).remote) from None
@@ -125,7 +126,8 @@ class BridgeService:
         async with self._changing(bridge_id, version) as (tx, remote, before):
             now = self._clock.now()
             after = before.after(action[0], now, action[1], said)
-            return await self._done(caller, tx, remote, after, now, action[0].value)
+            entry = caller.did(f"bridge.{action[0]}", after.id, now, **told_of(after))
+            return await self._done(tx, remote, after, entry)
 
     async def accept_prefixes(
         self, caller: Caller, bridge_id: UUID, prefixes: Sequence[str], version: int | None
@@ -162,13 +164,11 @@ class BridgeService:
                 raise Conflict("bridges")
             yield tx, remote, bridge
 
-    async def _done(
-        self, caller: Caller, tx: Transaction, remote: Remote, after: Bridge, now: datetime, action: str
-    ) -> Shown:
+    async def _done(self, tx: Transaction, remote: Remote, after: Bridge, entry: AuditEntry) -> Shown:
         await tx.bridges.save(after)
-        await self._words.say(tx, remote, after, now)
-        await tx.journal.audit([caller.did(f"bridge.{action}", after.id, now, **told_of(after))])
-        return await shown(tx, after, now)
+        await self._words.say(tx, remote, after, entry.at)
+        await tx.journal.audit([entry])
+        return await shown(tx, after, entry.at)
 
 
 async def propose(tx: Transaction, remote: Remote, proposal: Proposal, bridge_id: UUID, now: datetime) -> Bridge:

@@ -10,6 +10,7 @@ from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import (
     accounts,
+    bridges,
     bulk,
     certificates,
     directory,
@@ -54,7 +55,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
     ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
-    for module in (*ours, directory, federation, remotes, messages, certificates, instances):
+    for module in (*ours, directory, federation, remotes, messages, certificates, instances, bridges):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

@@ -259,6 +259,7 @@ class RemoteDetailsView(RemoteView):
 class InviteBody(Body):
     domain: Domain
     lifetime: Annotated[int, Field(description="seconds, a day at most")] = 86_400
+    network_id: Annotated[UUID | None, Field(strict=False, description="a bridge of it is proposed then")] = None
 
 
 class InvitationView(View):
@@ -295,6 +296,7 @@ def invitation_fields(invitation: Invitation, now: datetime) -> dict[str, Any]:
 
 class AcceptBody(Body):
     invitation: Annotated[str, Field(max_length=65_536, json_schema_extra={"format": "password"})]
+    network_id: Annotated[UUID | None, Field(strict=False, description="of ours, for the bridge they propose")] = None
 
 
 class RemoteProblemView(View):
