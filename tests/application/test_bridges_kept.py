@@ -1,5 +1,6 @@
 """Bridges over time: with their remotes and networks, after losses, and when two do things at once."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network

@@ -11,6 +11,8 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.audit_log import AuditLogService
+from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.bridges import BridgeService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
@@ -50,6 +52,7 @@ class FederationServices:
     invitations: InvitationService
     messages: MessageService
     findings: FindingService
+    witness: WitnessService
     certificates: CertificateService
     instances: InstanceService
     overlays: OverlayService
@@ -75,6 +78,7 @@ class Services:
     sessions: SessionService
     liveness: LivenessService
     denials: DenialService
+    audit_log: AuditLogService
     presence: Presence
     paths: PathService
     endpoints: EndpointService
