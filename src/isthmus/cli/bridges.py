@@ -100,7 +100,7 @@ def list_all(
     every: Annotated[bool, typer.Option("--all", help="Revoked ones as well.")] = False,
 ) -> None:
     """List bridges, and how the two sides stand."""
-    rows = session.api.items("/bridges", without_none({"remote": remote}))
+    rows = session.api.items("/bridges", {"remote": remote})
     rows = [each for each in rows if every or each["state"] != "revoked"]
     session.show({"items": rows, "next": None}, lambda page: overview(page["items"], session))
 

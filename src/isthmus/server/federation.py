@@ -15,10 +15,7 @@ from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
 from isthmus.server.adapters.material import FileMaterial
 from isthmus.server.application.audit_chain import LINK_SECONDS, ChainService
 from isthmus.server.application.audit_witness import WitnessService
-from isthmus.server.application.bridge_component import BridgesComponent
 from isthmus.server.application.bridge_upkeep import BridgeUpkeep
-from isthmus.server.application.bridge_words import Words
-from isthmus.server.application.bridges import BridgeService
 from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
@@ -37,6 +34,7 @@ from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.snapshots import SnapshotService
 from isthmus.server.background import Chore
+from isthmus.server.bridging import Bridging
 from isthmus.server.components import component_apps, component_chores, register_own
 from isthmus.server.outward_ports import Examiner, Outward
 from isthmus.server.ports import Clock, Ids, Store, Vault
@@ -112,16 +110,12 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     outbox.on_gap.append(pulse.repair)
     pulse.on_heads.append(witness.hear)
     certificates.on_bundle.append(partial(tell_bundle, clock))
-    words = Words(certificates)
-    bridges = BridgeService(store, clock, ids, changes, words)
-    upkeep = BridgeUpkeep(store, clock, changes, bridges, words)
-    changes.listeners.append(upkeep.woken)
-    pulse.on_answer.append(upkeep.say_again)
     instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates, witness)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
-    components.register("bridges", BridgesComponent(changes, words).endpoints())
+    bridging = Bridging(store, clock, ids, changes, certificates)
+    bridging.join(components, pulse)
     return Federation(
         services=FederationServices(
             facts=FederationService(store, clock, changes, certificates),
@@ -131,7 +125,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             findings=findings,
             witness=witness,
             certificates=certificates,
-            bridges=bridges,
+            bridges=bridging.service,
             instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
@@ -139,7 +133,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
         changes=changes,
         snapshots=snapshots,
         reports=reports,
-        upkeep=upkeep,
+        upkeep=bridging.upkeep,
         control=ControlPlane(snapshots, reports),
         components=component_apps(components, ground.places, store, clock),
         chores=(
@@ -147,7 +141,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
-            Chore("keeping what is said of bridges up", UPKEEP_SECONDS, upkeep.work),
+            Chore("keeping what is said of bridges up", UPKEEP_SECONDS, bridging.upkeep.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
             Chore("keeping the heads of audit logs of remotes", WITNESS_SECONDS, witness.work),
             Chore("closing what has expired", CROSSING_SECONDS, ground.crossings.work),

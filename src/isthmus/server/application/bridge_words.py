@@ -90,7 +90,7 @@ async def _instances(
     tx: Transaction, network: Network, prefixes: Sequence[IPNetwork]
 ) -> dict[InstanceId, tuple[IPAddress, ...]]:
     """Our instances that have addresses in the prefixes; those of lower ids where they are too many."""
-    found = {}
+    found: dict[InstanceId, tuple[IPAddress, ...]] = {}
     for instance, addresses in sorted((await tx.instances.addresses(network.id)).items()):
         inside = tuple(each for each in addresses if any(each in prefix for prefix in prefixes))[:MOST_ADDRESSES]
         if inside and len(found) < MOST_INSTANCES:
