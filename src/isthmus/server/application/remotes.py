@@ -41,6 +41,7 @@ class Update:
     needs_dnssec: Maybe[bool] = UNSET
     needs_tlsa: Maybe[bool] = UNSET
     known_instances_only: Maybe[bool] = UNSET
+    wan_permitted: Maybe[bool] = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +280,7 @@ def changed(before: Remote, update: Update) -> Remote:
         needs_dnssec=chosen(update.needs_dnssec, before.needs_dnssec),
         needs_tlsa=chosen(update.needs_tlsa, before.needs_tlsa),
         known_instances_only=chosen(update.known_instances_only, before.known_instances_only),
+        wan_permitted=chosen(update.wan_permitted, before.wan_permitted),
     )
 
 

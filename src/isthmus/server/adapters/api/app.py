@@ -8,12 +8,14 @@ from fastapi import FastAPI
 from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
+from isthmus.server.adapters.api.routes import services as catalogue
 from isthmus.server.adapters.api.routes import (
     accounts,
     bulk,
     certificates,
     directory,
     federation,
+    grants,
     history,
     incidents,
     messages,
@@ -53,7 +55,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
     ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
-    for module in (*ours, directory, federation, remotes, messages, certificates):
+    for module in (*ours, directory, federation, remotes, messages, certificates, grants, catalogue):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

@@ -18,8 +18,10 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.explain import ExplainService
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.findings import FindingService
+from isthmus.server.application.grants import GrantService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.invitations import InvitationService
@@ -31,6 +33,7 @@ from isthmus.server.application.networks import NetworkService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.remotes import RemoteService
+from isthmus.server.application.services import ServiceCatalogue
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.outward_ports import Examiner
@@ -49,6 +52,9 @@ class FederationServices:
     findings: FindingService
     certificates: CertificateService
     doctor: Examiner
+    grants: GrantService
+    catalogue: ServiceCatalogue
+    explaining: ExplainService
 
 
 @dataclass(frozen=True, slots=True)
