@@ -5,7 +5,7 @@ import time
 import pytest
 
 from tests.cli.conftest import Run, Script
-from tests.cli.samples import NETWORK_ID, PEER_ID, a_network, page
+from tests.cli.samples import NETWORK_ID, PEER_ID, a_network, a_peer, page
 
 NETWORKS = "GET /api/v1/networks?limit=500"
 NAMED = "GET /api/v1/networks?name=office&limit=500"
@@ -151,3 +151,19 @@ def test_capacity_counts_both_families(isthmus: Run, server: Script) -> None:
     lines = isthmus("network", "capacity", "office").out.splitlines()
     assert lines[1].split() == ["IPv4", "254", "3", "1", "0", "250"]
     assert lines[2].split()[0] == "IPv6"
+
+
+def test_the_ingress_of_a_network_is_placed_shown_and_withdrawn(isthmus: Run, server: Script) -> None:
+    placed = {"peer": {"id": PEER_ID, "name": "gw"}, "addresses": ["fd12::1", "10.20.0.1"], "port": 8443}
+    server.on(NAMED, page(a_network()))
+    server.on(f"GET /api/v1/peers?name=gw&network={NETWORK_ID}&limit=500", page(a_peer(name="gw")))
+    server.on(f"PUT {ONE}/ingress", placed)
+    server.on(f"GET {ONE}/ingress", placed)
+    server.on(f"DELETE {ONE}/ingress", b"", status=204)
+    shown = isthmus("network", "ingress", "office", "--peer", "gw")
+    assert server.bodies_of("PUT") == [{"peer_id": PEER_ID}]
+    for value in ("gw", "[fd12::1]:8443", "10.20.0.1:8443"):
+        assert value in shown.out
+    assert isthmus("network", "ingress", "office", "--json").json == placed
+    assert "no ingress listens in office" in isthmus("network", "ingress", "office", "--off").out
+    assert "goes with --peer" in isthmus("network", "ingress", "office", "--port", "443").err

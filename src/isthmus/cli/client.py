@@ -71,8 +71,8 @@ class Client:
     def post(self, path: str, body: Mapping[str, Any] | None = None, query: Query | None = None) -> Any:
         return self.call("POST", path, body=body, query=query).body
 
-    def put(self, path: str, body: Mapping[str, Any]) -> None:
-        self.call("PUT", path, body=body)
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        return self.call("PUT", path, body=body).body
 
     def patch(self, path: str, body: Mapping[str, Any], etag: str | None) -> Any:
         return self.call("PATCH", path, body=body, etag=etag).body

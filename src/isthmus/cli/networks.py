@@ -157,6 +157,36 @@ def unreserve(session: Session, name: Name, address: Address) -> None:
     session.show({"deleted": address}, lambda _: f"{address} is free again in {name}")
 
 
+@command(app, "ingress", "isthmus network ingress office --peer gw")
+def ingress(
+    session: Session,
+    name: Name,
+    peer: Annotated[str | None, typer.Option(metavar="PEER", help="The peer whose host runs the ingress.")] = None,
+    port: Annotated[int | None, typer.Option(help="Where it listens; 8443 unless given.")] = None,
+    off: Annotated[bool, typer.Option("--off", help="No ingress listens in this network.")] = False,
+) -> None:
+    """Show or say whose host answers calls of bridged remotes inside a network."""
+    path = f"{network_path(session.api, name)}/ingress"
+    if off:
+        if peer is not None or port is not None:
+            raise Misuse("--off goes with no other option", "isthmus network ingress --help")
+        session.api.delete(path)
+        session.show({"withdrawn": name}, lambda _: f"no ingress listens in {name}")
+        return
+    if peer is None and port is not None:
+        raise Misuse("--port goes with --peer", "isthmus network ingress office --peer gw --port 8443")
+    if peer is None:
+        session.show(session.api.get(path), listening)
+        return
+    given = {"peer_id": peer_path(session.api, peer, name).rpartition("/")[2], "port": port}
+    session.show(session.api.put(path, without_none(given)), listening)
+
+
+def listening(found: dict[str, Any]) -> str:
+    places = [f"{f'[{each}]' if ':' in each else each}:{found['port']}" for each in found["addresses"]]
+    return fields([("peer", found["peer"]["name"]), ("listens at", places), ("when", "while a bridge is effective")])
+
+
 def upstreams(given: list[str] | None) -> list[str] | None:
     """What was given, without the empty one that stands for none."""
     return None if not given else [address for address in given if address]

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -16,16 +16,27 @@ from isthmus.server.adapters.material import FileMaterial
 from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
+from isthmus.server.application.crossing_watch import CrossingWatch
+from isthmus.server.application.explain import ExplainService
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
+from isthmus.server.application.gate import Gatekeeper
+from isthmus.server.application.grant_tokens import GrantTokens
+from isthmus.server.application.grants import GrantService
+from isthmus.server.application.grants import Ground as GrantGround
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.held_grants import GrantsComponent
 from isthmus.server.application.invitations import InvitationService, Voice
+from isthmus.server.application.kinds import Kinds
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
+from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
+from isthmus.server.application.resources import ResourcesComponent
+from isthmus.server.application.services import ServiceCatalogue
 from isthmus.server.application.snapshots import SnapshotService
 from isthmus.server.background import Chore
 from isthmus.server.components import component_apps, component_chores, register_own
@@ -35,6 +46,7 @@ from isthmus.server.ports import Clock, Ids, Store, Vault
 PRUNE_SECONDS = 60.0
 # It waits by itself until there is something to send.
 OUTBOX_SECONDS = 0.01
+CROSSING_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
@@ -50,7 +62,9 @@ class Ground:
     vault: Vault
     places: Places
     outward: Outward
+    crossings: CrossingWatch
     denied_addresses: tuple[str, ...] = ()
+    kinds: Kinds = field(default_factory=Kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +103,17 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
+    changes.followers.append(ground.crossings.follow)
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
     certificates.on_bundle.append(partial(tell_bundle, clock))
     components = Components()
     register_own(components, ground.places, outward, certificates)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
+    components.register("grants", GrantsComponent(changes).endpoints())
+    components.register("resources", ResourcesComponent(ground.kinds).endpoints())
+    tokens = GrantTokens(ground.vault)
+    gatekeeper = Gatekeeper(tokens)
     return Federation(
         services=FederationServices(
             facts=FederationService(store, clock, changes, certificates),
@@ -103,21 +122,26 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             messages=MessageService(store, clock, outbox.wake),
             findings=findings,
             certificates=certificates,
+            overlays=OverlayService(store, clock, changes),
             doctor=doctor,
+            grants=GrantService(GrantGround(store, clock, ids), changes, tokens, ground.kinds),
+            catalogue=ServiceCatalogue(store, clock, ids, ground.crossings),
+            explaining=ExplainService(store, clock),
         ),
         changes=changes,
         snapshots=snapshots,
         reports=reports,
         control=ControlPlane(snapshots, reports),
-        components=component_apps(components, ground.places, store, clock),
+        components=component_apps(components, ground.places, store, clock, gatekeeper),
         chores=(
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
+            Chore("closing what has expired", CROSSING_SECONDS, ground.crossings.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
-            *component_chores(store, clock),
+            *component_chores(store, clock, gatekeeper),
         ),
     )
 

@@ -10,6 +10,7 @@ from isthmus.domain.federation.finding import Cause
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Remote, Revocation
+from isthmus.domain.ids import NetworkId
 from isthmus.protocol.federator import Credential
 from isthmus.server.federation_records import (
     Acceptance,
@@ -17,6 +18,7 @@ from isthmus.server.federation_records import (
     Lane,
     LaneState,
     Message,
+    OverlayIngress,
     RemoteFinding,
     RemoteInstance,
 )
@@ -40,6 +42,20 @@ class FederationFacts(Protocol):
 
     async def advance(self) -> int:
         """Raise the generation; transactions that do so commit in its order. 0 where there is nothing to raise."""
+
+
+class OverlayIngresses(Protocol):
+    """Whoever changes one has locked its network. It goes with its peer."""
+
+    async def get(self, network_id: NetworkId) -> OverlayIngress | None: ...
+    async def all(self) -> list[OverlayIngress]:
+        """In order of network."""
+
+    async def put(self, ingress: OverlayIngress) -> None:
+        """The network's only one from now on."""
+
+    async def drop(self, network_id: NetworkId) -> bool:
+        """Whether there was one."""
 
 
 class Remotes(Protocol):

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Strategy
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.protocol.federation import DEFAULT_SERVICE
 from isthmus.protocol.ingress import Listener
 
@@ -30,6 +31,15 @@ class Federation:
     listeners: tuple[Listener, ...] = ()
     generation: int = 1
     version: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class OverlayIngress:
+    """The host of this peer runs our ingress, which listens inside the network at the peer's own addresses."""
+
+    network_id: NetworkId
+    peer_id: PeerId
+    port: int = DEFAULT_PORT
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
@@ -53,6 +54,7 @@ from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.background import Chore, repeating
+from isthmus.server.extensions import ExtensionUnusable, kinds_with
 from isthmus.server.federation import Federation, Ground, Sockets, assemble_federation, bind_sockets
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
@@ -78,7 +80,14 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         # What was imported stays: no collection has to walk over it again.
         gc.freeze()
         uvloop.run(_run(settings))
-    except (SettingsRefused, StoreUnavailable, CannotListen, VaultUnusable, FolderUnusable) as reason:
+    except (
+        SettingsRefused,
+        StoreUnavailable,
+        CannotListen,
+        VaultUnusable,
+        FolderUnusable,
+        ExtensionUnusable,
+    ) as reason:
         sys.stderr.write(f"isthmus server: {reason}\n")
         return 1
     return 0
@@ -202,12 +211,24 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     endpoints = EndpointService(store, clock, fanout, mesh, paths)
     # In this order: who sees what is news compares it with what is in memory.
     agents.on_beat += [endpoints.take, paths.take]
-    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events]
+    crossings = CrossingWatch(store, clock, fanout)
+    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events, crossings]
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
     federation = assemble_federation(
-        Ground(store, clock, ids, vault, places, outward, hosts_of(settings.database)), outward
+        Ground(
+            store,
+            clock,
+            ids,
+            vault,
+            places,
+            outward,
+            crossings,
+            hosts_of(settings.database),
+            kinds_with(settings.extensions),
+        ),
+        outward,
     )
     services = Services(
         store=store,

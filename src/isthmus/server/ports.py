@@ -34,6 +34,7 @@ from isthmus.server.federation_ports import (
     Invitations,
     Nonces,
     Outbox,
+    OverlayIngresses,
     RemoteInstances,
     Remotes,
     Revocations,
@@ -54,7 +55,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
+from isthmus.server.trust_ports import Bridges, CrossingRows, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -293,6 +294,8 @@ class Transaction(Protocol):
     @property
     def federation(self) -> FederationFacts: ...
     @property
+    def overlay_ingresses(self) -> OverlayIngresses: ...
+    @property
     def remotes(self) -> Remotes: ...
     @property
     def invitations(self) -> Invitations: ...
@@ -316,6 +319,8 @@ class Transaction(Protocol):
     def services(self) -> Services: ...
     @property
     def bridges(self) -> Bridges: ...
+    @property
+    def crossings(self) -> CrossingRows: ...
 
 
 class Store(Protocol):

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from isthmus.domain.addresses import MAX_PORT, IPAddress, IPNetwork, parse_address, parse_label
 from isthmus.domain.errors import InvalidValue
@@ -20,7 +21,7 @@ def parse_ports(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
     if not 0 < len(texts) <= MOST_RANGES:
         raise InvalidValue("/ports", f"must be 1 to {MOST_RANGES} ports or ranges of ports", HINT)
     ranges = sorted(parse_range(text, f"/ports/{number}") for number, text in enumerate(texts))
-    for (_, last), (first, _) in zip(ranges, ranges[1:], strict=False):
+    for (_, last), (first, _) in pairwise(ranges):
         if first <= last:
             raise InvalidValue("/ports", f"has port {first} twice", HINT)
     return tuple(ranges)

@@ -78,15 +78,15 @@ class Call:
         """Say what a mutation has done. It is the one audit row that the plane writes of it."""
         if self._entry is not None:
             raise RuntimeError(f"{self.action} has said twice what it did")
-        proven = {**facts_of(self.context), **(self.permitted.facts if self.permitted else {})}
-        self._entry = self.caller.did(action, subject, self.at, **proven, **facts)
+        self._entry = self._told(action, subject, **facts)
 
     def row(self) -> AuditEntry:
         """The audit row of this mutation, in the words of its endpoint where it gave some."""
-        if self._entry is None:
-            self.did(self.action, self.context.remote or self.context.origin)
-        assert self._entry is not None  # noqa: S101  # `did` has just set it
-        return self._entry
+        return self._entry or self._told(self.action, self.context.remote or self.context.origin)
+
+    def _told(self, action: str, subject: object, **facts: Any) -> AuditEntry:
+        judged = self.permitted.facts if self.permitted is not None else {}
+        return self.caller.did(action, subject, self.at, **{**facts_of(self.context), **judged, **facts})
 
 
 Within: TypeAlias = Callable[[Call, Transaction], Awaitable[Struct]]

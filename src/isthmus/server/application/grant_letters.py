@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from isthmus.domain.federation.axes import as_texts
 from isthmus.domain.federation.grant import Axis, AxisMode, Grant, Scope
@@ -31,7 +32,7 @@ async def told_of(tx: Transaction, grant: Grant) -> wire.Tell:
         subject=grant.subject,
         kind=grant.kind,
         resource_id=grant.resource_id,
-        scopes=sorted(each.value for each in grant.scopes),  # type: ignore[misc]  # the names of Scope are those
+        scopes=sorted(each.value for each in grant.scopes),
         issued_at=grant.issued_at.timestamp(),
         expires_at=grant.expires_at.timestamp(),
         instances=listed(grant.instances),
@@ -42,7 +43,7 @@ async def told_of(tx: Transaction, grant: Grant) -> wire.Tell:
     )
 
 
-def listed(axis: Axis[object]) -> list[str] | None:
+def listed(axis: Axis[Any]) -> list[str] | None:
     return None if axis.mode is AxisMode.ANY else as_texts(axis)
 
 

@@ -2,26 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.federation import granting
-from isthmus.domain.federation.axes import as_texts
-from isthmus.domain.federation.grant import Axis, AxisMode, Grant, GrantToken, HeldGrant
+from isthmus.domain.federation.grant import AxisMode, Grant, GrantToken, HeldGrant
 from isthmus.domain.federation.granting import Draft
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.remote import Remote, State
 from isthmus.server.application.caller import Caller
-from isthmus.server.application.crossings import recompile_remote
+from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.grant_letters import tell
+from isthmus.server.application.grant_rows import facts_of
 from isthmus.server.application.grant_tokens import GrantTokens
 from isthmus.server.application.kinds import Kinds
 from isthmus.server.application.networks import check_version
 from isthmus.server.application.remotes import parse_reason
-from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
-from isthmus.server.records import Commit, Page
+from isthmus.server.ports import Clock, Ids, Store, Transaction
+from isthmus.server.records import Page
 
 MOST_TOKENS = 8
 LONGEST_OVERLAP = timedelta(days=30)
@@ -36,20 +36,24 @@ class Issued:
     warnings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Ground:
+    store: Store
+    clock: Clock
+    ids: Ids
+
+
 class GrantService:
-    def __init__(self, store: Store, clock: Clock, ids: Ids, tokens: GrantTokens, kinds: Kinds) -> None:
-        self._store = store
-        self._clock = clock
-        self._ids = ids
+    def __init__(self, ground: Ground, changes: FederationChanges, tokens: GrantTokens, kinds: Kinds) -> None:
+        self._store, self._clock, self._ids = ground.store, ground.clock, ground.ids
+        self._changes = changes
         self._tokens = tokens
         self._kinds = kinds
-        self.listeners: list[Listeners] = []
-        """Hear of what packets may do from now on."""
 
     async def create(self, caller: Caller, draft: Draft) -> Issued:
         now = self._clock.now()
         domain = granting.remote_of(draft.subject)
-        async with self._store.transaction() as tx:
+        async with self._changes.transaction(domain) as tx:
             remote = await grantable(tx, domain)
             grant = granting.granted(draft, self._ids.new(), caller.actor, remote.generation, now)
             await self._check_resource(tx, grant)
@@ -57,9 +61,7 @@ class GrantService:
             await tx.grants.add(grant)
             await tx.grants.add_token(made.token)
             await tell(tx, remote, grant, now)
-            commits = await recompile_remote(tx, domain, now)
             await tx.journal.audit([caller.did("grant.create", grant.id, now, **facts_of(grant))])
-        self._tell(commits)
         return Issued(grant, made.text, warnings_of(grant))
 
     async def get(self, grant_id: UUID) -> tuple[Grant, list[GrantToken]]:
@@ -76,30 +78,27 @@ class GrantService:
 
     async def update(self, caller: Caller, grant_id: UUID, changes: Mapping[str, Any], version: int | None) -> Grant:
         now = self._clock.now()
-        async with self._store.transaction() as tx:
+        async with self._changes.transaction(await self._remote_of(grant_id)) as tx:
             remote, before = await locked(tx, grant_id)
             check_version(before.version, version)
             after = granting.changed(before, changes, now)
-            commits: list[Commit] = []
             if after != before:
                 await tx.grants.save(after)
                 await tell(tx, remote, after, now)
-                commits = await recompile_remote(tx, after.remote, now)
-            await tx.journal.audit([caller.did("grant.update", grant_id, now, fields=sorted(changes), **facts_of(after))])
-        self._tell(commits)
+            await tx.journal.audit(
+                [caller.did("grant.update", grant_id, now, fields=sorted(changes), **facts_of(after))]
+            )
         return after
 
     async def revoke(self, caller: Caller, grant_id: UUID, reason: str) -> Grant:
         """For good. Whoever needs it again is granted it anew."""
         now, why = self._clock.now(), parse_reason(reason)
-        async with self._store.transaction() as tx:
+        async with self._changes.transaction(await self._remote_of(grant_id)) as tx:
             remote, before = await locked(tx, grant_id)
             after = granting.revoked(before, caller.actor, why, now)
             await tx.grants.save(after)
             await tell(tx, remote, after, now)
-            commits = await recompile_remote(tx, after.remote, now)
             await tx.journal.audit([caller.did("grant.revoke", grant_id, now, reason=why, **facts_of(after))])
-        self._tell(commits)
         return after
 
     async def rotate(self, caller: Caller, grant_id: UUID, overlap: timedelta) -> Issued:
@@ -146,10 +145,9 @@ class GrantService:
         if grant.resource_id is not None and not await provider.exists(tx, grant.resource_id):
             raise InvalidValue("/resource_id", f"there is no {grant.kind} {grant.resource_id}")
 
-    def _tell(self, commits: list[Commit]) -> None:
-        for commit in commits:
-            for listener in self.listeners:
-                listener.changed(commit)
+    async def _remote_of(self, grant_id: UUID) -> BackendDomain:
+        async with self._store.reading() as tx:
+            return (await tx.grants.get(grant_id)).remote
 
 
 async def grantable(tx: Transaction, domain: BackendDomain) -> Remote:
@@ -168,38 +166,6 @@ async def locked(tx: Transaction, grant_id: UUID) -> tuple[Remote, Grant]:
     grant = await tx.grants.get(grant_id)
     remote = await tx.remotes.lock(grant.remote)
     return remote, await tx.grants.lock(grant_id)
-
-
-async def revoke_all(tx: Transaction, remote: Remote, caller: Caller, now: datetime) -> None:
-    """With a remote that ends, all that it was granted ends, and all that it granted; one audit row each."""
-    rows = []
-    for grant in await tx.grants.of_remote(remote.domain):
-        if grant.revoked_at is None:
-            after = granting.revoked(grant, caller.actor, "the remote was revoked", now)
-            await tx.grants.save(after)
-            rows.append(caller.did("grant.revoke", grant.id, now, reason=after.revoked_reason, **facts_of(after)))
-    for held in await tx.held_grants.of_remote(remote.domain):
-        if held.ended_at is None:
-            await tx.held_grants.put(replace(held, ended_at=now))
-    await tx.journal.audit(rows)
-
-
-def facts_of(grant: Grant) -> dict[str, Any]:
-    """For the audit log."""
-    axes = {"instances": grant.instances, "networks": grant.networks, "sources": grant.sources}
-    return {
-        "remote": grant.remote,
-        "grantee": grant.subject,
-        "kind": grant.kind,
-        "resource": grant.resource_id,
-        "scopes": sorted(each.value for each in grant.scopes),
-        "expires_at": grant.expires_at.isoformat(),
-        "version": grant.version,
-    } | {name: shown(axis) for name, axis in axes.items()}
-
-
-def shown(axis: Axis[Any]) -> str | list[str]:
-    return AxisMode.ANY.value if axis.mode is AxisMode.ANY else as_texts(axis)
 
 
 def warnings_of(grant: Grant) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from functools import partial
 from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
@@ -16,9 +15,9 @@ from isthmus.domain.federation.names import qualified
 from isthmus.domain.federation.remote import Remote
 from isthmus.protocol import grants as wire
 from isthmus.server.application.calls import Call, Component, Reading, Writing
-from isthmus.server.application.crossings import recompile_remote
+from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.grant_letters import told_of
-from isthmus.server.ports import Listeners, Transaction
+from isthmus.server.ports import Transaction
 from isthmus.server.records import Page
 
 MOST_HELD = 10_000
@@ -26,9 +25,8 @@ MOST_HELD = 10_000
 
 
 class GrantsComponent:
-    def __init__(self) -> None:
-        self.listeners: list[Listeners] = []
-        """Hear of what packets may do from now on."""
+    def __init__(self, changes: FederationChanges) -> None:
+        self._changes = changes
 
     def endpoints(self) -> Component:
         return {"tell": Writing(self._tell), "get": Reading(self._get)}
@@ -46,8 +44,7 @@ class GrantsComponent:
         elif len(await tx.held_grants.of_remote(remote.domain)) >= MOST_HELD:
             raise Denied("rate_limited", "held_grants.many", f"{MOST_HELD} grants of one backend are kept here")
         await tx.held_grants.put(said)
-        for commit in await recompile_remote(tx, remote.domain, call.at):
-            call.afterwards += [partial(listener.changed, commit) for listener in self.listeners]
+        await self._changes.within(tx, call.afterwards, remote.domain)
         return wire.Told(said.revision)
 
     async def _get(self, call: Call, tx: Transaction) -> wire.Granted:
@@ -95,7 +92,9 @@ def offered_of(services: Sequence[wire.OfferedService]) -> tuple[Offered, ...]:
         pointer = f"/services/{number}"
         if any(first > last for first, last in each.ports):
             raise InvalidValue(f"{pointer}/ports", "has a range that ends before it begins")
-        found.append(Offered(each.name, each.network, each.protocol, address_of(each.address, pointer), tuple(each.ports)))
+        found.append(
+            Offered(each.name, each.network, each.protocol, address_of(each.address, pointer), tuple(each.ports))
+        )
     return tuple(found)
 
 

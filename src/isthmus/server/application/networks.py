@@ -16,6 +16,7 @@ from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.domain.mesh.template import POOL, Sources
 from isthmus.server.application import addressing
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.overlays import note_moved
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
 from isthmus.server.application.revisions import log_network
 from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
@@ -204,6 +205,7 @@ class NetworkService:
             await _check_is_free(tx, after.cidr_v4, after.name, others)
             await _check_misses_offers(tx, after, after.cidr_v4)
         await addressing.renumber(tx, before, before.cidr_v4, after.cidr_v4, [peer.id for peer in peers])
+        await note_moved(tx, before.id, [peer.id for peer in peers])
         return static
 
     async def delete(self, caller: Caller, network_id: NetworkId, version: int | None, *, force: bool) -> None:

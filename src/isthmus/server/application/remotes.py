@@ -15,6 +15,7 @@ from isthmus.protocol.handshake import Confirm
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import check_is_ours, parse_infra_domains
+from isthmus.server.application.grant_rows import revoke_all
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.outbox import Letter, enqueue, notice
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
@@ -113,7 +114,7 @@ class RemoteService:
 
     async def update(self, caller: Caller, domain: BackendDomain, update: Update, version: int | None) -> Remote:
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             check_version(before.version, version)
             if before.state is State.REVOKED:
@@ -128,7 +129,7 @@ class RemoteService:
     async def confirm(self, caller: Caller, domain: BackendDomain, code: str) -> Remote:
         """The operator here has compared the short code. Once both have, the remote is active."""
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             check_confirmable(before, code)
             if any(each.remote_id == before.id for each in await tx.remotes.acceptances()):
@@ -156,22 +157,22 @@ class RemoteService:
     async def remove(self, caller: Caller, domain: BackendDomain) -> None:
         """Take it off the allow list: cut for good and told so, and from now on a stranger."""
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             after = before.removed(now)
             await tx.remotes.save(after)
             if before.state is not State.REVOKED:
-                await end(tx, after, now)
+                await end(tx, after, caller, now)
             await tx.journal.audit([caller.did("remote.remove", domain, now, before=before.state, **told_of(after))])
 
     async def _move(self, caller: Caller, domain: BackendDomain, action: Action) -> Remote:
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             after = before.after(action, now)
             await tx.remotes.save(after)
             if action is Action.REVOKE:
-                await end(tx, after, now)
+                await end(tx, after, caller, now)
             else:
                 await enqueue(tx, after, notice("suspended" if action is Action.SUSPEND else "resumed"), now)
             await tx.journal.audit([caller.did(f"remote.{action}", domain, now, **told_of(after))])
@@ -187,7 +188,7 @@ class RemoteService:
             raise InvalidValue("/fingerprint", "name one of fingerprint, serial, key and instance")
         if named.serial is not None and not 0 < named.serial < LONGEST_SERIAL:
             raise InvalidValue("/serial", "is no serial of a certificate")
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             await locked(tx, domain)
             await tx.revocations.add(revocation, self._ids.new())
             facts: dict[str, Any] = {"reason": revocation.reason, **shown(revocation)}
@@ -199,7 +200,7 @@ class RemoteService:
     ) -> RemoteInstance:
         """Refuse an instance until it is unblocked; `reason` None unblocks it, which makes it a known one."""
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             await locked(tx, domain)
             known = await tx.remote_instances.get(domain, instance) or RemoteInstance(domain, instance)
             if reason is None:
@@ -232,8 +233,9 @@ def opened(remote: Remote, now: datetime) -> Remote:
     return replace(remote.after(Action.CONFIRM, now), version=remote.version)
 
 
-async def end(tx: Transaction, remote: Remote, now: datetime, *, tell: bool = True) -> None:
+async def end(tx: Transaction, remote: Remote, caller: Caller, now: datetime, *, tell: bool = True) -> None:
     """What goes with a remote that is revoked in this transaction; `tell` it so, unless the news came from there."""
+    await revoke_all(tx, remote, caller, now)
     acceptances = {each.remote_id for each in await tx.remotes.acceptances()}
     await tx.remotes.drop_acceptance(remote.id)
     await tx.outbox.clear(remote.id, (Lane.HANDSHAKE, Lane.STATE))

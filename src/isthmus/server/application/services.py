@@ -14,10 +14,11 @@ from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Network
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.crossings import recompile
 from isthmus.server.application.grant_letters import SERVICE, tell
 from isthmus.server.application.networks import check_version
-from isthmus.server.ports import Clock, Ids, Listeners, ServiceNameTaken, Store, Transaction
+from isthmus.server.ports import Clock, Ids, ServiceNameTaken, Store, Transaction
 from isthmus.server.records import Commit, Page
 
 
@@ -34,11 +35,11 @@ class Draft:
 class ServiceCatalogue:
     """Whoever changes a service has locked the remotes that are granted it, then its network."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, crossings: CrossingWatch) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
-        self.listeners: list[Listeners] = []
+        self._crossings = crossings
 
     async def create(self, caller: Caller, draft: Draft) -> Service:
         now, service_id = self._clock.now(), self._ids.new()
@@ -61,7 +62,7 @@ class ServiceCatalogue:
                 await tx.journal.audit([caller.did("service.create", service.id, now, **facts_of(service))])
         except ServiceNameTaken:
             raise taken() from None
-        self._tell(commits)
+        self._crossings.tell(commits)
         return service
 
     async def get(self, service_id: UUID) -> Service:
@@ -93,7 +94,7 @@ class ServiceCatalogue:
                 await tx.journal.audit([caller.did("service.update", service_id, now, **facts)])
         except ServiceNameTaken:
             raise taken() from None
-        self._tell(commits)
+        self._crossings.tell(commits)
         return after
 
     async def delete(self, caller: Caller, service_id: UUID, version: int | None) -> None:
@@ -106,7 +107,7 @@ class ServiceCatalogue:
             await tx.services.delete(service_id)
             commits = await self._follow(tx, granted, [service.network_id], now)
             await tx.journal.audit([caller.did("service.delete", service_id, now, **facts_of(service))])
-        self._tell(commits)
+        self._crossings.tell(commits)
 
     async def _follow(
         self, tx: Transaction, granted: Sequence[Grant], networks: Sequence[NetworkId], now: datetime
@@ -117,11 +118,6 @@ class ServiceCatalogue:
             await tx.grants.save(after)
             await tell(tx, await tx.remotes.get(grant.remote), after, now)
         return await recompile(tx, networks, now)
-
-    def _tell(self, commits: Sequence[Commit]) -> None:
-        for commit in commits:
-            for listener in self.listeners:
-                listener.changed(commit)
 
 
 async def granted_of(tx: Transaction, service_id: str, now: datetime) -> list[Grant]:

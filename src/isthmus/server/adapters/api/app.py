@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
-from isthmus.server.adapters.api.routes import services as catalogue
 from isthmus.server.adapters.api.routes import (
     accounts,
     bulk,
@@ -26,6 +25,7 @@ from isthmus.server.adapters.api.routes import (
     remotes,
     templates,
 )
+from isthmus.server.adapters.api.routes import services as catalogue
 from isthmus.server.adapters.api.views import Problem
 from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.events.plane import EventPlane

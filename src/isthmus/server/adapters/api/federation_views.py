@@ -10,10 +10,10 @@ from isthmus.domain.federation.finding import Severity, kind_of
 from isthmus.domain.federation.invitation import Invitation
 from isthmus.domain.federation.remote import Direction, Remote, Revocation, State, Strategy, Trust
 from isthmus.protocol.problem import Problem as RemoteProblem
-from isthmus.server.adapters.api.views import Body, View
+from isthmus.server.adapters.api.views import Body, PeerName, View
 from isthmus.server.application.federation_facts import DEFAULT_LISTEN, srv_records
 from isthmus.server.application.remotes import Details, shown
-from isthmus.server.federation_records import Federation, RemoteFinding
+from isthmus.server.federation_records import DEFAULT_PORT, Federation, RemoteFinding
 
 Domain = Annotated[str, Field(max_length=253, examples=["b.example"])]
 InfraDomains = Annotated[list[Domain], Field(max_length=16, examples=[["infra.b.example"]])]
@@ -383,3 +383,14 @@ class ExaminationView(View):
     domain: str
     ok: bool
     findings: list[LinkView]
+
+
+class OverlayIngressBody(Body):
+    peer_id: UUID = Field(strict=False, description="the peer whose host runs the ingress")
+    port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
+
+
+class OverlayIngressView(View):
+    peer: PeerName
+    addresses: list[str] = Field(description="where it listens while a bridge of the network is effective")
+    port: int

@@ -44,6 +44,15 @@ federation = Table(
     CheckConstraint("id = 1", name="single"),
 )
 
+overlay_ingresses = Table(
+    "overlay_ingresses",
+    metadata,
+    Column("network_id", Id, belongs_to("networks.id"), primary_key=True),
+    required("peer_id", Id, belongs_to("peers.id")),
+    required("port", Integer),
+    Index(None, "peer_id"),
+)
+
 # Revoked entries stay; of the others there is one for each domain.
 remotes = Table(
     "remotes",

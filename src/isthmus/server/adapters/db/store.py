@@ -12,6 +12,7 @@ from isthmus.server.adapters.db.accounts import SqlAccounts
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
+from isthmus.server.adapters.db.crossings import SqlCrossings
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
@@ -21,6 +22,7 @@ from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
+from isthmus.server.adapters.db.overlays import SqlOverlayIngresses
 from isthmus.server.adapters.db.peers import SqlPeers
 from isthmus.server.adapters.db.postgres import Postgres
 from isthmus.server.adapters.db.remotes import SqlRemoteInstances, SqlRemotes, SqlRevocations
@@ -62,6 +64,7 @@ class SqlTransaction:
         self.directory = SqlDirectoryUsers(statements)
         self.answers = SqlKeptAnswers(statements)
         self.federation = SqlFederationFacts(statements)
+        self.overlay_ingresses = SqlOverlayIngresses(statements)
         self.remotes = SqlRemotes(statements)
         self.invitations = SqlInvitations(statements)
         self.remote_instances = SqlRemoteInstances(statements)
@@ -74,6 +77,7 @@ class SqlTransaction:
         self.held_grants = SqlHeldGrants(statements)
         self.services = SqlServices(statements)
         self.bridges = SqlBridges(statements)
+        self.crossings = SqlCrossings(statements)
 
 
 class SqlStore:

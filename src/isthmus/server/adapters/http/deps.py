@@ -30,6 +30,7 @@ from isthmus.server.application.keys import KeyService
 from isthmus.server.application.liveness import LivenessService
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.networks import NetworkService
+from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.remotes import RemoteService
@@ -51,6 +52,7 @@ class FederationServices:
     messages: MessageService
     findings: FindingService
     certificates: CertificateService
+    overlays: OverlayService
     doctor: Examiner
     grants: GrantService
     catalogue: ServiceCatalogue

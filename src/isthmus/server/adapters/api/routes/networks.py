@@ -8,11 +8,12 @@ from fastapi import Query, Response
 
 from isthmus.domain.addresses import address_key, parse_address, parse_network
 from isthmus.domain.errors import InvalidValue
-from isthmus.domain.ids import NetworkId
+from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import Settings
 from isthmus.domain.mesh.peer import Peer, parse_text
 from isthmus.domain.mesh.template import Sources, Template
+from isthmus.server.adapters.api.federation_views import OverlayIngressBody, OverlayIngressView
 from isthmus.server.adapters.api.routes.paging import cursor
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import (
@@ -30,6 +31,7 @@ from isthmus.server.adapters.api.views import (
 )
 from isthmus.server.adapters.http.deps import By, Calls, Paging, Services, Version, etag
 from isthmus.server.application.networks import SUGGESTION_POOL, Draft, Sized, Update
+from isthmus.server.application.overlays import Placed
 
 router = api_router("networks")
 NameFilter = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
@@ -144,6 +146,30 @@ async def reserve(network_id: UUID, body: ReservationBody, calls: Calls, by: By)
 async def unreserve(network_id: UUID, address: str, calls: Calls, by: By) -> None:
     """Let a reserved address be handed out again."""
     await calls.networks.unreserve(by, NetworkId(network_id), parse_address(address, "/address"))
+
+
+@router.get("/networks/{network_id}/ingress", operation_id="getOverlayIngress")
+async def get_ingress(network_id: UUID, calls: Calls) -> OverlayIngressView:
+    """Where our ingress listens inside a network."""
+    return _placed(await calls.federation.overlays.get(NetworkId(network_id)))
+
+
+@router.put("/networks/{network_id}/ingress", operation_id="placeOverlayIngress")
+async def place_ingress(network_id: UUID, body: OverlayIngressBody, calls: Calls, by: By) -> OverlayIngressView:
+    """Say which peer's host runs the ingress of a network."""
+    placed = await calls.federation.overlays.place(by, NetworkId(network_id), PeerId(body.peer_id), body.port)
+    return _placed(placed)
+
+
+@router.delete("/networks/{network_id}/ingress", operation_id="withdrawOverlayIngress", status_code=204)
+async def withdraw_ingress(network_id: UUID, calls: Calls, by: By) -> None:
+    """From now on no ingress listens inside a network."""
+    await calls.federation.overlays.withdraw(by, NetworkId(network_id))
+
+
+def _placed(placed: Placed) -> OverlayIngressView:
+    peer = PeerName(id=placed.peer.id, name=placed.peer.name)
+    return OverlayIngressView(peer=peer, addresses=[str(each) for each in placed.addresses], port=placed.port)
 
 
 def _filled(body: NetworkBody, template: Template) -> NetworkBody:
