@@ -28,6 +28,7 @@ from isthmus.server.application.grants import GrantService
 from isthmus.server.application.grants import Ground as GrantGround
 from isthmus.server.application.handshake import HandshakeComponent
 from isthmus.server.application.held_grants import GrantsComponent
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.kinds import Kinds
 from isthmus.server.application.messages import MessageService
@@ -50,6 +51,7 @@ CROSSING_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
+STRANDED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
     certificates.on_bundle.append(partial(tell_bundle, clock))
+    instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
@@ -122,6 +125,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             messages=MessageService(store, clock, outbox.wake),
             findings=findings,
             certificates=certificates,
+            instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
             grants=GrantService(GrantGround(store, clock, ids), changes, tokens, ground.kinds),
@@ -139,6 +143,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
             Chore("closing what has expired", CROSSING_SECONDS, ground.crossings.work),
+            Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock, gatekeeper),

@@ -39,6 +39,7 @@ from isthmus.server.federation_ports import (
     Remotes,
     Revocations,
 )
+from isthmus.server.instance_ports import OwnInstances
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -312,6 +313,8 @@ class Transaction(Protocol):
     @property
     def own_trust(self) -> OwnTrustRows: ...
     @property
+    def instances(self) -> OwnInstances: ...
+    @property
     def grants(self) -> Grants: ...
     @property
     def held_grants(self) -> HeldGrants: ...
@@ -367,6 +370,10 @@ class IncidentOpen(Conflict):
 
 class HandleTaken(Conflict):
     """Another user of the directory has that handle."""
+
+
+class InstanceNameTaken(Conflict):
+    """A live instance has that name."""
 
 
 class RemoteExists(Conflict):

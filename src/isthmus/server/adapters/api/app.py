@@ -17,6 +17,7 @@ from isthmus.server.adapters.api.routes import (
     grants,
     history,
     incidents,
+    instances,
     messages,
     networks,
     operations,
@@ -55,7 +56,8 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
     ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
-    for module in (*ours, directory, federation, remotes, messages, certificates, grants, catalogue):
+    trust = (directory, federation, remotes, messages, certificates, instances, grants, catalogue)
+    for module in (*ours, *trust):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

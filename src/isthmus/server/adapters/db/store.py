@@ -19,6 +19,7 @@ from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFinding
 from isthmus.server.adapters.db.grants import SqlGrants, SqlHeldGrants
 from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
+from isthmus.server.adapters.db.instances import SqlInstances
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
@@ -73,6 +74,7 @@ class SqlTransaction:
         self.outbox = SqlOutbox(statements)
         self.findings = SqlFindings(statements)
         self.own_trust = SqlOwnTrust(statements)
+        self.instances = SqlInstances(statements)
         self.grants = SqlGrants(statements)
         self.held_grants = SqlHeldGrants(statements)
         self.services = SqlServices(statements)

@@ -24,6 +24,7 @@ from isthmus.server.application.findings import FindingService
 from isthmus.server.application.grants import GrantService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
@@ -52,6 +53,7 @@ class FederationServices:
     messages: MessageService
     findings: FindingService
     certificates: CertificateService
+    instances: InstanceService
     overlays: OverlayService
     doctor: Examiner
     grants: GrantService
