@@ -224,6 +224,13 @@ def test_exactly_the_packets_pass_that_the_rulings_name(facts: Facts) -> None:
     assert opened(facts) == {packet for packet in PACKETS if oracle(facts, packet)}
 
 
+CHOICES: dict[str, list[Any]] = {
+    "instances": INSTANCES,
+    "networks": [OFFICE.id, ELSEWHERE],
+    "sources": [THEIRS, *AROUND],
+}
+
+
 @few
 @given(FACTS, st.data())
 def test_a_restriction_never_adds_a_packet(facts: Facts, data: st.DataObject) -> None:
@@ -232,12 +239,7 @@ def test_a_restriction_never_adds_a_packet(facts: Facts, data: st.DataObject) ->
         axis = data.draw(st.sampled_from(["instances", "networks", "sources"]))
         before: Axis[Any] = getattr(grant, axis)
         if before.mode is AxisMode.ANY:
-            choices: dict[str, list[Any]] = {
-                "instances": INSTANCES,
-                "networks": [OFFICE.id, ELSEWHERE],
-                "sources": [THEIRS, *AROUND],
-            }
-            after = a_list(*data.draw(st.lists(st.sampled_from(choices[axis]), max_size=3)))
+            after = a_list(*data.draw(st.lists(st.sampled_from(CHOICES[axis]), max_size=3)))
         else:
             after = a_list(
                 *data.draw(st.sets(st.sampled_from(sorted(before.entries, key=str)))) if before.entries else ()
