@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import Struct
 
 from isthmus.domain.federation.grant import Scope
-from isthmus.protocol import directory, handshake, heartbeat, resources
+from isthmus.protocol import directory, grants, handshake, heartbeat, resources
 
 API_VERSIONS = (0,)
 """Versions of the federated API that this release speaks."""
@@ -130,6 +130,16 @@ RPCS: Mapping[tuple[str, str], Rpc] = {
     ),
     ("heartbeat", "call-back"): Rpc(
         heartbeat.CallBack, heartbeat.CalledBack, "Call the caller back and say how that went"
+    ),
+    ("grants", "tell"): Rpc(
+        grants.Tell,
+        grants.Told,
+        "Say how a grant to somebody of the other side is now, without its token",
+        changes=True,
+        errors=("rate_limited",),
+    ),
+    ("grants", "get"): Rpc(
+        grants.Get, grants.Granted, "What the caller's backend has been granted, ended grants included"
     ),
     ("resources", "get"): Rpc(
         resources.GetResource,
