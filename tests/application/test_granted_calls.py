@@ -24,7 +24,7 @@ LISTS: dict[str, list[str]] = {
     "sources": ["fd00:abcd:1234::/48"],
 }
 ASKED = {"instances": "instance", "networks": "network", "sources": "source"}
-WRONG = {"instances": OTHER_INSTANCE, "networks": str(PLANT.id), "sources": "fd00:abcd:1235::7"}
+WRONG: dict[str, Any] = {"instances": OTHER_INSTANCE, "networks": str(PLANT.id), "sources": "fd00:abcd:1235::7"}
 EVERY_CALL = [
     ("read", wire.GetResource("network", NETWORK)),
     ("write", wire.UpdateResource("network", NETWORK, {"note": "x"})),
@@ -176,7 +176,7 @@ async def test_a_network_counts_by_an_active_bridge_of_the_caller_alone(owner: O
 async def test_the_bridge_is_asked_before_the_axes_and_all_are_on_record(owner: Owner) -> None:
     issued = await owner.grant(**LISTS)
     await rebridged(owner, state=State.SUSPENDED)
-    facts = {"instance": OTHER_INSTANCE, "source": WRONG["sources"]}
+    facts: dict[str, Any] = {"instance": OTHER_INSTANCE, "source": WRONG["sources"]}
     problem, row = await owner.denied("bridge_not_active", issued.token, **facts)
     failing = [check for check, said in row.facts["checks"].items() if said != "passed"]
     assert (row.reason, failing) == ("bridge_not_active", ["way", "instance", "source"])
@@ -224,7 +224,6 @@ async def test_the_owner_of_a_dead_grant_learns_why_and_nobody_else(owner: Owner
 @pytest.mark.case("GRANT-003", "SEED-002", "SEED-029")
 async def test_kind_id_and_scope_are_checked_before_the_axes(owner: Owner) -> None:
     issued = await owner.grant(sources=["192.0.2.0/24"])
-    facts = {"source": "192.0.2.5"}
     await owner.denied("grant_kind_mismatch", issued.token, wire.GetResource("peer", NETWORK))
     there, _ = await owner.denied("grant_resource_mismatch", issued.token, wire.GetResource("network", str(PLANT.id)))
     not_there, _ = await owner.denied(
@@ -234,10 +233,10 @@ async def test_kind_id_and_scope_are_checked_before_the_axes(owner: Owner) -> No
         del body["request_id"], body["instance"]
     assert there == not_there
     await owner.denied("grant_resource_mismatch", issued.token, wire.ListResources("network"))
-    for scope, body in EVERY_CALL:
+    for scope, asked in EVERY_CALL:
         if scope != "read":
-            await owner.denied("grant_scope_missing", issued.token, body)
-    await owner.passed(issued.token, **facts)
+            await owner.denied("grant_scope_missing", issued.token, asked)
+    await owner.passed(issued.token, source="192.0.2.5")
 
 
 @pytest.mark.case("GRANT-004")

@@ -11,7 +11,8 @@ Scopes = Annotated[list[Literal["read", "write", "admin", "migrate", "connect"]]
 Port = Annotated[int, Meta(ge=1, le=65_535)]
 Allowed = Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=256)]
 MOST_SERVICES = 256
-MOST_LISTED = 100
+MOST_LISTED = 10
+"""A grant with all that it may hold has 70 KiB."""
 
 
 class OfferedService(Struct, frozen=True, forbid_unknown_fields=True):
