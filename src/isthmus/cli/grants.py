@@ -62,7 +62,10 @@ def create(
     disclose: Disclose = None,
     note: Note = None,
 ) -> None:
-    """Grant somebody of a remote a resource, or without --resource every one of its kind. The token is shown once."""
+    """Grant a resource to somebody of a remote.
+
+    Without --resource it is every one of its kind. The token is shown once.
+    """
     given: dict[str, Any] = {"subject": subject, "kind": kind, "resource_id": resource_of(session, kind, resource)}
     given |= {"scopes": scope or [], "instances": instance, "sources": source, "disclose": disclose, "note": note}
     given |= {"networks": networks_of(session, network), "expires_at": moment_in(expires)}
@@ -75,7 +78,7 @@ def list_all(
     remote: Annotated[str | None, REMOTE] = None,
     holding: Annotated[bool, typer.Option("--held", help="Those that remotes have given to ours.")] = False,
 ) -> None:
-    """List the grants that remotes have of us, or with --held those that we have of remotes."""
+    """List grants, with --held those of remotes to ours."""
     rows = session.api.items("/grants/held" if holding else "/grants", {"remote": remote})
     show_rows = held if holding else overview
     session.show({"items": rows, "next": None}, lambda page: show_rows(page["items"], session.width))
@@ -164,7 +167,10 @@ def explain(
     resource: Annotated[str | None, typer.Option(metavar="ID", help="For this resource.")] = None,
     scope: Annotated[str | None, typer.Option(help="That needs this scope.")] = None,
 ) -> None:
-    """Tell allowed and supplied of every axis, for a call that was made or for one that might be."""
+    """Tell why a call was, or would be, denied.
+
+    A call that was made is named by its request id, as its caller was told it.
+    """
     given: dict[str, Any] = {"request_id": request_id, "instance": instance, "source": source}
     given |= {"network": overlay_of(session, network), "resource_id": resource, "scope": scope}
     if request_id is not None and any(value is not None for name, value in given.items() if name != "request_id"):
