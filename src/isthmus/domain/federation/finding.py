@@ -7,8 +7,11 @@ from enum import StrEnum
 from typing import Any
 
 QUIET = timedelta(hours=24)
+LONG_QUIET = timedelta(days=7)
 ALARM_QUIET = timedelta(minutes=30)
 """Alarms of our own Federator are told every ten minutes as long as they go on."""
+
+MISBEHAVIOUR_QUIET = timedelta(hours=1)
 
 
 class Severity(StrEnum):
@@ -42,6 +45,8 @@ INFRA_DOMAIN_CHANGED = "infra_domain_changed"
 REMOTE_UNREACHABLE = "remote_unreachable"
 CERTIFICATE_EXPIRING = "certificate_expiring"
 INSTANCE_WITHOUT_SAN = "instance_without_san"
+REMOTE_MISBEHAVES = "remote_misbehaves"
+CAPABILITY_DRIFT = "capability_drift"
 GRANT_UNRESTRICTED_SCOPE = "grant_unrestricted_scope"
 GRANT_AXIS_OPEN = "grant_axis_open"
 GRANT_AXIS_EMPTY = "grant_axis_empty"
@@ -53,6 +58,7 @@ GRANT_UNUSED_90D = "grant_unused_90d"
 BRIDGE_STATE_MISMATCH = "bridge_state_mismatch"
 BRIDGE_STALE_PROPOSED = "bridge_stale_proposed"
 PREFIX_OVERLAP = "prefix_overlap"
+AUDIT_LOG_REWRITTEN = "audit_log_rewritten"
 
 KINDS: Mapping[str, Kind] = {
     INFRA_DOMAIN_CHANGED: Kind(
@@ -78,6 +84,14 @@ KINDS: Mapping[str, Kind] = {
         Severity.WARNING,
         "its operator issues a certificate that names infra domain and instance: isthmus certificate renew",
     ),
+    REMOTE_MISBEHAVES: Kind(
+        Severity.HIGH,
+        "it is refused again and again, and limited for that: ask its operator, or isthmus remote suspend DOMAIN",
+        MISBEHAVIOUR_QUIET,
+    ),
+    CAPABILITY_DRIFT: Kind(
+        Severity.WARNING, "it says that it serves what it does not, which is not asked of it: its operator updates it"
+    ),
     GRANT_UNRESTRICTED_SCOPE: Kind(
         Severity.HIGH, "name instances, networks or sources in it, or take admin and migrate out: isthmus grant", None
     ),
@@ -102,6 +116,12 @@ KINDS: Mapping[str, Kind] = {
     BRIDGE_STALE_PROPOSED: Kind(Severity.WARNING, "accept it, remind the other operator, or revoke it", None),
     PREFIX_OVERLAP: Kind(
         Severity.HIGH, "one of the two must give way: accept other prefixes, or revoke a bridge", None
+    ),
+    AUDIT_LOG_REWRITTEN: Kind(
+        Severity.HIGH,
+        "the log does not hold what it once sealed: restored from an older backup, cut, or rewritten; find out which. "
+        "Ours: isthmus audit verify --witness; of a remote: ask its operator",
+        LONG_QUIET,
     ),
     "clock_jumped": Kind(Severity.HIGH, "put the clock of this machine right: isthmus federator status", ALARM_QUIET),
     "certificate_unusable": Kind(Severity.HIGH, "mend the files that isthmus federator status names", ALARM_QUIET),

@@ -10,6 +10,8 @@ from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import (
     accounts,
+    audit,
+    bridge_status,
     bulk,
     certificates,
     directory,
@@ -55,7 +57,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
+    ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations, bridge_status)
     trust = (directory, federation, remotes, messages, certificates, instances, grants, catalogue)
     for module in (*ours, *trust):
         app.router.routes.extend(module.router.routes)

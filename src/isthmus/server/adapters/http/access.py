@@ -118,6 +118,8 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/remotes/{{domain}}/messages/{{lane}}/{{number}}/drop"): Need.ADMIN,
     ("POST",   f"{API}/remotes/{{domain}}/instances/{{instance}}/block"): Need.WRITE,
     ("DELETE", f"{API}/remotes/{{domain}}/instances/{{instance}}/block"): Need.ADMIN,
+    ("GET",    f"{API}/bridge-status"):                        Need.READ,
+    ("GET",    f"{API}/bridges/{{bridge_id}}/status"):         Need.READ,
     # To narrow a grant is done by revoking it, which whoever may write can; all else may open something.
     ("GET",    f"{API}/grants"):                               Need.READ,
     ("POST",   f"{API}/grants"):                               Need.ADMIN,
@@ -134,6 +136,9 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("PATCH",  f"{API}/services/{{service_id}}"):              Need.ADMIN,
     ("DELETE", f"{API}/services/{{service_id}}"):              Need.WRITE,
     ("GET",    f"{API}/audit"):                               Need.ADMIN,
+    ("GET",    f"{API}/audit/chain"):                         Need.ADMIN,
+    ("GET",    f"{API}/audit/seals"):                         Need.ADMIN,
+    ("POST",   f"{API}/audit/witnesses/ask"):                 Need.ADMIN,
     ("WS",     f"{API}/events"):                              Need.READ,
     ("POST",   f"{API}/agent/enroll"):                        Need.NOTHING,
     ("GET",    f"{API}/agent/config"):                        Need.AGENT,

@@ -11,6 +11,9 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.audit_log import AuditLogService
+from isthmus.server.application.audit_witness import WitnessService
+from isthmus.server.application.bridge_status import BridgeStatusService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificates import CertificateService
@@ -52,6 +55,7 @@ class FederationServices:
     invitations: InvitationService
     messages: MessageService
     findings: FindingService
+    witness: WitnessService
     certificates: CertificateService
     instances: InstanceService
     overlays: OverlayService
@@ -79,8 +83,10 @@ class Services:
     sessions: SessionService
     liveness: LivenessService
     denials: DenialService
+    audit_log: AuditLogService
     presence: Presence
     paths: PathService
+    bridge_status: BridgeStatusService
     endpoints: EndpointService
     jumps: JumpWatch
     directory: DirectoryService
