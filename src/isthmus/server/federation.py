@@ -120,10 +120,8 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     components = Components()
     register_own(components, ground.places, outward, certificates, witness)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
-    components.register("grants", GrantsComponent(changes).endpoints())
-    components.register("resources", ResourcesComponent(ground.kinds).endpoints())
     tokens = GrantTokens(ground.vault)
-    gatekeeper = Gatekeeper(tokens)
+    gatekeeper = register_granted(components, ground, changes, tokens)
     return Federation(
         services=FederationServices(
             facts=FederationService(store, clock, changes, certificates),
@@ -159,6 +157,15 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             *component_chores(store, clock, gatekeeper),
         ),
     )
+
+
+def register_granted(
+    components: Components, ground: Ground, changes: FederationChanges, tokens: GrantTokens
+) -> Gatekeeper:
+    """Register what grants open, and how they are told; what comes back decides about every call."""
+    components.register("grants", GrantsComponent(changes).endpoints())
+    components.register("resources", ResourcesComponent(ground.kinds).endpoints())
+    return Gatekeeper(tokens)
 
 
 @dataclass(frozen=True, slots=True)

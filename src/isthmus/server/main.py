@@ -220,20 +220,9 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
-    federation = assemble_federation(
-        Ground(
-            store,
-            clock,
-            ids,
-            vault,
-            places,
-            outward,
-            crossings,
-            hosts_of(settings.database),
-            kinds_with(settings.extensions),
-        ),
-        outward,
-    )
+    kinds = kinds_with(settings.extensions)
+    ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds)
+    federation = assemble_federation(ground, outward)
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),

@@ -33,6 +33,7 @@ SAMPLES: Mapping[tuple[str, str], Any] = {
     ("heartbeat", "beat"): {"bundle_sequence": 1, "known_sequence": 1, "state": "active", "sent": {}},
     ("heartbeat", "get-versions"): {},
     ("heartbeat", "call-back"): {},
+    ("heartbeat", "get-audit-heads"): {},
     ("grants", "tell"): {
         "id": str(INSTANCE),
         "revision": 1,
@@ -187,11 +188,11 @@ def test_a_call_that_neither_names_a_scope_nor_does_without_a_grant_stops_the_st
         raise AssertionError
 
     planted = msgspec.structs.replace(RPCS["resources", "get"], scope=None)
-    monkeypatch.setitem(RPCS, ("resources", "get-everything"), planted)  # type: ignore[arg-type]
+    monkeypatch.setitem(RPCS, ("resources", "get-everything"), planted)
     with pytest.raises(TableDiffers, match="resources/get-everything needs no grant"):
         Components().register("resources", {"get-everything": Reading(answer)})
     nameless = msgspec.structs.replace(RPCS["directory", "get-instance"], scope=Scope.READ)
-    monkeypatch.setitem(RPCS, ("resources", "get-anything"), nameless)  # type: ignore[arg-type]
+    monkeypatch.setitem(RPCS, ("resources", "get-anything"), nameless)
     with pytest.raises(TableDiffers, match="resources/get-anything needs a grant and does not say"):
         Components().register("resources", {"get-anything": Writing(answer)})
 
