@@ -149,11 +149,11 @@ def rotate(session: Session, grant: Grant, overlap: Overlap = 0) -> None:
 def drop_token(
     session: Session,
     grant: Grant,
-    token: Annotated[str, typer.Argument(metavar="TOKEN", help="The public part, as grant show lists it.")],
+    public_id: Annotated[str, typer.Argument(metavar="PUBLIC-ID", help="Of the token, as grant show lists it.")],
 ) -> None:
     """End one token of a grant at once; the others work on."""
-    session.api.delete(f"/grants/{grant}/tokens/{token}")
-    session.show({"dropped": token}, lambda _: f"token {token} is dropped")
+    session.api.delete(f"/grants/{grant}/tokens/{public_id}")
+    session.show({"dropped": public_id}, lambda _: f"token {public_id} is dropped")
 
 
 @command(app, "explain", "isthmus grant explain 01890a5d-ac96-774b-bcce-b302099a8057 --request-id 0197…")
