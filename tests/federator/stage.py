@@ -25,7 +25,7 @@ from tests.federator.process import Federator
 from tests.federator.surroundings import Call, Surroundings
 from tests.x509.forge import Forged
 
-LISTENER = "wan-1"
+LISTENER = ingress.WAN
 SOURCE = "192.0.2.7"
 LOOKUP = "/federation/directory/get-user-by-handle"
 CONFIRM = "/federation/handshake/confirm"

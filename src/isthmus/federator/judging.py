@@ -22,6 +22,11 @@ class RemoteSaidNo(CallFailed):
         self.retry_after = retry_after
 
 
+def is_shut(reply: Reply) -> bool:
+    """Whether the remote did nothing because it holds the bridge shut over which it was called."""
+    return reply.status in REFUSED_US and told_by(reply).nested.code == "bridge_not_active"
+
+
 def judged(reply: Reply, on_version: Callable[[], None] = lambda: None) -> Reply:
     """`reply` if it is a success in JSON. `on_version` is called when the remote does not speak our version any more.
     Raises `CallFailed`."""
