@@ -5,6 +5,7 @@ import re
 import socket
 import time
 from collections.abc import Callable, Iterable
+from typing import cast
 
 from isthmus.agent.deltas import applied
 from isthmus.protocol import agent as wire
@@ -101,8 +102,8 @@ class Stream(asyncio.Protocol):
             self._transport.abort()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # streams get nothing but a Transport
-        transport.write(self._request)  # type: ignore[attr-defined]
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(self._request)
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self.closed.done():

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -116,7 +115,7 @@ class ScriptedNames:
         draft = self._script.with_suffix(".draft")
         content = {question: [asdict(reply) for reply in replies] for question, replies in self.script.items()}
         draft.write_text(json.dumps(content), encoding="utf-8")
-        os.replace(draft, self._script)  # noqa: PTH105  # atomic under that name
+        draft.replace(self._script)
 
     def _apply(self) -> None:
         self._write()

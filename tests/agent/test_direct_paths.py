@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab import Lab, NatKind, wait_until
+from lab import Lab, Nat, NatKind, wait_until
 from tests.agent.wayside import Wayfarer, await_reach
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("agent-direct")]
@@ -97,7 +97,9 @@ def test_who_can_go_directly_does_and_everybody_else_goes_by_the_jump_peer(
 
 def test_two_hosts_behind_one_nat_find_each_other_without_it(town: Town) -> None:
     one = town.hosts[NatKind.PORT_RESTRICTED]
-    two = Wayfarer(town.lab.host("same", behind=town.lab.hosts["nat-4"]), 20)  # type: ignore[arg-type]
+    home = town.lab.hosts["nat-4"]
+    assert isinstance(home, Nat)
+    two = Wayfarer(town.lab.host("same", behind=home), 20)
     town.gw.apply(town.gw.jump_config(*town.hosts.values(), two))
     town.introduce(one, two)
     one.keep()

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from isthmus.protocol.agent import Forwarding, Neighbour
-from lab import CommandFailed, Host, Lab, wait_until
+from lab import CommandFailed, Host, Lab, Nat, wait_until
 from tests.agent.builders import a_config, a_neighbour
 from tests.agent.hosts import EVERYTHING, GATEWAY, INTERFACE, NETWORK, AgentHost
 
@@ -174,8 +174,9 @@ def test_strict_reverse_path_checks_do_not_cut_the_tunnel_off(
 def test_ranges_behind_a_host_are_reached_without_routes_there(
     mesh: None, gw: AgentHost, one: AgentHost, two: AgentHost, lab: Lab
 ) -> None:
-    home = two.host.link.ipv4
-    printer = lab.host("printer", behind=lab.hosts["home"])  # type: ignore[arg-type]
+    home, nat = two.host.link.ipv4, lab.hosts["home"]
+    assert isinstance(nat, Nat)
+    printer = lab.host("printer", behind=nat)
     offer, hidden = f"{printer.ipv4}/32", f"{home}/32"
     two.apply(two.member_config(gw, forwarding=Forwarding(offered=(offer,))))
     member = Neighbour("two", two.public_key, (f"{two.v4}/32", f"{two.v6}/128", "192.168.0.0/16"))

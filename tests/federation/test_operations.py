@@ -150,6 +150,10 @@ def leaf_seen_of(party: Party, other: Party) -> str:
     return str(found["facts"]["leaf"])
 
 
+def is_shown(party: Party, other: Party, leaf: str) -> bool:
+    return leaf_seen_of(party, other) == leaf
+
+
 def first_in(folder: Path) -> bytes:
     """The leaf of a pair on disk, in DER."""
     return load_pem_x509_certificate((folder / CHAIN).read_bytes()).public_bytes(Encoding.DER)
@@ -164,7 +168,7 @@ def test_both_sides_take_up_new_certificates_at_the_same_time(federation: Federa
         b.api.post("/certificates/renew").raise_for_status()
         wait_until(lambda: leaf_shown_to(a, b) == first_in(places.ingress_pair), within=WITHIN, what="the ingress")
         own = sha256(first_in(places.federator_pair)).hexdigest()
-        wait_until(lambda: leaf_seen_of(b, a) == own, within=WITHIN, what="the Federator")  # noqa: B023  # at once
+        wait_until(partial(is_shown, b, a, own), within=WITHIN, what="the Federator")
         assert leaf_shown_to(a, b) != before[0]
         assert own != before[1]
     clean_request(a, b)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -180,5 +181,5 @@ def memory_of(party: Party) -> dict[str, int]:
 
 
 def resident(pid: int | None) -> int:
-    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
+    with Path(f"/proc/{pid}/status").open() as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))

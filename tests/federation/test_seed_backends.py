@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -91,7 +92,7 @@ def told(party: Party, other: Party) -> bool:
 
 def inside(pid: int | None) -> int:
     """A pid as processes of the lab see it, whose PID namespace is not ours."""
-    with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
+    with Path(f"/proc/{pid}/status").open() as status:
         line = next(line for line in status if line.startswith("NSpid:"))
     return int(line.split()[-1])
 

@@ -1,7 +1,6 @@
 """`isthmus ingress` at the command line: what it writes, what it says, how it ends."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +24,7 @@ def test_what_render_writes_passes_lint_and_is_for_the_owner_alone(ingress: Ingr
     done = ingress.call("render", "nginx", "--facts", facts, "--out", str(folder))
     assert (done.returncode, "the lint is content" in done.stdout) == (0, True)
     assert secret("wan") in (folder / nginx.CONFIG).read_text()
-    assert [os.stat(path).st_mode & 0o077 for path in (folder, *folder.iterdir())] == [0] * 4  # noqa: PTH116
+    assert [path.stat().st_mode & 0o077 for path in (folder, *folder.iterdir())] == [0] * 4
     assert ingress.lint(folder).returncode == 0
 
 

@@ -13,7 +13,7 @@ from isthmus.ingress import kubernetes, process, rendering, traefik
 from isthmus.ingress.layout import Layout
 from isthmus.ingress.refused import FactsRefused
 from isthmus.ingress.weakenings import document_weakenings, weakenings
-from isthmus.protocol.ingress import IngressFacts, Listener
+from isthmus.protocol.ingress import IngressFacts, Kind, Listener
 from isthmus.protocol.places import Places
 from tests.ingress.authority import Ca
 from tests.ingress.conftest import OVERLAY, secret
@@ -142,6 +142,7 @@ def test_every_weakening_of_the_clusters_objects_fails(facts: IngressFacts) -> N
 
 
 def test_a_change_by_hand_shows_in_the_digest(facts: IngressFacts, tmp_path: Path) -> None:
-    for kind, name in (("traefik", traefik.DYNAMIC), ("kubernetes", kubernetes.MANIFEST)):
-        files = rendering.RENDERERS[kind](facts, LAYOUT)  # type: ignore[index]
-        assert any("changed by hand" in each for each in rendering.LINTERS[kind]({**files, name: files[name] + " "}))  # type: ignore[index]
+    tried: list[tuple[Kind, str]] = [("traefik", traefik.DYNAMIC), ("kubernetes", kubernetes.MANIFEST)]
+    for kind, name in tried:
+        files = rendering.RENDERERS[kind](facts, LAYOUT)
+        assert any("changed by hand" in each for each in rendering.LINTERS[kind]({**files, name: files[name] + " "}))

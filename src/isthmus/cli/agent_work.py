@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Coroutine
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +27,7 @@ def run_agent(config: Path | None = None) -> None:
 def load_settings(config: Path | None) -> "Settings":
     try:
         # All of the agent, so that a missing package is told before a secret is asked for.
-        from isthmus.agent import main  # noqa: F401
+        import_module("isthmus.agent.main")
         from isthmus.agent.settings import load
     except ModuleNotFoundError as error:
         raise missing_extra(error, "agent") from None

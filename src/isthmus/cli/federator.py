@@ -8,13 +8,12 @@ import typer
 
 from isthmus.cli.command import SHARED, command, lone
 from isthmus.cli.errors import Failure, Unreachable, missing_extra, report
-from isthmus.cli.options import without_none
+from isthmus.cli.options import DATA_DIR, without_none
 from isthmus.cli.session import Session
 
 app = lone()
 
 CONFIG = typer.Option(metavar="FILE", help="Settings in TOML. [env: ISTHMUS_FEDERATOR_CONFIG]")
-DATA_DIR = typer.Option(metavar="FOLDER", help="The server's data folder. [env: ISTHMUS_DATA_DIR]")
 STATUS_SECONDS = 10.0
 
 

@@ -10,6 +10,7 @@ import typer
 from isthmus.cli import targets
 from isthmus.cli.command import SHARED, command, noun
 from isthmus.cli.errors import Failure, Misuse, Unreachable
+from isthmus.cli.options import DATA_DIR
 from isthmus.cli.session import Session
 from isthmus.cli.text import age, fields
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused
@@ -20,12 +21,9 @@ if TYPE_CHECKING:
 
 app = noun("The ingress: takes calls of remotes over mutual TLS and passes them to the Federator.")
 
-KINDS = ("nginx", "traefik", "kubernetes")
+KINDS: "tuple[Kind, ...]" = ("nginx", "traefik", "kubernetes")
 Facts = Annotated[Path | None, typer.Option("--facts", metavar="FILE", help="Facts in JSON instead of the server's.")]
-DataDir = Annotated[
-    Path | None,
-    typer.Option("--data-dir", metavar="FOLDER", help="Where the server keeps its data. [env: ISTHMUS_DATA_DIR]"),
-]
+DataDir = Annotated[Path | None, DATA_DIR]
 
 
 @command(app, "render", "isthmus ingress render nginx --out ingress", options=SHARED)
@@ -160,7 +158,7 @@ def _lint_text(found: dict[str, Any]) -> str:
 def _kind(text: str) -> "Kind":
     for kind in KINDS:
         if text == kind:
-            return kind  # type: ignore[return-value]  # the tuple holds the literals
+            return kind
     raise Misuse(f"there is no rendering {text}", f"use one of: {', '.join(KINDS)}")
 
 

@@ -18,6 +18,9 @@ def read_duration(text: str) -> int:
 
 
 LIFETIME = typer.Option(parser=read_duration, metavar="DURATION", help="How long it is valid, for example 12h or 30d.")
+SETTINGS = typer.Option("--config", metavar="FILE", help="Settings of the server in TOML.")
+DATA_DIR = typer.Option("--data-dir", metavar="FOLDER", help="Where the server keeps its data. [env: ISTHMUS_DATA_DIR]")
+LISTEN = typer.Option("--listen", metavar="ADDRESS:PORT", help="Where it is reached. [env: ISTHMUS_LISTEN]")
 YES = typer.Option("--yes", "-y", help="Do not ask.")
 
 PEER = typer.Argument(metavar="PEER", help="Name or id of the peer.")

@@ -3,6 +3,7 @@
 import sys
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import UUID
@@ -319,7 +320,7 @@ def _compared(session: Session, domain: str) -> str:
 def _invitation(file: str | None) -> str:
     try:
         if file is not None and file != "-":
-            with open(file, encoding="ascii") as stream:  # noqa: PTH123  # a bounded read
+            with Path(file).open(encoding="ascii") as stream:
                 return stream.read(LONGEST)
         if file == "-" or not sys.stdin.isatty():
             return sys.stdin.read(LONGEST)

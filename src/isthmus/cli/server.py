@@ -7,7 +7,7 @@ import typer
 
 from isthmus.cli.command import command, lone
 from isthmus.cli.errors import missing_extra
-from isthmus.cli.options import without_none
+from isthmus.cli.options import DATA_DIR, LISTEN, SETTINGS, without_none
 from isthmus.cli.session import Session
 
 app = lone()
@@ -16,13 +16,9 @@ app = lone()
 @command(app, "server", "isthmus server --listen 127.0.0.1:8080", options={})
 def server(
     session: Session,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings in TOML.")] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Where its data is kept. [env: ISTHMUS_DATA_DIR]")
-    ] = None,
-    listen: Annotated[
-        str | None, typer.Option(metavar="ADDRESS:PORT", help="Where it is reached. [env: ISTHMUS_LISTEN]")
-    ] = None,
+    config: Annotated[Path | None, SETTINGS] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
+    listen: Annotated[str | None, LISTEN] = None,
 ) -> None:
     """Run the controller on this machine until Ctrl-C. The first start shows the administrator's password."""
     try:

@@ -12,6 +12,7 @@ import typer
 
 from isthmus.cli import targets
 from isthmus.cli.command import command, lone
+from isthmus.cli.options import DATA_DIR, LISTEN, SETTINGS
 from isthmus.cli.session import Session
 from isthmus.cli.supervisor import Program, Supervisor
 from isthmus.logs import WATCHED
@@ -26,13 +27,9 @@ SERVER_RUNS = "Isthmus is running at"
 @command(app, "up", "isthmus up", options={})
 def up(
     session: Session,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="Settings of the server in TOML.")] = None,
-    data_dir: Annotated[
-        str | None, typer.Option(metavar="FOLDER", help="Where its data is kept. [env: ISTHMUS_DATA_DIR]")
-    ] = None,
-    listen: Annotated[
-        str | None, typer.Option(metavar="ADDRESS:PORT", help="Where it is reached. [env: ISTHMUS_LISTEN]")
-    ] = None,
+    config: Annotated[Path | None, SETTINGS] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
+    listen: Annotated[str | None, LISTEN] = None,
 ) -> None:
     """Run a whole backend on this machine until Ctrl-C: the server, and in a federation its Federator and ingress.
     Whatever dies is started again."""

@@ -2,29 +2,25 @@
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from isthmus.domain.federation import admission
-from isthmus.domain.federation.certificate import Identity, LeafFacts, check_profile, check_trust_domain, identity_of
+from isthmus.domain.federation.certificate import check_profile, check_trust_domain, identity_of
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.finding import INSTANCE_WITHOUT_SAN
-from isthmus.domain.federation.names import BackendDomain, InfraDomain
 from isthmus.domain.federation.quota import Quotas, Strangers
 from isthmus.domain.federation.remote import State, Strategy, Trust
-from isthmus.domain.federation.view import Known, View
 from isthmus.federator import grammar
 from isthmus.federator.leaves import Leaves
 from isthmus.federator.parts import Parts
+from isthmus.federator.passage import Answer, Arrival, Components, ListenerSecrets, Passage, there
 from isthmus.federator.ports import AlreadySeen, Discovery, Overloaded, ServerUnavailable
 from isthmus.protocol import federation as wire
 from isthmus.protocol import ingress
 from isthmus.protocol.context import LIFE, Context
-from isthmus.protocol.federation import RPCS, Admits, Rpc
+from isthmus.protocol.federation import RPCS, Admits
 from isthmus.protocol.federator import Nonce
 from isthmus.protocol.signatures import Fields, Message, verify
 from isthmus.protocol.steady import since_start
@@ -39,77 +35,6 @@ ACTIVE_ONLY = frozenset({Admits.ACTIVE})
 RETRY_SECONDS = 2
 CLOCK_RETRY_SECONDS = 30
 CANNOT_DECIDE = "this backend cannot decide now"
-
-T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class Arrival:
-    """One request as it came over the inward socket. `target` and `headers` are raw bytes; `body` reads it all, within
-    its bound. `user` is the one at the other end of the socket."""
-
-    method: str
-    target: bytes
-    headers: list[tuple[bytes, bytes]]
-    body: Callable[[], Awaitable[bytes]]
-    user: int
-
-
-@dataclass(slots=True)
-class Passage:
-    """One request on its way through the table, and what has been proven of it so far.
-
-    `check` is the row that it has come to, `bound` the remote that it is proven to be of. `is_counted`: its denial is
-    one of many of strangers, which have no row of their own. `inside` is undone when the request ends.
-    """
-
-    arrival: Arrival
-    snapshot: View | None
-    request_id: str
-    check: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    component: str = ""
-    name: str = ""
-    network: str = ""
-    source: str = ""
-    rpc: Rpc | None = None
-    origin: BackendDomain | None = None
-    known: Known | None = None
-    der: bytes = b""
-    leaf: LeafFacts | None = None
-    identity: Identity | None = None
-    is_invited: bool = False
-    bound: BackendDomain | None = None
-    infra_domain: InfraDomain | None = None
-    version: int = 0
-    key_id: str = ""
-    body: bytes = b""
-    context: Context | None = None
-    is_counted: bool = False
-    inside: ExitStack = field(default_factory=ExitStack)
-
-    @property
-    def view(self) -> View:
-        return _there(self.snapshot)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a component said. `body` has at most `MOST_RESPONSE` bytes."""
-
-    status: int
-    content_type: str
-    body: bytes
-
-
-class Components(Protocol):
-    async def call(self, context: Context, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Raises `Denied` with `upstream_unavailable` when the component gives no answer of use."""
-
-
-class ListenerSecrets(Protocol):
-    def is_right(self, listener: str, secret: str) -> bool:
-        """Whether `secret` is that of the ingress listener."""
 
 
 class Inbound:
@@ -152,10 +77,10 @@ class Inbound:
         arrival = passage.arrival
         if arrival.user != self._user:
             raise Denied("ingress_untrusted", "socket_user", facts={"user": arrival.user})
-        given = _first(arrival.headers, ingress.LISTENER), _first(arrival.headers, ingress.SECRET)
+        given = arrival.only(ingress.LISTENER), arrival.only(ingress.SECRET)
         if not self._secrets.is_right(*given):
             raise Denied("ingress_untrusted", "listener_secret", facts={"listener": grammar.escaped(given[0])})
-        passage.request_id = _id_of(_first(arrival.headers, ingress.INGRESS_REQUEST_ID)) or passage.request_id
+        passage.request_id = _id_of(arrival.only(ingress.INGRESS_REQUEST_ID)) or passage.request_id
 
     async def snapshot(self, passage: Passage) -> None:
         """There is something to decide by that is not too old."""
@@ -195,7 +120,7 @@ class Inbound:
 
     async def gate(self, passage: Passage) -> None:
         """4: the origin is on the allow list, and its entry covers the call. Invitations reach one call alone."""
-        leaf, view, now = _there(passage.leaf), passage.view, self._parts.clock.now()
+        leaf, view, now = there(passage.leaf), passage.view, self._parts.clock.now()
         try:
             passage.identity = identity_of(leaf)
         except Denied:
@@ -203,7 +128,7 @@ class Inbound:
             passage.identity = None
         invited = passage.identity is not None and admission.is_own_invitation(view, passage.identity)
         if not invited:
-            passage.known = admission.listed(view, _there(passage.origin), passage.component, now)
+            passage.known = admission.listed(view, there(passage.origin), passage.component, now)
         elif view.strategy is Strategy.NONE:
             raise Denied(admission.UNIFORM, "not_listed")
         elif passage.rpc is None or Admits.INVITED not in passage.rpc.admits:
@@ -212,7 +137,7 @@ class Inbound:
 
     async def stranger_limit(self, passage: Passage) -> None:
         """5: whoever is not proven yet may make us work at a bounded rate, by leaf and by source."""
-        leaf = _there(passage.leaf)
+        leaf = there(passage.leaf)
         if self._leaves.is_verified(leaf, self._anchors(passage), self._now()):
             return
         limits, now = passage.view.stranger_limits, time.monotonic()
@@ -222,7 +147,7 @@ class Inbound:
 
     async def certificate(self, passage: Passage) -> None:
         """6: the leaf is as it shall be, chains to the anchors of this very origin, and counts still."""
-        leaf, now = _there(passage.leaf), self._now()
+        leaf, now = there(passage.leaf), self._now()
         try:
             check_profile(leaf, now=now)
         except Denied as denied:
@@ -234,7 +159,7 @@ class Inbound:
             if leaf.fingerprint in passage.view.own_revoked:
                 raise Denied(admission.UNIFORM, "leaf_revoked")
             return
-        known = _there(passage.known)
+        known = there(passage.known)
         check_trust_domain(identity, known.domain)
         admission.check_revoked(known, leaf, identity.instance)
         if known.trust is Trust.PINNED:
@@ -245,7 +170,7 @@ class Inbound:
         """7: DNS names, for the origin, an infra domain that the leaf proves and the entry pins."""
         if passage.is_invited:
             return
-        known = _there(passage.known)
+        known = there(passage.known)
         try:
             found = (await self._discovery.targets(known.domain, passage.view)).names
         except Denied as denied:
@@ -255,14 +180,14 @@ class Inbound:
         if known.infra_domains and found and not found <= known.infra_domains:
             evidence = {"discovered": sorted(found)[:8], "pinned": sorted(known.infra_domains)[:8]}
             self._parts.rows.suspect("infra_domain_changed", known.domain, evidence)
-        passage.infra_domain = admission.check_infra_domain(known, found, _there(passage.leaf))
+        passage.infra_domain = admission.check_infra_domain(known, found, there(passage.leaf))
         passage.bound = known.domain
 
     async def standing(self, passage: Passage) -> None:
         """8: the list again, on the same snapshot: what state and instance allow, now that the caller is proven."""
         if passage.is_invited:
             return
-        known, identity = _there(passage.known), _there(passage.identity)
+        known, identity = there(passage.known), there(passage.identity)
         admits = passage.rpc.admits if passage.rpc is not None else ACTIVE_ONLY
         states = {STATES[each] for each in admits if each in STATES}
         admission.check_standing(known, identity.instance, states)
@@ -273,9 +198,9 @@ class Inbound:
         """9: the proven remote has not used up what it may."""
         key: tuple[object, ...]
         if passage.is_invited:
-            key, limits = ("invitation", _there(passage.identity).invitation), passage.view.stranger_limits
+            key, limits = ("invitation", there(passage.identity).invitation), passage.view.stranger_limits
         else:
-            known = _there(passage.known)
+            known = there(passage.known)
             key, limits = (known.domain, known.generation), known.limits
         quota = self._quotas.of(key, limits)
         quota.enter(time.monotonic(), changes=passage.rpc is not None and passage.rpc.changes)
@@ -294,7 +219,7 @@ class Inbound:
 
     async def signature(self, passage: Passage) -> None:
         """11: a mutation is signed by the origin, over this body, a moment ago, and comes once."""
-        rpc, headers = _there(passage.rpc), passage.headers
+        rpc, headers = there(passage.rpc), passage.headers
         if not rpc.changes:
             return
         key = headers.get(wire.IDEMPOTENCY_KEY, "")
@@ -306,12 +231,12 @@ class Inbound:
         message = Message(
             method=passage.arrival.method,
             path=passage.arrival.target.decode("ascii"),
-            origin=_there(passage.origin),
+            origin=there(passage.origin),
             api_version=headers[wire.API_VERSION],
             idempotency_key=key,
             body=passage.body,
         )
-        known = _there(passage.known)
+        known = there(passage.known)
         verified = verify(message, Fields.of(headers), known.message_keys, now=self._now())
         try:
             await self._parts.nonces.claim(Nonce(known.domain, verified.nonce, verified.expires_at.timestamp()))
@@ -324,7 +249,7 @@ class Inbound:
 
     async def sealed(self, passage: Passage) -> None:
         """12: what has been proven, for the component."""
-        known, leaf, identity = passage.known, _there(passage.leaf), _there(passage.identity)
+        known, leaf, identity = passage.known, there(passage.leaf), there(passage.identity)
         headers, now = passage.headers, since_start()
         passage.context = Context(
             aud=passage.component,
@@ -333,7 +258,7 @@ class Inbound:
             body=sha256(passage.body).hexdigest(),
             remote=known.domain if known is not None else "",
             generation=known.generation if known is not None else 0,
-            origin=_there(passage.origin),
+            origin=there(passage.origin),
             infra_domain=passage.infra_domain or "",
             instance=str(identity.instance) if identity.instance is not None else "",
             leaf=leaf.fingerprint.hex(),
@@ -356,14 +281,14 @@ class Inbound:
         )
 
     def _anchors(self, passage: Passage) -> tuple[bytes, ...]:
-        return passage.view.own_authorities if passage.is_invited else _there(passage.known).authorities
+        return passage.view.own_authorities if passage.is_invited else there(passage.known).authorities
 
     def _check_chain(self, passage: Passage, now: datetime) -> None:
-        leaf = _there(passage.leaf)
+        leaf = there(passage.leaf)
         reason = self._leaves.verify(passage.der, leaf, self._anchors(passage), now)
         if not reason:
             return
-        origin = _there(passage.origin)
+        origin = there(passage.origin)
         other = self._leaves.owner(passage.der, leaf, passage.view, origin, now)
         if other is None:
             raise Denied(admission.UNIFORM, f"chain.{reason}")
@@ -373,7 +298,7 @@ class Inbound:
 
     def _note_no_names(self, passage: Passage, reason: str, now: datetime) -> None:
         """A finding of the remote whose own authority issues leaves that do not say whose they are."""
-        known, leaf = passage.known, _there(passage.leaf)
+        known, leaf = passage.known, there(passage.leaf)
         if reason not in NAMELESS or known is None or known.trust is not Trust.PINNED:
             return
         if not self._leaves.verify(passage.der, leaf, known.authorities, now):
@@ -392,20 +317,6 @@ class Inbound:
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._parts.clock.now(), UTC)
-
-
-def _there(value: T | None) -> T:
-    """What an earlier row has found. That it is missing is a defect of the table."""
-    if value is None:
-        raise RuntimeError("a check ran before the one that it builds on")
-    return value
-
-
-def _first(headers: list[tuple[bytes, bytes]], name: str) -> str:
-    """The value of a header before the grammar is known to hold; one that comes twice has none."""
-    wanted = name.lower().encode("ascii")
-    found = [value for literal, value in headers if literal.lower() == wanted]
-    return found[0].decode("latin-1") if len(found) == 1 else ""
 
 
 def _id_of(text: str) -> str | None:

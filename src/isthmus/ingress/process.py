@@ -196,7 +196,8 @@ class Child:
 
     async def wait(self) -> int:
         """Its exit code, when it has ended."""
-        assert self._process is not None, "start it first"  # noqa: S101  # a defect of ours
+        if self._process is None:
+            raise RuntimeError("start it first")
         code = await self._process.wait()
         await asyncio.to_thread(end_group, self._process.pid)
         if self._reader is not None:

@@ -165,17 +165,16 @@ class Runner:
         while True:
             await asyncio.sleep(self._drift_seconds)
             await asyncio.to_thread(self._report_drift)
-            if self._child is None or not self._child.running or self._dirty or self._busy:
+            if self._child is None or not self._child.running or self._dirty or self._busy or self._facts is None:
                 continue
-            at = self._applied_at
+            at, name = self._applied_at, self._facts.infra_domains[0]
             drift = await asyncio.to_thread(self._applier.drift)
             # Something was applied meanwhile: what was seen was neither the old nor the new.
             if drift and at == self._applied_at and not self._dirty:
                 log.error("ingress drift: what runs is not what was rendered; rendering it again", drift=drift)
                 await asyncio.to_thread(self._applier.note, self._broken, drift)
-                assert self._facts is not None  # noqa: S101  # what runs was made of them
                 evidence = {"drift": drift[:MOST_SHOWN]}
-                self._untold = Suspicion("ingress_drift", self._facts.infra_domains[0], time.time(), evidence)
+                self._untold = Suspicion("ingress_drift", name, time.time(), evidence)
                 self.refresh()
                 await asyncio.to_thread(self._report_drift)
 

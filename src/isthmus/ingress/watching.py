@@ -2,14 +2,15 @@
 
 import asyncio
 import errno
-import random
 import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from random import SystemRandom
 
 import msgspec
 
@@ -22,6 +23,7 @@ from isthmus.x509.pair import CHAIN, KEY, LONGEST
 WAIT_SECONDS = 25.0
 FILE_SECONDS = 0.5
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+RANDOM = SystemRandom()
 
 Found = Callable[[IngressFacts | IngressRefused], None]
 
@@ -47,7 +49,7 @@ class FactsWatch:
         self._ended.set()
 
     def _watch(self) -> None:
-        look = self._from_server if self._file is None else self._from_file
+        look = self._from_server if self._file is None else partial(self._from_file, self._file)
         while not self._ended.is_set():
             look()
 
@@ -66,7 +68,7 @@ class FactsWatch:
                 # A server that was started anew, or over another database, may count from the beginning.
                 self._generation = -1
             self._tell(refused)
-            self._ended.wait(self._pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads retries, protects nothing
+            self._ended.wait(self._pause * RANDOM.uniform(0.5, 1.0))
             self._pause = min(self._pause * 2, LONGEST_PAUSE)
             return
         self._pause = FIRST_PAUSE
@@ -79,17 +81,16 @@ class FactsWatch:
 
     _seen: tuple[int, int, int] | None = None
 
-    def _from_file(self) -> None:
-        assert self._file is not None, "it was chosen by that"  # noqa: S101  # a defect of ours
+    def _from_file(self, file: Path) -> None:
         try:
-            about = self._file.stat()
+            about = file.stat()
             state = (about.st_ino, about.st_mtime_ns, about.st_size)
         except OSError:
             state = (0, 0, 0)
         if state != self._seen:
             self._seen = state
             try:
-                self._tell(facts.read(self._file))
+                self._tell(facts.read(file))
             except IngressRefused as refused:
                 self._tell(refused)
         self._ended.wait(FILE_SECONDS)

@@ -16,11 +16,13 @@ from isthmus.server.adapters.material import FileMaterial
 from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
@@ -36,9 +38,11 @@ from isthmus.server.ports import Clock, Ids, Store, Vault
 PRUNE_SECONDS = 60.0
 # It waits by itself until there is something to send.
 OUTBOX_SECONDS = 0.01
+CROSSING_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
+STRANDED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +55,7 @@ class Ground:
     vault: Vault
     places: Places
     outward: Outward
+    crossings: CrossingWatch
     denied_addresses: tuple[str, ...] = ()
 
 
@@ -90,9 +95,11 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
+    changes.followers.append(ground.crossings.follow)
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
     certificates.on_bundle.append(partial(tell_bundle, clock))
+    instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
@@ -104,6 +111,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             messages=MessageService(store, clock, outbox.wake),
             findings=findings,
             certificates=certificates,
+            instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
         ),
@@ -117,6 +125,8 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
+            Chore("closing what has expired", CROSSING_SECONDS, ground.crossings.work),
+            Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock),

@@ -39,6 +39,7 @@ from isthmus.server.federation_ports import (
     Remotes,
     Revocations,
 )
+from isthmus.server.instance_ports import OwnInstances
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -55,7 +56,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
+from isthmus.server.trust_ports import Bridges, CrossingRows, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -309,6 +310,8 @@ class Transaction(Protocol):
     @property
     def own_trust(self) -> OwnTrustRows: ...
     @property
+    def instances(self) -> OwnInstances: ...
+    @property
     def grants(self) -> Grants: ...
     @property
     def held_grants(self) -> HeldGrants: ...
@@ -316,6 +319,8 @@ class Transaction(Protocol):
     def services(self) -> Services: ...
     @property
     def bridges(self) -> Bridges: ...
+    @property
+    def crossings(self) -> CrossingRows: ...
 
 
 class Store(Protocol):
@@ -362,6 +367,10 @@ class IncidentOpen(Conflict):
 
 class HandleTaken(Conflict):
     """Another user of the directory has that handle."""
+
+
+class InstanceNameTaken(Conflict):
+    """A live instance has that name."""
 
 
 class RemoteExists(Conflict):

@@ -2,8 +2,10 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
+import timeit
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -105,10 +107,21 @@ async def test_hostile_json_costs_little_and_is_refused(
 @pytest.mark.case("PATH-007")
 @pytest.mark.parametrize("body", [body for body, _ in HOSTILE.values()], ids=HOSTILE)
 def test_hostile_json_is_refused_in_less_than_100_ms(body: bytes) -> None:
-    began = time.process_time()
-    with pytest.raises(plain_json.NotPlain):
+    assert is_refused(body)
+    assert cost_of(partial(is_refused, body)) < 0.1
+
+
+def is_refused(body: bytes) -> bool:
+    try:
         plain_json.check(body)
-    assert time.process_time() - began < 0.1
+    except plain_json.NotPlain:
+        return True
+    return False
+
+
+def cost_of(work: Callable[[], object]) -> float:
+    """Seconds of this thread, the least of a few tries: a loaded machine makes single ones dear."""
+    return min(timeit.repeat(work, timer=time.thread_time, number=1, repeat=5))
 
 
 @pytest.mark.parametrize(
@@ -122,9 +135,7 @@ def test_hostile_json_is_refused_in_less_than_100_ms(body: bytes) -> None:
     ids=["escapes", "numbers", "nulls", "keys"],
 )
 def test_what_passes_costs_little_too(body: bytes) -> None:
-    began = time.process_time()
-    plain_json.check(body)
-    assert time.process_time() - began < 0.1
+    assert cost_of(partial(plain_json.check, body)) < 0.1
 
 
 @pytest.mark.case("PATH-008")

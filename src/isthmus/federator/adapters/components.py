@@ -15,7 +15,7 @@ from isthmus.federator.adapters.http1 import Http
 from isthmus.federator.adapters.keys import KeyFile
 from isthmus.federator.adapters.wire import Wire
 from isthmus.federator.calling import CallFailed, Reply
-from isthmus.federator.inbound import Answer
+from isthmus.federator.passage import Answer
 from isthmus.protocol import federation as wire
 from isthmus.protocol import ingress
 from isthmus.protocol.context import HEADER, LIFE, Context, seal

@@ -19,8 +19,9 @@ from isthmus.federator.adapters.components import ComponentSockets
 from isthmus.federator.adapters.keys import ListenerKey
 from isthmus.federator.adapters.listening import SocketServer
 from isthmus.federator.grammar import body_too_large, escaped
-from isthmus.federator.inbound import Answer, Arrival, Inbound, Passage
+from isthmus.federator.inbound import Inbound
 from isthmus.federator.parts import Parts
+from isthmus.federator.passage import Answer, Arrival, Passage
 from isthmus.federator.ports import Discovery, Fact, Overloaded
 from isthmus.federator.settings import Settings, user_id
 from isthmus.protocol import federation as wire

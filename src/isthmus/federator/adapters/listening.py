@@ -10,6 +10,7 @@ import stat
 import struct
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 from aiohttp import web
 from aiohttp.http_exceptions import BadHttpMethod, HttpProcessingError, LineTooLong
@@ -123,8 +124,8 @@ class Connection(web.RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """What cannot be parsed gets a problem document and an audit row, like every refusal."""
-        assert isinstance(self._manager, SocketServer)  # noqa: S101  # it made this connection
-        answer = self._manager.broken(self.user, code_of(exc))
+        # It made this connection.
+        answer = cast("SocketServer", self._manager).broken(self.user, code_of(exc))
         answer.force_close()
         return answer
 
@@ -162,8 +163,8 @@ class SocketServer(web.Server):
         )
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        assert isinstance(request.protocol, Connection)  # noqa: S101  # made by __call__
-        return await self._to(request, request.protocol.user)
+        # Made by `__call__`.
+        return await self._to(request, cast("Connection", request.protocol).user)
 
 
 @contextlib.contextmanager

@@ -75,14 +75,14 @@ class Call:
         """Say what a mutation has done. It is the one audit row that the plane writes of it."""
         if self._entry is not None:
             raise RuntimeError(f"{self.action} has said twice what it did")
-        self._entry = self.caller.did(action, subject, self.at, **facts_of(self.context), **facts)
+        self._entry = self._told(action, subject, **facts)
 
     def row(self) -> AuditEntry:
         """The audit row of this mutation, in the words of its endpoint where it gave some."""
-        if self._entry is None:
-            self.did(self.action, self.context.remote or self.context.origin)
-        assert self._entry is not None  # noqa: S101  # `did` has just set it
-        return self._entry
+        return self._entry or self._told(self.action, self.context.remote or self.context.origin)
+
+    def _told(self, action: str, subject: object, **facts: Any) -> AuditEntry:
+        return self.caller.did(action, subject, self.at, **facts_of(self.context), **facts)
 
 
 Within: TypeAlias = Callable[[Call, Transaction], Awaitable[Struct]]

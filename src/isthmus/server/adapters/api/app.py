@@ -16,6 +16,7 @@ from isthmus.server.adapters.api.routes import (
     federation,
     history,
     incidents,
+    instances,
     messages,
     networks,
     operations,
@@ -53,7 +54,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
     ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
-    for module in (*ours, directory, federation, remotes, messages, certificates):
+    for module in (*ours, directory, federation, remotes, messages, certificates, instances):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

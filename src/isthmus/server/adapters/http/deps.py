@@ -22,6 +22,7 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
@@ -49,6 +50,7 @@ class FederationServices:
     messages: MessageService
     findings: FindingService
     certificates: CertificateService
+    instances: InstanceService
     overlays: OverlayService
     doctor: Examiner
 
