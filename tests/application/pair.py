@@ -134,8 +134,12 @@ class Side:
                 await chore.work()
 
     async def beat(self) -> None:
+        await self.chore("heartbeats")
+
+    async def chore(self, begin: str) -> None:
+        """A turn of the chores whose name begins so."""
         for chore in self.federation.chores:
-            if chore.name.startswith("heartbeats"):
+            if chore.name.startswith(begin):
                 await chore.work()
 
     async def remote(self, domain: str) -> Remote:

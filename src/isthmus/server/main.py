@@ -33,6 +33,7 @@ from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
+from isthmus.server.application.audit_log import AuditLogService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.crossing_watch import CrossingWatch
@@ -226,6 +227,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         sessions=sessions,
         liveness=liveness,
         denials=DenialService(store, clock),
+        audit_log=AuditLogService(store),
         presence=hub,
         paths=PathService(store, paths),
         endpoints=endpoints,

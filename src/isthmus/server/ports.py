@@ -26,6 +26,7 @@ from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.template import Template
+from isthmus.server.audit_ports import AuditChain, Witnesses
 from isthmus.server.certificate_ports import OwnTrustRows
 from isthmus.server.directory_ports import DirectoryUsers, KeptAnswers
 from isthmus.server.federation_ports import (
@@ -279,6 +280,10 @@ class Transaction(Protocol):
     def accounts(self) -> Accounts: ...
     @property
     def journal(self) -> Journal: ...
+    @property
+    def chain(self) -> AuditChain: ...
+    @property
+    def witnesses(self) -> Witnesses: ...
     @property
     def templates(self) -> Templates: ...
     @property

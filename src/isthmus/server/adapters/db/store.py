@@ -9,6 +9,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
+from isthmus.server.adapters.db.audit import SqlAuditChain, SqlWitnesses
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
@@ -59,6 +60,8 @@ class SqlTransaction:
         self.statuses = SqlStatuses(statements)
         self.accounts = SqlAccounts(statements)
         self.journal = SqlJournal(statements)
+        self.chain = SqlAuditChain(statements)
+        self.witnesses = SqlWitnesses(statements)
         self.templates = SqlTemplates(statements)
         self.kept_keys = SqlKeptKeys(statements)
         self.backend = SqlBackendFacts(statements)

@@ -20,6 +20,7 @@ from sqlalchemy import (
 )
 
 # Also for its tables, which belong to the same schema.
+from isthmus.server.adapters.db import audit_tables as audit_tables
 from isthmus.server.adapters.db import bridge_tables as bridge_tables
 from isthmus.server.adapters.db import certificate_tables as certificate_tables
 from isthmus.server.adapters.db import crossing_tables as crossing_tables

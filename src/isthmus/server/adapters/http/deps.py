@@ -11,6 +11,8 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.audit_log import AuditLogService
+from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificates import CertificateService
@@ -49,6 +51,7 @@ class FederationServices:
     invitations: InvitationService
     messages: MessageService
     findings: FindingService
+    witness: WitnessService
     certificates: CertificateService
     instances: InstanceService
     overlays: OverlayService
@@ -73,6 +76,7 @@ class Services:
     sessions: SessionService
     liveness: LivenessService
     denials: DenialService
+    audit_log: AuditLogService
     presence: Presence
     paths: PathService
     endpoints: EndpointService
