@@ -44,7 +44,7 @@ class Running:
             env=environment | variables,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -187,7 +187,7 @@ def test_every_change_made_by_command_is_in_the_audit_log(backend: Running) -> N
 
 @pytest.mark.case("OPS-006")
 def test_a_burst_of_rows_is_linked_and_what_is_changed_behind_the_log_is_named(backend: Running) -> None:
-    backend.done("federation", "init", "a.example", "--infra", "infra.a.example")
+    backend.done("federation", "init", "--domain", "a.example", "--infra", "infra.a.example")
     write = "INSERT INTO audit_log VALUES (?, 1700000000000000, 'local', 'burst', ?, 'done', 'r', NULL, '{}')"
     with closing(sqlite3.connect(backend.folder / "isthmus.db", timeout=30)) as database:
         with database:

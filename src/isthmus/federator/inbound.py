@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 from isthmus.domain.federation import admission
 from isthmus.domain.federation.certificate import check_profile, check_trust_domain, identity_of
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.finding import INSTANCE_WITHOUT_SAN
+from isthmus.domain.federation.finding import INSTANCE_WITHOUT_SAN, REMOTE_MISBEHAVES
 from isthmus.domain.federation.quota import Quotas, Strangers
 from isthmus.domain.federation.remote import State, Strategy, Trust
 from isthmus.federator import grammar
@@ -203,10 +203,24 @@ class Inbound:
             known = there(passage.known)
             key, limits = (known.domain, known.generation), known.limits
         quota = self._quotas.of(key, limits)
-        quota.enter(time.monotonic(), changes=passage.rpc is not None and passage.rpc.changes)
+        changes = passage.rpc is not None and passage.rpc.changes
+        # Whatever else a remote does, how both sides stand is told.
+        is_vital = passage.component in admission.BETWEEN_BACKENDS
+        quota.enter(time.monotonic(), changes=changes, is_vital=is_vital)
         passage.inside.callback(quota.leave)
         if not self._parts.rows.has_room:
             raise Overloaded("no room for an audit row")
+
+    def refused(self, passage: Passage, code: str) -> None:
+        """Count a refusal to the proven remote; an operator hears of one that is refused again and again."""
+        known, identity = passage.known, passage.identity
+        if passage.bound is None or known is None:
+            return
+        quota = self._quotas.of((known.domain, known.generation), known.limits)
+        if codes := quota.refused(code, time.monotonic()):
+            instance = None if identity is None else str(identity.instance)
+            evidence = {"refused": codes, "last_call": f"{passage.component}/{passage.name}", "instance": instance}
+            self._parts.rows.suspect(REMOTE_MISBEHAVES, known.domain, evidence)
 
     async def call(self, passage: Passage) -> None:
         """10: version and route, and a body of JSON."""

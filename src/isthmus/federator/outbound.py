@@ -18,8 +18,8 @@ from isthmus.federator.discovery import Discovery, Services
 from isthmus.federator.identities import Identities
 from isthmus.federator.judging import RemoteSaidNo, is_shut, judged
 from isthmus.federator.patience import Crowd, Patience
-from isthmus.federator.ports import Clock, Snapshots
-from isthmus.federator.versions import NegotiatedVersions, asks_for_version
+from isthmus.federator.ports import Clock, Rows, Snapshots
+from isthmus.federator.versions import Capabilities, asks_for_version
 from isthmus.federator.ways import Ways
 from isthmus.protocol.federation import (
     API_VERSION,
@@ -72,6 +72,7 @@ class Parts:
     signer: Signer
     clock: Clock
     addresses: AddressPolicy
+    rows: Rows
 
 
 class Outbound:
@@ -82,7 +83,7 @@ class Outbound:
         self.ways = Ways(parts.discovery, parts.addresses)
         self.patience = Patience()
         self._crowd = Crowd()
-        self._versions = NegotiatedVersions()
+        self._capabilities = Capabilities(parts.rows)
         # In this order, one look at the snapshot for all of them.
         self._steps: tuple[tuple[str, Callable[[Course], Awaitable[None]]], ...] = (
             ("backoff", self._leave_alone),
@@ -104,10 +105,12 @@ class Outbound:
                     course.stage = stage
                     await step(course)
                 course.stage = "connection"
-                reply = judged(await self._carry(course), self._forget_version(course))
+                reply = judged(await self._carry(course))
         except TimeoutError:
             raise self._held(course, self._late(course)) from None
         except (Denied, CallFailed) as failure:
+            if isinstance(failure, RemoteSaidNo):
+                self._note_refusal(course, failure.told.nested.code)
             raise self._held(course, failure) from None
         self.patience.answered(call.domain)
         return reply
@@ -148,7 +151,8 @@ class Outbound:
         ours = versions_of(course.rpc, course.view)
         version = min(ours)
         if asks_for_version(course.rpc):
-            version = await self._versions.of(course.known, ours, lambda: self._ask_versions(course))
+            what = f"{course.call.component}/{course.call.rpc}"
+            version = await self._capabilities.version(course.known, what, ours, lambda: self._ask_versions(course))
         course.headers[API_VERSION] = str(version)
 
     async def _ask_versions(self, course: Course) -> Reply:
@@ -271,8 +275,9 @@ class Outbound:
         stage = course.asking.stage if course.stage == "version" and course.asking else course.stage
         return CallFailed("remote_timeout", f"{stage}.timeout", detail, sent=course.sent)
 
-    def _forget_version(self, course: Course) -> Callable[[], None]:
-        return lambda: self._versions.forget(course.call.domain)
+    def _note_refusal(self, course: Course, code: str) -> None:
+        call, version = course.call, int(course.headers.get(API_VERSION, "0"))
+        self._capabilities.refused(call.domain, f"{call.component}/{call.rpc}", version, code)
 
     def heard_of(self, domain: BackendDomain) -> None:
         """The remote has made an admitted call to us: it is there, so nothing is held back any longer."""

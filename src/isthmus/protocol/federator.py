@@ -139,12 +139,20 @@ class Suspicion(Struct, frozen=True):
     evidence: dict[str, Any]
 
 
+class Cleared(Struct, frozen=True):
+    """A suspicion whose cause is gone."""
+
+    kind: str
+    domain: str
+
+
 class Report(Struct, frozen=True):
     """What a Federator tells, in batches. At most `MOST_ROWS` of each."""
 
     rows: list[Row] = field(default_factory=list)
     sightings: list[Sighting] = field(default_factory=list)
     suspicions: list[Suspicion] = field(default_factory=list)
+    cleared: list[Cleared] = field(default_factory=list)
 
 
 class Nonce(Struct, frozen=True):

@@ -34,6 +34,8 @@ from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.audit_log import AuditLogService
+from isthmus.server.application.bridge_memory import BridgeMemory
+from isthmus.server.application.bridge_status import BridgeStatusService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.crossing_watch import CrossingWatch
@@ -203,9 +205,10 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     paths = PathMemory(clock)
     endpoints = EndpointService(store, clock, fanout, mesh, paths)
     # In this order: who sees what is news compares it with what is in memory.
-    agents.on_beat += [endpoints.take, paths.take]
+    spans = BridgeMemory(clock)
+    agents.on_beat += [endpoints.take, paths.take, spans.take]
     crossings = CrossingWatch(store, clock, fanout)
-    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events, crossings]
+    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, spans, hub, events, crossings]
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
@@ -230,6 +233,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         audit_log=AuditLogService(store),
         presence=hub,
         paths=PathService(store, paths),
+        bridge_status=BridgeStatusService(store, clock, agents, hub, spans),
         endpoints=endpoints,
         jumps=JumpWatch(store, clock, fanout, mesh, paths),
         directory=DirectoryService(store, clock, ids),

@@ -11,6 +11,7 @@ from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import (
     accounts,
     audit,
+    bridge_status,
     bulk,
     certificates,
     directory,
@@ -54,7 +55,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations)
+    ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations, bridge_status)
     for module in (*ours, directory, federation, remotes, messages, certificates, instances):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)

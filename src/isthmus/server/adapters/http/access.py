@@ -118,6 +118,8 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/remotes/{{domain}}/messages/{{lane}}/{{number}}/drop"): Need.ADMIN,
     ("POST",   f"{API}/remotes/{{domain}}/instances/{{instance}}/block"): Need.WRITE,
     ("DELETE", f"{API}/remotes/{{domain}}/instances/{{instance}}/block"): Need.ADMIN,
+    ("GET",    f"{API}/bridge-status"):                        Need.READ,
+    ("GET",    f"{API}/bridges/{{bridge_id}}/status"):         Need.READ,
     ("GET",    f"{API}/audit"):                               Need.ADMIN,
     ("GET",    f"{API}/audit/chain"):                         Need.ADMIN,
     ("GET",    f"{API}/audit/seals"):                         Need.ADMIN,

@@ -13,6 +13,7 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.audit_log import AuditLogService
 from isthmus.server.application.audit_witness import WitnessService
+from isthmus.server.application.bridge_status import BridgeStatusService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificates import CertificateService
@@ -79,6 +80,7 @@ class Services:
     audit_log: AuditLogService
     presence: Presence
     paths: PathService
+    bridge_status: BridgeStatusService
     endpoints: EndpointService
     jumps: JumpWatch
     directory: DirectoryService
