@@ -36,7 +36,7 @@ def an_active_bridge(network: Network, number: int = 0, **fields: Any) -> Bridge
     terms = Terms("plant", (prefix,), gateways, prefix[1], 8443)
     bridge_id = UUID(int=7_000 + number)
     ours = Terms(network.name, network.cidrs, vip=network.cidr_v6[1], port=8443)
-    given = {"remote": REMOTES[number], "network_id": network.id, "ours": ours, "offered": network.cidrs}
+    given = {"remote": REMOTES[number], "network_id": network.id, "ours": ours}
     given |= {"accepted": (prefix,), "theirs": Statement(bridge_id, 1, 1, State.ACTIVE, terms), "state": State.ACTIVE}
     return a_bridge(7_000 + number, **given | fields)
 
