@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 
 from bench.cases import (
+    bridges,
     connect,
     creation,
     crowd,
@@ -35,4 +36,5 @@ BENCHMARKS: dict[str, Benchmark] = {
     "host": host.measured,
     "federation": federation.measured,
     "loud-remote": federation.beside_a_loud_one,
+    "bridges": bridges.measured,
 }

@@ -9,6 +9,7 @@ import msgspec
 from isthmus.agent.apply import Surroundings
 from isthmus.agent.desired import Desired, read
 from isthmus.agent.naming import Naming
+from isthmus.agent.nft import Names
 from isthmus.agent.observed import HostState, Link, Lookups, Route
 from isthmus.agent.plan import Target
 from isthmus.agent.ports import Resolver
@@ -131,10 +132,9 @@ def _after(step: Step, host: HostState) -> HostState:
             return replace(host, honours_marks=True)
         case LoadRules(script):
             digest = script.rpartition('comment "')[2].partition('"')[0]
-            names = {line.split()[1] for line in script.splitlines() if line.strip().startswith("chain ")}
-            return replace(host, digest=digest, chains=host.chains | names)
+            return replace(host, digest=digest, table=loaded(script, host.table))
         case DropRules():
-            return replace(host, digest=None, chains=frozenset())
+            return replace(host, digest=None, table=Names())
         case RemoveAddress(address):
             assert host.link is not None
             link = replace(host.link, addresses=host.link.addresses - {address})
@@ -142,6 +142,21 @@ def _after(step: Step, host: HostState) -> HostState:
         case _:
             assert host.link is not None
             return replace(host, link=_linked(step, host.link))
+
+
+def loaded(script: str, before: Names) -> Names:
+    """What is in the table after a script that takes things away and ends with those that shall be."""
+    gone = {line.split()[4] for line in script.splitlines() if line.startswith("delete ")}
+    made: dict[str, set[str]] = {"chain": set(), "set": set(), "counter": set()}
+    for line in script.rpartition("\ntable ")[2].splitlines():
+        kind, _, rest = line.strip().partition(" ")
+        if kind in made and rest.endswith("{"):
+            made[kind].add(rest.split()[0])
+    return Names(
+        frozenset(before.chains - gone | made["chain"]),
+        frozenset(before.sets - gone | made["set"]),
+        frozenset(before.counters - gone | made["counter"]),
+    )
 
 
 def _routes_left(host: HostState, link: Link, version: int) -> frozenset[Route]:

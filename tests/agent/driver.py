@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from isthmus.agent.roads import Roads
 from isthmus.agent.settings import Settings, load
 from isthmus.agent.state import Applied, Identity, StateDir
 from isthmus.agent.wiring import applier_for
+from isthmus.agent.worker import Worker
 from isthmus.domain.errors import Refusal
 
 
@@ -42,6 +44,9 @@ def init(settings: Settings) -> dict[str, Any]:
 async def apply(settings: Settings) -> dict[str, Any]:
     wanted = msgspec.json.decode(sys.stdin.read(), type=Applied)
     applier = applier_for(settings, StateDir(Path(settings.state_dir)))
+    # Whoever has a config has heard of the server.
+    applier.lease.renew()
+    applier.lease.keep()
     started = time.perf_counter()
     done = await applier.apply(wanted)
     return {**shown(done), "seconds": time.perf_counter() - started}
@@ -62,6 +67,15 @@ async def keep_ways(settings: Settings) -> None:
         await roads.run()
 
 
+async def keep_applied(settings: Settings) -> None:
+    """What an agent does for the config that it has, without a server: for ever. SIGUSR1 stands for a word of it."""
+    applier = applier_for(settings, StateDir(Path(settings.state_dir)))
+    worker = Worker(applier, Pace(random.uniform))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, worker.heard)
+    worker.recheck()
+    await worker.run()
+
+
 async def command(name: str) -> Any:
     settings = load(None, os.environ)
     match name:
@@ -71,6 +85,8 @@ async def command(name: str) -> Any:
             return await apply(settings)
         case "ways":
             return await keep_ways(settings)
+        case "config":
+            return await keep_applied(settings)
         case "plan":
             return shown(await main.plan(settings))
         case "leave":

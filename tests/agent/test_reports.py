@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from isthmus.agent.reports import Reports
 from isthmus.domain.addresses import Endpoint
-from isthmus.protocol.agent import MAX_PATHS, MAX_REPORTS, Host, PathReport
+from isthmus.protocol.agent import MAX_FLOWS, MAX_PATHS, MAX_REPORTS, FlowReport, Host, PathReport
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import InterfaceState, PeerState
 from tests.agent.builders import a_key
@@ -139,3 +139,22 @@ def test_a_heartbeat_tells_of_so_many_ways_and_of_moves_before_round_trips() -> 
     assert set(moved) <= set(drawn)
     reports.accepted()
     assert len(reports.draw_paths([*slower, *moved])) == 16
+
+
+def test_flows_are_reported_when_something_has_passed_since_and_none_is_left_out_for_ever() -> None:
+    reports = Reports()
+    flows = [FlowReport("b-1", f"f-{number:03}", 1, 100) for number in range(MAX_FLOWS + 2)]
+    first = reports.draw_flows(flows)
+    assert len(first) == MAX_FLOWS
+    assert reports.draw_flows(flows) == first, "nobody has acknowledged them yet"
+    reports.accepted()
+    moved = [FlowReport("b-1", "f-000", 2, 200), *flows[1:]]
+    # Those that were never told go first.
+    assert [each.flow for each in reports.draw_flows(moved)] == ["f-256", "f-257", "f-000"]
+    reports.accepted()
+    assert reports.draw_flows(moved) == ()
+    # Gone and back: its counter has begun anew.
+    assert reports.draw_flows(moved[1:]) == ()
+    assert reports.draw_flows(moved) == (moved[0],)
+    reports.forget()
+    assert len(reports.draw_flows(moved[:5])) == 5

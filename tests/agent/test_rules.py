@@ -2,7 +2,7 @@
 
 import re
 import subprocess
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from itertools import product
 
 import pytest
@@ -10,9 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isthmus.agent import rules
+from isthmus.agent.bridging import read
 from isthmus.agent.desired import Forwarding
+from isthmus.agent.nft import Names
+from isthmus.agent.rules import Rules
 from isthmus.agent.settings import INTERFACE
-from isthmus.domain.addresses import collapse
+from isthmus.domain.addresses import collapse, overlap
+from tests.agent.bridges import LOCAL, a_crossing, a_flow, any_bridged, bridged
+from tests.agent.builders import loaded
 
 # Scripts run in a network namespace of their own, where a mistake meets no firewall of this machine.
 ALONE = ["unshare", "--net", "--"]
@@ -33,8 +38,16 @@ def offers(draw: st.DrawFn) -> tuple[IPv4Network | IPv6Network, ...]:
 forwardings = st.builds(
     Forwarding, between_peers=st.booleans(), isolated=addresses, encapsulated=addresses, offered=offers()
 )
-interfaces = st.from_regex(INTERFACE, fullmatch=True)
 marks = st.sampled_from([0, 0x4900_0001])
+interfaces = st.from_regex(INTERFACE, fullmatch=True)
+
+
+@st.composite
+def any_rules(draw: st.DrawFn) -> Rules:
+    crossings = draw(st.one_of(st.just(()), any_bridged().map(lambda each: read(each).crossings)))
+    inside = tuple(map(ip_network, LOCAL)) if draw(st.booleans()) else ()
+    port = draw(st.sampled_from([None, 51820]))
+    return Rules(draw(forwardings), draw(marks), crossings, inside, port)
 
 
 def nft(script: str, *options: str) -> str:
@@ -45,44 +58,105 @@ def nft(script: str, *options: str) -> str:
     return done.stderr
 
 
-@settings(max_examples=40)
-@given(interfaces, forwardings, marks)
-def test_nft_accepts_the_script_for_any_forwarding(interface: str, forwarding: Forwarding, mark: int) -> None:
-    script = rules.load_script(interface, forwarding, mark)
-    # Loaded onto itself in one run: a second script has to replace what the first one made.
-    assert nft(script + script + rules.drop_script(interface, rules.chains(interface))) == ""
+def made_by(script: str) -> Names:
+    return loaded(script, Names())
+
+
+@pytest.mark.case("DATA-006")
+@settings(max_examples=60)
+@given(interfaces, any_rules(), any_rules())
+def test_nft_accepts_the_script_for_any_rules_and_after_any_others(interface: str, first: Rules, then: Rules) -> None:
+    script = rules.load_script(interface, first)
     assert nft(script, "-c") == ""
+    # In one run: each has to replace what the one before made.
+    present = made_by(script)
+    other = rules.load_script(interface, then, present)
+    present = loaded(other, present)
+    assert nft(script + script + other + rules.drop_script(interface, present)) == ""
 
 
 @pytest.mark.parametrize("name", ["fwd", "meta", "ip", "x" * 15, "a--b", "drop"])
 def test_no_interface_name_is_mistaken_for_a_word_of_nft(name: str) -> None:
-    assert nft(rules.load_script(name, Forwarding(between_peers=True), 1)) == ""
+    crossings = read(bridged(a_crossing(a_flow(), barred=LOCAL))).crossings
+    assert nft(rules.load_script(name, Rules(Forwarding(between_peers=True), 1, crossings))) == ""
 
 
-@given(st.sets(interfaces, min_size=2, max_size=5))
-def test_no_two_interfaces_share_a_chain(names: set[str]) -> None:
+@given(st.sets(interfaces | st.sampled_from(["a", "a-", "a--", "a--b"]), min_size=2, max_size=5), any_rules())
+def test_no_two_interfaces_share_anything(names: set[str], some: Rules) -> None:
+    made = {name: made_by(rules.load_script(name, some)) for name in names}
     for one, other in product(names, names):
-        assert one == other or not rules.chains(one) & rules.chains(other)
+        theirs = rules.of_interface(one, made[other])
+        assert theirs == (made[one] if one == other else Names())
 
 
-@given(forwardings, forwardings, marks)
-def test_the_digest_tells_different_rules_apart(one: Forwarding, other: Forwarding, mark: int) -> None:
-    def described(forwarding: Forwarding) -> tuple[object, ...]:
-        sets = (forwarding.isolated, forwarding.encapsulated, forwarding.offered)
-        return forwarding.between_peers, *map(frozenset, sets)
+@given(any_rules(), any_rules())
+def test_the_digest_tells_different_rules_apart(one: Rules, other: Rules) -> None:
+    def written(some: Rules) -> str:
+        return re.sub('comment ".*"', "", rules.load_script("ist-x", some).rpartition("\ntable ")[2])
 
-    same = described(one) == described(other)
-    nothing = not one.is_needed or not other.is_needed
-    assert (rules.digest("ist-x", one, mark) == rules.digest("ist-x", other, mark)) == same or nothing
+    same = written(one) == written(other)
+    assert (rules.digest("ist-x", one) == rules.digest("ist-x", other)) == same
 
 
-@given(forwardings)
-def test_only_packets_of_the_tunnel_are_ever_dropped(forwarding: Forwarding) -> None:
-    for line in rules.load_script("ist-x", forwarding, 1).splitlines():
-        if re.search(r"\b(drop|masquerade)\b", line):
-            assert line.strip().startswith('iifname "ist-x" ')
-    assert "policy" not in rules.load_script("ist-x", forwarding, 1)
-    assert "hook input" not in rules.load_script("ist-x", forwarding, 1)
+@pytest.mark.case("DATA-006")
+@given(any_rules())
+def test_only_packets_of_the_tunnel_or_in_its_name_are_ever_dropped(some: Rules) -> None:
+    script = rules.load_script("ist-x", some)
+    assert "policy" not in script
+    for name, lines in chains_of(script).items():
+        for line in lines:
+            if not re.search(r"\b(drop|masquerade|jump|goto)\b", line):
+                continue
+            if re.search("__(bridge|errors)_", name):
+                # Reached from the others alone.
+                continue
+            ours = r"@ist_ist_x__"
+            of_bridges = rf"{ours}remote_\w+|{ours}inside[46] ip6? daddr {ours}remote_\w+"
+            tunnel, forged = r'[io]ifname "ist-x" ', rf'iifname != "ist-x" ip6? saddr ({of_bridges}) '
+            assert re.match(f"{tunnel}|{forged}" if name.endswith("__guard") else tunnel, line), (name, line)
+    assert ("hook input" in script) == bool(some.crossings)
+
+
+@given(any_rules())
+def test_what_belongs_to_a_bridge_never_meets_the_rules_of_the_mesh(some: Rules) -> None:
+    chains = chains_of(rules.load_script("ist-x", some))
+    forward = next((lines for name, lines in chains.items() if name.endswith("__forward")), [])
+    gone = max((number for number, line in enumerate(forward) if " goto " in line), default=-1)
+    # Before bridges are met, packets are only ever dropped; there every one is decided on.
+    assert not [line for line in forward[: gone + 1] if "accept" in line or ("drop" in line and "isolated" not in line)]
+    assert (gone >= 0) == any(crossing.prefixes for crossing in some.crossings)
+    for name, lines in chains.items():
+        if name.endswith("__bridges"):
+            assert lines[-1].endswith(" drop")
+
+
+@given(any_rules())
+def test_a_flow_that_resolves_to_nothing_opens_nothing(some: Rules) -> None:
+    chains = chains_of(rules.load_script("ist-x", some))
+    for crossing in some.crossings:
+        accepts = [line for line in chains[f"ist_ist_x__bridge_{crossing.id.hex}"] if "accept" in line]
+        assert len(accepts) == sum(len(flow.ports) for flow in crossing.flows if flow.sources)
+        assert bool(accepts) == bool(chains[f"ist_ist_x__errors_{crossing.id.hex}"])
+        for flow in crossing.flows:
+            ours = any(flow.destination in prefix for prefix in crossing.local)
+            there = crossing.prefixes if ours else crossing.local
+            assert all(any(overlap(source, prefix) for prefix in there) for source in flow.sources)
+            assert not any(
+                overlap(source, each) for source in flow.sources for each in (crossing.local if ours else ())
+            )
+
+
+def chains_of(script: str) -> dict[str, list[str]]:
+    """The rules of each chain that a script ends with."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in map(str.strip, script.rpartition("\ntable ")[2].splitlines()):
+        if line.startswith("chain "):
+            name = line.split()[1]
+            found[name] = []
+        elif name and line not in ("}", "") and not line.startswith(("type ", "set ", "counter ist", "flags", "elem")):
+            found[name].append(line)
+    return found
 
 
 def listed(*scripts: str) -> str:
@@ -93,28 +167,30 @@ def listed(*scripts: str) -> str:
     ).stdout
 
 
+JUMP = Rules(Forwarding(between_peers=True), crossings=read(bridged(a_crossing(a_flow()))).crossings)
+
+
 def test_loading_again_changes_nothing_and_dropping_leaves_no_table() -> None:
-    jump = Forwarding(between_peers=True)
-    script = rules.load_script("ist-a", jump, 0)
+    script = rules.load_script("ist-a", JUMP)
     assert listed(script) == listed(script, script)
     assert "table inet isthmus" in listed(script)
-    assert listed(script, rules.drop_script("ist-a", rules.chains("ist-a"))) == ""
+    assert listed(script, rules.drop_script("ist-a", made_by(script))) == ""
 
 
 def test_two_interfaces_share_one_table_and_neither_takes_the_others_rules_along() -> None:
-    jump = Forwarding(between_peers=True)
-    one, other = rules.load_script("ist-a", jump, 0), rules.load_script("ist-b", jump, 0)
-    both = rules.chains("ist-a") | rules.chains("ist-b")
+    one, other = rules.load_script("ist-a", JUMP), rules.load_script("ist-b", JUMP)
+    both = loaded(one, made_by(other))
     assert listed(one, other).count("table inet isthmus") == 1
     assert listed(one, other, rules.drop_script("ist-a", both)) == listed(other)
 
 
+@pytest.mark.case("DATA-006")
 def test_a_foreign_table_and_a_script_that_fails_leave_everything_as_it_was() -> None:
     foreign = "table inet foreign {\n chain other {\n type filter hook forward priority 0; policy drop;\n }\n}"
-    script = rules.load_script("ist-a", Forwarding(between_peers=True), 0)
+    script = rules.load_script("ist-a", JUMP)
     before = listed(foreign, script)
     assert "policy drop" in before
-    broken = rules.load_script("ist-a", Forwarding(), 1) + "add rule inet isthmus nowhere accept\n"
+    broken = rules.load_script("ist-a", Rules(mark=1), made_by(script)) + "add rule inet isthmus nowhere accept\n"
     assert nft(broken) != ""
     commands = f"nft -f - <<'END'\n{foreign}\nEND\nnft -f - <<'END'\n{script}\nEND\n"
     commands += f"! nft -f - <<'END' 2>/dev/null\n{broken}\nEND\nnft list ruleset"

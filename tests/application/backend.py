@@ -19,6 +19,7 @@ from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application import networks, peers
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
+from isthmus.server.application.bridge_memory import BridgeMemory
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.crossing_watch import CrossingWatch
@@ -113,7 +114,8 @@ class Backend:
         self.jumps = JumpWatch(store, self.clock, fanout, self.mesh, self.memory)
         self.paths = PathService(store, self.memory)
         self.crossings = CrossingWatch(store, self.clock, fanout)
-        self.agents.on_beat += [self.endpoints.take, self.memory.take]
+        self.spans = BridgeMemory(self.clock)
+        self.agents.on_beat += [self.endpoints.take, self.memory.take, self.spans.take]
         fanout.members = [
             self.mesh,
             self.incidents,
@@ -122,6 +124,7 @@ class Backend:
             self.liveness,
             self.memory,
             self.endpoints,
+            self.spans,
             self.crossings,
             self.heard,
         ]

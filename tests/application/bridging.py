@@ -1,142 +1,157 @@
-"""Two federated backends with a network each, and the bridge between them."""
+"""Bridges, grants and services as rows of a backend's store, put there without the calls that make them."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from ipaddress import IPv4Network, IPv6Network
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from ipaddress import IPv4Network
+from random import Random
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
-import httpx2
-import pytest
-
-from isthmus.domain.errors import InvalidValue, NotFound, PreconditionFailed, TransitionNotAllowed
-from isthmus.domain.federation.bridge import Action, Bridge, Hold, State, Statement
+from isthmus.domain.addresses import Endpoint
+from isthmus.domain.federation.bridge import Bridge, Gateway, State, Statement, Terms
+from isthmus.domain.federation.grant import Grant, HeldGrant, Offered, Scope
 from isthmus.domain.federation.names import BackendDomain
-from isthmus.domain.ids import NetworkId
+from isthmus.domain.federation.service import Service
 from isthmus.domain.mesh.network import Network
-from isthmus.protocol import bridges as wire
-from isthmus.server.application.bridges import Acceptance, BridgeService, Proposal, Shown
-from isthmus.server.outward_ports import Errand
-from isthmus.server.ports import Conflict
-from isthmus.server.records import AuditEntry
-from tests.application.backend import ADA
-from tests.application.pair import Side, federated
-from tests.builders import ULA, a_jump, a_network
-from tests.contract.filling import put_network, put_peers
+from isthmus.domain.mesh.peer import Peer
+from isthmus.server.application.crossings import recompile_remote
+from isthmus.server.ports import Transaction
+from tests.application.backend import Backend
+from tests.builders import a_key
+from tests.trusting import a_bridge, an_active_remote
 
-A, B = BackendDomain("a.example"), BackendDomain("b.example")
-OFFICE = a_network()
-PLANT = a_network(
-    id=NetworkId(UUID(int=71)),
-    name="plant",
-    cidr_v4=IPv4Network("10.99.0.0/24"),
-    cidr_v6=IPv6Network("fd99:1:2:1::/64"),
-    domain="plant.internal",
-)
-LAB = a_network(
-    id=NetworkId(UUID(int=72)),
-    name="lab",
-    cidr_v4=IPv4Network("10.98.0.0/24"),
-    cidr_v6=IPv6Network("fd99:1:2:2::/64"),
-    domain="lab.internal",
-)
+MOST_GRANTS = 4
+REMOTES = [BackendDomain(f"{name}.example") for name in "bcd"]
 
 
-PLANT_V4 = IPv4Network("10.99.0.0/24")
-Refused = (TransitionNotAllowed, NotFound, Conflict, PreconditionFailed, InvalidValue)
+def their_prefix(number: int) -> IPv4Network:
+    return IPv4Network(f"10.{100 + number}.0.0/16")
+
+
+def an_active_bridge(network: Network, number: int = 0, **fields: Any) -> Bridge:
+    """The bridge of `network` with the remote of that number, active on both sides."""
+    prefix = their_prefix(number)
+    gateways = (Gateway(a_key(900 + number), (Endpoint(f"203.0.113.{number + 1}", 51_820),)),)
+    terms = Terms("plant", (prefix,), gateways, prefix[1], 8443)
+    bridge_id = UUID(int=7_000 + number)
+    ours = Terms(network.name, network.cidrs, vip=network.cidr_v6[1], port=8443)
+    given = {"remote": REMOTES[number], "network_id": network.id, "ours": ours}
+    given |= {"accepted": (prefix,), "theirs": Statement(bridge_id, 1, 1, State.ACTIVE, terms), "state": State.ACTIVE}
+    return a_bridge(7_000 + number, **given | fields)
 
 
 @dataclass
-class Joined:
-    """`a` has "office", `b` has "plant" and "lab", each with a jump peer; nobody has proposed anything yet."""
+class Bridging:
+    """A network with services, and what random steps do with its bridges."""
 
-    a: Side
-    b: Side
+    backend: Backend
+    network: Network
+    random: Random = field(default_factory=lambda: Random(1))
+    grants: list[UUID] = field(default_factory=list)
 
-    async def propose(self, network: Network = OFFICE, **fields: Any) -> UUID:
-        """A asks B; B has heard of it."""
-        made = await self.a.services.bridges.propose(ADA, Proposal(B, network.id, **fields))
-        await self.settle()
-        return made.bridge.id
+    async def change(self, number: int, *rows: Bridge | Grant | HeldGrant | Service) -> int:
+        """Put rows that concern the remote of that number, and tell what follows; how many revisions that made."""
+        now, domain = self.backend.clock.now(), REMOTES[number]
+        async with self.backend.store.transaction() as tx:
+            if domain not in [remote.domain for remote in await tx.remotes.all()]:
+                await tx.remotes.add(an_active_remote(domain))
+            for row in rows:
+                await put(tx, row)
+            commits = await recompile_remote(tx, domain, now)
+        self.backend.crossings.tell(commits)
+        return len(commits)
 
-    async def accept(self, bridge_id: UUID, network: Network = PLANT, **fields: Any) -> Shown:
-        """B's operator accepts; both sides have heard the other."""
-        done = await self.b.services.bridges.accept(ADA, bridge_id, Acceptance(network.id, **fields), None)
-        await self.settle()
-        return done
+    async def service(self, name: str = "wiki", **fields: Any) -> Service:
+        """A service on the last address of the network."""
+        service_id = self.backend.ids.new()
+        cidr = self.network.cidrs[0]
+        service = Service(service_id, name, self.network.id, "tcp", cidr[-2], ((443, 443),), self.backend.clock.now())
+        service = replace(service, **fields)
+        async with self.backend.store.transaction() as tx:
+            await tx.services.add(service)
+        return service
 
-    async def joined(self) -> UUID:
-        """An effective bridge of "office" and "plant"."""
-        bridge_id = await self.propose()
-        await self.accept(bridge_id)
-        assert await self.states(bridge_id) == (State.ACTIVE, State.ACTIVE)
-        return bridge_id
+    def a_grant(self, number: int, service: Service | None, **fields: Any) -> Grant:
+        """For an hour, of one service or of all."""
+        now = self.backend.clock.now()
+        grant = Grant(
+            id=self.backend.ids.new(),
+            remote=REMOTES[number],
+            remote_generation=1,
+            subject=f"bob@{REMOTES[number]}",
+            grantor="user:ada",
+            kind="service",
+            resource_id=None if service is None else str(service.id),
+            scopes=frozenset({Scope.CONNECT}),
+            issued_at=now,
+            expires_at=now + timedelta(hours=1),
+        )
+        return replace(grant, **fields)
 
-    async def settle(self) -> None:
-        """Until nobody has anything to send: a word, the answer to it, and the answer to that."""
-        for _ in range(3):
-            await self.a.work()
-            await self.b.work()
+    def a_held_grant(self, number: int, **fields: Any) -> HeldGrant:
+        now, prefix = self.backend.clock.now(), their_prefix(number)
+        grant = HeldGrant(
+            id=self.backend.ids.new(),
+            remote=REMOTES[number],
+            remote_generation=1,
+            subject="ada@a.example",
+            kind="service",
+            resource_id="wiki",
+            scopes=frozenset({Scope.CONNECT}),
+            issued_at=now,
+            expires_at=now + timedelta(hours=1),
+            services=(Offered("wiki", "plant", "tcp", prefix[7], ((443, 443),)),),
+        )
+        return replace(grant, **fields)
 
-    async def states(self, bridge_id: UUID) -> tuple[State, State]:
-        return (await bridge_of(self.a, bridge_id)).state, (await bridge_of(self.b, bridge_id)).state
+    async def join(self, everyone: Iterable[Peer]) -> None:
+        number = self.random.randrange(len(REMOTES))
+        async with self.backend.store.reading() as tx:
+            present = await tx.bridges.of_remote(REMOTES[number])
+        if not present:
+            await self.change(number, an_active_bridge(await self.backend.network_now(self.network.id), number))
 
-    async def are_effective(self, bridge_id: UUID) -> tuple[bool, bool]:
-        return await is_effective(self.a, bridge_id), await is_effective(self.b, bridge_id)
+    async def move(self, everyone: Iterable[Peer]) -> None:
+        """One side suspends or resumes, or its operator accepts something else."""
+        number = self.random.randrange(len(REMOTES))
+        async with self.backend.store.reading() as tx:
+            present = await tx.bridges.of_remote(REMOTES[number])
+        if present:
+            state = self.random.choice([State.ACTIVE, State.ACTIVE, State.SUSPENDED])
+            prefix = their_prefix(number)
+            accepted = self.random.choice([(prefix,), tuple(prefix.subnets(1))[:1], ()])
+            await self.change(number, replace(present[0], state=state, accepted=accepted))
 
+    async def grant(self, everyone: Iterable[Peer]) -> None:
+        number = self.random.randrange(len(REMOTES))
+        async with self.backend.store.reading() as tx:
+            services = await tx.services.of_network(self.network.id)
+        service = self.random.choice([*services, None]) if services else await self.service()
+        if len(self.grants) >= MOST_GRANTS or self.random.random() < 0.5:
+            grant_id = UUID(int=8_000 + number)
+            await self.change(number, self.a_held_grant(number, id=grant_id, revision=self.random.randrange(1, 9)))
+            return
+        grant = self.a_grant(number, service)
+        self.grants.append(grant.id)
+        await self.change(number, grant)
 
-async def prepared(a: Side, b: Side) -> Joined:
-    await federated(a, b)
-    for side, ula, networks in ((a, ULA, [OFFICE]), (b, IPv6Network("fd99:1:2::/48"), [PLANT, LAB])):
-        async with side.store.transaction() as tx:
-            await tx.backend.set_ula(ula)
-        for number, network in enumerate(networks):
-            await put_network(side.store, network)
-            jump = 1 if side is a else 91 + number
-            await put_peers(side.store, [a_jump(jump, network)])
-    return Joined(a, b)
-
-
-async def bridge_of(side: Side, bridge_id: UUID) -> Bridge:
-    return (await side.services.bridges.get(bridge_id)).bridge
-
-
-async def is_effective(side: Side, bridge_id: UUID) -> bool:
-    return not (await side.services.bridges.get(bridge_id)).obstacles
-
-
-async def rows(side: Side, action: str) -> list[AuditEntry]:
-    return [row for row in await side.audit() if row.action == action]
-
-
-async def told(speaker: Side, hearer: Side, statement: Statement, generation: int = 1) -> httpx2.Response:
-    """A statement that `speaker` signs with its own key, whatever it says, as `hearer` answers it."""
-    errand = Errand(hearer.domain, "bridges", "tell", str(uuid4()))
-    async with speaker.store.reading() as tx:
-        key = await speaker.services.certificates.message_key(tx)
-    body = wire.Tell(wire.seal(statement, BackendDomain(speaker.domain), BackendDomain(hearer.domain), key))
-    context = hearer.context(errand, body, remote=speaker.domain, origin=speaker.domain, generation=generation)
-    return await hearer.answer(context, body, str(uuid4()))
-
-
-def by(service: BridgeService, action: Action) -> Callable[[UUID], Awaitable[Shown]]:
-    """What an operator types for `action`."""
-    if action is Action.ACCEPT:
-        return lambda bridge_id: service.accept(ADA, bridge_id, Acceptance(PLANT.id), None)
-    return lambda bridge_id: service.act(ADA, bridge_id, (action, Hold.OPERATOR), "because")
-
-
-async def unmoved(side: Side, attempt: Awaitable[Any], bridge_id: UUID) -> Exception:
-    """The refusal of `attempt`, which has changed nothing of the bridge."""
-    before = await bridge_of(side, bridge_id)
-    with pytest.raises(Refused) as refusal:
-        await attempt
-    assert await bridge_of(side, bridge_id) == before
-    return refusal.value
+    async def revoke(self, everyone: Iterable[Peer]) -> None:
+        if self.grants:
+            async with self.backend.store.reading() as tx:
+                grant = await tx.grants.get(self.grants.pop(self.random.randrange(len(self.grants))))
+            number = REMOTES.index(grant.remote)
+            await self.change(number, replace(grant, revoked_at=self.backend.clock.now()))
 
 
-async def put_in_state(side: Side, bridge_id: UUID, state: State) -> None:
-    """As if all that leads there had happened."""
-    holds = frozenset({Hold.OPERATOR}) if state is State.SUSPENDED else frozenset()
-    async with side.store.transaction() as tx:
-        await tx.bridges.save(replace(await tx.bridges.get(bridge_id), state=state, holds=holds))
+async def put(tx: Transaction, row: Bridge | Grant | HeldGrant | Service) -> None:
+    if isinstance(row, HeldGrant):
+        await tx.held_grants.put(row)
+    elif isinstance(row, Service):
+        await tx.services.add(row)
+    elif isinstance(row, Bridge):
+        known = row.id in [each.id for each in await tx.bridges.of_remote(row.remote)]
+        await (tx.bridges.save if known else tx.bridges.add)(row)
+    else:
+        known = row.id in [each.id for each in await tx.grants.of_remote(row.remote)]
+        await (tx.grants.save if known else tx.grants.add)(row)

@@ -15,7 +15,7 @@ from isthmus.server.application.bridges import Acceptance, Proposal
 from isthmus.server.application.remotes import Update
 from isthmus.server.records import Page
 from tests.application.backend import ADA, BOTH_DATABASES
-from tests.application.bridging import (
+from tests.application.joining import (
     OFFICE,
     PLANT,
     PLANT_V4,

@@ -15,7 +15,7 @@ from isthmus.server.application.networks import NetworkService
 from isthmus.server.ports import Conflict
 from isthmus.server.records import Page
 from tests.application.backend import ADA, BOTH_DATABASES, CountedIds, Heard
-from tests.application.bridging import (
+from tests.application.joining import (
     LAB,
     OFFICE,
     PLANT,

@@ -83,6 +83,7 @@ def test_status_tells_tunnel_server_and_neighbours() -> None:
             "ended": False,
             "blocked_by": "i-1",
             "neighbours": [neighbour, neighbour | {"name": None, "latest_handshake": None}],
+            "bridged": None,
         },
         NOW,
         None,

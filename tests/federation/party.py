@@ -31,7 +31,8 @@ from tests.federation.wire import (
 from tests.x509.forge import Forged, a_leaf
 
 # What may change while nothing happens, or by the refusal itself: the log, what was noticed of callers, what runs out.
-NO_STATE = frozenset({"audit_log", "backend", "reported_rows", "remote_findings", "remote_instances", "nonces"})
+AUDIT = frozenset({"audit_log", "audit_links", "audit_seals", "audit_witnesses"})
+NO_STATE = AUDIT | {"backend", "reported_rows", "remote_findings", "remote_instances", "nonces"}
 JSON = "application/json"
 CALL = "POST /federation/directory/get-user-by-handle"
 OF_OURS = object()

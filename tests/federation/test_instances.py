@@ -46,10 +46,10 @@ def is_refused(party: Party, other: Party, credential: Credential) -> bool:
     return call_of(party, other, credential) == "federation_denied"
 
 
-def row_of(party: Party, instance: str) -> Any:
-    """The audit row of a call by that instance."""
-    found = [row for row in party.audit() if row["actor"].endswith(f"/{instance}")]
-    return found[-1] if found else None
+def has_met(party: Party, other: Party, instance: str) -> bool:
+    """Whether `party` knows of a call of that instance of `other`."""
+    known = party.api.get(f"/remotes/{other.domain}").raise_for_status().json()["instances"]
+    return any(each["instance"] == instance for each in known)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_an_agent_that_enrolled_with_an_instance_is_believed_by_the_other_organi
     assert answer["instance"]["uri"] == instance_uri(BackendDomain(b.domain), InstanceId(shown["id"]))
     assert (shown["made_by"], shown["leaf"]["uri"]) == ("agent", answer["instance"]["uri"])
     assert call_of(b, a, credential) == ""
-    wait_until(lambda: row_of(a, shown["id"]), within=WITHIN, what="the row of its call")
+    wait_until(lambda: has_met(a, b, shown["id"]), within=WITHIN, what="A to know the instance")
     # What it is called, A may ask B; the one that nobody knows is the twin.
     name = a.calls(b.domain, rpc="get-instance", body=json.dumps({"instance": shown["id"]}).encode())
     assert (name.status, name.json["name"]) == (200, shown["name"])

@@ -78,6 +78,7 @@ class Ingress:
     port: int = 0
     answer: Answers = lambda asked: an_answer()
     versions: list[int] | None = field(default_factory=lambda: [0])
+    lists: list[str] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
     received: int = 0
     connections: int = 0
@@ -189,5 +190,5 @@ class Ingress:
 
     def _answer(self, asked: Asked) -> bytes | None:
         if asked.path == VERSIONS and self.versions is not None:
-            return an_answer(body=json.dumps({"versions": self.versions}).encode())
+            return an_answer(body=json.dumps({"versions": self.versions, "calls": self.lists}).encode())
         return self.answer(asked)

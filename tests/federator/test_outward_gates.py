@@ -10,7 +10,7 @@ import pytest
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.protocol.federator import Credential
 from lab.names_server import answers
-from tests.federator.abroad import VERSIONS, Ingress, a_problem, a_server_leaf, an_answer
+from tests.federator.abroad import VERSIONS, Asked, Ingress, a_problem, a_server_leaf, an_answer
 from tests.federator.home import ALICE, LOOKUP, Home, an_entry
 from tests.federator.outward_fixtures import anyio_backend, b, b_authority, home
 from tests.x509.forge import Forged
@@ -150,6 +150,50 @@ async def test_a_remote_that_changed_its_versions_is_asked_anew(home: Home, b: I
     assert (await home.call()).code == "remote_error"
     await home.call()
     assert [asked.path for asked in b.asked].count(VERSIONS) == 2
+
+
+@pytest.mark.case("SEED-159")
+async def test_what_a_remote_says_that_it_serves_and_does_not_is_found_and_not_asked_of_it(
+    home: Home, b: Ingress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("isthmus.federator.versions.DRIFTED_LIFE", 0.0)
+    monkeypatch.setattr("isthmus.federator.outbound.versions_of", lambda rpc, view: [0, 1])
+    lookup, search = "directory/get-user-by-handle", "directory/search-users"
+    b.versions, b.lists = [0, 1], [lookup, search]
+
+    def serves(asked: Asked) -> bytes:
+        if asked.one("Isthmus-Api-Version") == "1":
+            return a_problem(400, "unsupported_version", supported=[0])
+        return a_problem(404, "route_not_found") if asked.path.endswith(search) else an_answer()
+
+    async def drift() -> list[Any]:
+        await home.rows_queue.finish()
+        return [each.evidence["false"] for each in home.suspicions if each.kind == "capability_drift"]
+
+    b.answer = serves
+    # It may have become another one since it was asked, so once proves nothing.
+    assert (await home.call()).code == "remote_error"
+    assert await drift() == []
+    assert (await home.call()).code == "remote_error"
+    assert await drift() == [["version 1"]]
+    assert (await home.call()).status == 200
+    for code in ("remote_error", "remote_error", "target_denied"):
+        assert (await home.call(f"/rpc/b.example/{search}", b'{"begins":"al"}')).code == code
+    assert (await drift())[-1] == [search, "version 1"]
+    sent = [asked for asked in b.calls if asked.path.endswith(search)]
+    assert [asked.one("Isthmus-Api-Version") for asked in sent] == ["0", "0"]
+    assert [each for report in home.reports for each in report.cleared] == []
+
+    b.versions, b.lists = [0], [lookup]
+    assert (await home.call()).status == 200
+    await home.rows_queue.finish()
+    over = [(each.kind, each.domain) for report in home.reports for each in report.cleared]
+    assert over == [("capability_drift", "b.example")]
+    # What it never said that it serves is its right to refuse.
+    home.reports.clear()
+    for _ in range(3):
+        assert (await home.call(f"/rpc/b.example/{search}", b'{"begins":"al"}')).code == "remote_error"
+    assert await drift() == []
 
 
 async def test_our_own_certificate_must_be_valid(home: Home, b: Ingress, b_authority: Forged) -> None:

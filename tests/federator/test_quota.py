@@ -1,13 +1,14 @@
 """What a remote may use up, and that nobody uses up what is another's."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from isthmus.protocol.federator import Limits, Row
 from lab.waiting import wait_until
-from tests.federator.organisations import PLENTY
+from tests.federator.organisations import PLENTY, Organisation
 from tests.federator.stage import CONFIRM, Answer, Stage, unchanged
 
 REQUESTS = Limits(0.5, 3, 1000, 1000, 100)
@@ -107,3 +108,41 @@ def test_whoever_is_not_proven_makes_us_work_at_a_bounded_rate(stage: Stage) -> 
     assert stage.ask(stage.a).status == 200
     stage.relist(stage.a.entry(), stage.c.entry(), stranger_limits=Limits(0.1, 1, 1, 1, 1))
     assert stage.ask(stage.a).status == 200
+
+
+def refused_call(stage: Stage, party: Organisation) -> Answer:
+    """A call that is refused to whoever makes it."""
+    return stage.ask(party, Isthmus_Api_Version="999")
+
+
+@pytest.mark.case("SEED-160")
+def test_a_remote_that_is_refused_again_and_again_is_limited_and_reported_and_no_other_one(stage: Stage) -> None:
+    # The twin: as many refusals, each once there is room for it again. A tenth of what is asked may be refused.
+    stage.relist(stage.a.entry(limits=Limits(200, 10, 1000, 1000, 100)), stage.c.entry())
+    for _ in range(30):
+        assert refused_call(stage, stage.a).code == "unsupported_version"
+        time.sleep(0.06)
+    assert stage.ask(stage.a).status == 200
+    stage.settled()
+    assert stage.suspicions("remote_misbehaves") == []
+
+    stage.relist(stage.a.entry(limits=Limits(5, 10, 1000, 1000, 100)), stage.c.entry())
+    with unchanged(stage):
+        answer = refused_call(stage, stage.a)
+        for _ in range(100):
+            if answer.problem.get("bucket") == "refusals":
+                break
+            time.sleep(0.1)
+            answer = refused_call(stage, stage.a)
+        limited(stage, answer, "refusals")
+        # A call that is clean waits as well, until that calms down.
+        assert stage.ask(stage.a).code == "rate_limited"
+    (suspicion,) = {each.domain: each for each in stage.suspicions("remote_misbehaves")}.values()
+    assert suspicion.domain == stage.a.domain
+    assert suspicion.evidence["refused"]["unsupported_version"] >= 10
+    assert suspicion.evidence["instance"] == str(stage.a.instance)
+    assert stage.ask(stage.c).status == 200
+    # How both sides stand is told all the same, as soon as there is room for any request.
+    beat = "/federation/heartbeat/get-versions"
+    wait_until(lambda: stage.ask(stage.a, beat).status == 200, within=10, what="a heartbeat to come through")
+    wait_until(lambda: stage.ask(stage.a).status == 200, within=60, what="A to be let in again")

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 import msgspec
 import structlog
 
+from isthmus.agent import bridge_rules, bridging
+from isthmus.agent.bridging import Crossing
 from isthmus.agent.desired import Desired, Neighbour, Role, read
 from isthmus.agent.errors import ForeignInterface, ToolFailed
 from isthmus.agent.guide import Found, Guide
 from isthmus.agent.keys import Keys
+from isthmus.agent.lease import Lease
 from isthmus.agent.observed import HostState, Link
 from isthmus.agent.plan import Plan, Target, plan, plan_of_ways, teardown, unanswered
 from isthmus.agent.ports import NameServer, Net, Resolver, Sysctls, WireGuard
@@ -37,6 +40,7 @@ from isthmus.agent.steps import (
 )
 from isthmus.domain.addresses import Endpoint, IPAddress
 from isthmus.domain.errors import Refusal
+from isthmus.protocol import agent as wire
 from isthmus.protocol.agent import MAX_CANDIDATES
 from isthmus.wireguard.change import InterfaceChange
 from isthmus.wireguard.keys import PrivateKey, PublicKey
@@ -68,6 +72,9 @@ class Applier:
         self.keys = Keys(state, key)
         self.guide: Guide = Found()
         self.moved = asyncio.Event()
+        self.lease = Lease(state)
+        self.is_shut = False
+        self._crossings: tuple[Crossing, ...] = ()
         self._state = state
         self._host = host
         self._lock = asyncio.Lock()
@@ -85,10 +92,29 @@ class Applier:
 
     async def plan(self, config: Applied) -> Plan:
         """What `apply` would do now."""
-        desired = read(config.config)
+        opened = read(self.opened(config.config))
         host, _ = await self.observe()
+        desired, missed = self._fitting(config.config, opened, host)
         target = replace(await self._target(desired), private_key=self.keys.fitting(config.config.public_key))
-        return plan(self.guide.follow(desired, host.wireguard), host, target)
+        work = plan(self.guide.follow(desired, host.wireguard), host, target)
+        return replace(work, remarks=(*work.remarks, *missed))
+
+    def opened(self, config: wire.Config) -> wire.Config:
+        """`config` without what bridges add to it, unless their lease holds."""
+        bridged = config.bridged
+        return config if bridged is None or self.lease.left(bridged.lease) > 0 else bridging.shut(config)
+
+    @property
+    def lease_left(self) -> float | None:
+        """Seconds for which what bridges opened stays open if the server is not heard; None while nothing is."""
+        bridged = self.applied.config.bridged if self.applied else None
+        return None if bridged is None or self.is_shut else self.lease.left(bridged.lease)
+
+    def renew(self) -> None:
+        """The server was heard."""
+        self.lease.renew()
+        if self.applied is not None and self.applied.config.bridged is not None:
+            self.lease.keep()
 
     async def apply(self, config: Applied) -> Plan:
         """Make `config` true and return what that took. Once begun it is finished, even if the caller is cancelled."""
@@ -119,6 +145,7 @@ class Applier:
             missed = await self._carry_out(work.steps, wireguard)
             self._state.forget_applied()
             self.applied = self.first = self._last = None
+            self._crossings = ()
             return replace(work, remarks=missed)
 
     async def settle(self) -> None:
@@ -150,6 +177,20 @@ class Applier:
             return await self._look(self._wireguard)
         except ToolFailed:
             return None
+
+    def flows(self) -> tuple[wire.FlowReport, ...]:
+        """What has passed by each flow of the bridges that are open; nothing is asked where there are none."""
+        if not self._crossings:
+            return ()
+        return tuple(bridge_rules.reports(self.interface, self._crossings, self.counted()))
+
+    def counted(self) -> Mapping[str, tuple[int, int]]:
+        """Packets and bytes by the names of the counters in our table; none where they cannot be read."""
+        try:
+            return self._host.net.counters()
+        except ToolFailed as error:
+            log.warning("what passed the bridges could not be read", error=str(error))
+            return {}
 
     async def steer(self) -> int:
         """Look at the neighbours, and let packets take the ways that the guide then decides on; returns the steps."""
@@ -186,11 +227,15 @@ class Applier:
         async with self._lock:
             named = config.config.public_key
             self.keys.follow(named)
-            wanted = read(config.config)
+            shown = self.opened(config.config)
+            opened = read(shown)
             host, wireguard = await self.observe()
+            wanted, missed = self._fitting(config.config, opened, host)
             desired = self.guide.follow(wanted, host.wireguard)
             work = plan(desired, host, await self._target(wanted))
-            missed = await self._carry_out(work.steps, wireguard)
+            missed += await self._carry_out(work.steps, wireguard)
+            self.is_shut = shown is not config.config
+            self._crossings = desired.bridged.crossings
             self._last = desired.neighbours
             missed += await self._host.names.serve(self.interface, desired.naming)
             if config != self.applied:
@@ -198,6 +243,13 @@ class Applier:
                 self.applied = config
             mistaken = (MISTAKEN,) if self.keys.is_mistaken(named) else ()
             return replace(work, remarks=(*work.remarks, *missed, *mistaken))
+
+    def _fitting(self, config: wire.Config, opened: Desired, host: HostState) -> tuple[Desired, tuple[str, ...]]:
+        """`opened`, that is `config` at this time, without the bridges that `host` has no place for, and remarks."""
+        if not opened.bridged.prefixes:
+            return opened, ()
+        fitting, remarks = bridging.without_taken(config, host.foreign_routes)
+        return (read(fitting) if remarks else opened), remarks
 
     def _owns(self, link: Link) -> bool:
         # Between making an interface and marking it, the note about the intention stands for the mark.

@@ -33,6 +33,7 @@ class Beats:
             peers=self.reports.draw(state),
             candidates=self.reports.draw_candidates(found_at),
             paths=self.reports.draw_paths(self._applier.guide.reports()),
+            flows=self.reports.draw_flows(self._applier.flows()),
         )
 
     async def due(self) -> None:

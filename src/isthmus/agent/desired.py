@@ -1,14 +1,26 @@
 """A config as the server wrote it becomes typed values; whatever is not one is refused before anything is touched."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 from itertools import islice, takewhile
 
+from isthmus.agent import bridging
+from isthmus.agent.bridging import NOTHING, Bridged, Crossing
 from isthmus.agent.errors import InvalidConfig, UnsupportedConfig
 from isthmus.agent.naming import Naming, naming_of
-from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse, parse_address, parse_label, parse_network
+from isthmus.domain.addresses import (
+    DEFAULT_ROUTES,
+    Endpoint,
+    IPAddress,
+    IPNetwork,
+    collapse,
+    host_network,
+    parse_address,
+    parse_label,
+    parse_network,
+)
 from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.keys import InvalidKey, PublicKey
@@ -18,19 +30,21 @@ LOWEST_MTU, HIGHEST_MTU = 1280, 65_535
 
 
 class Role(StrEnum):
-    """Why a neighbour is one; a role that is unknown here is that of a member."""
+    """Why a neighbour is one; a role that is unknown here is that of a member. `REMOTE` is the gateway of another side,
+    which only a bridge brings along."""
 
     PRIMARY = "primary"
     STANDBY = "standby"
     MEMBER = "member"
     DIRECT = "direct"
+    REMOTE = "remote"
 
     @property
     def is_jump(self) -> bool:
         return self in (Role.PRIMARY, Role.STANDBY)
 
 
-_ROLES = frozenset(Role)
+_ROLES = frozenset(Role) - {Role.REMOTE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +84,8 @@ class Forwarding:
 class Desired:
     """The interface that shall be. `mtu` in bytes; `listen_port` None lets the host choose.
 
-    `jumps` are the jump peers in the order in which they are used, the primary first.
+    `jumps` are the jump peers in the order in which they are used, the primary first. What is `bridged` is among
+    neighbours and routes; `inside` are the routes without it, and without default routes.
     """
 
     addresses: frozenset[IPAddress]
@@ -81,6 +96,8 @@ class Desired:
     forwarding: Forwarding
     jumps: tuple[PublicKey, ...] = ()
     naming: Naming | None = None
+    bridged: Bridged = NOTHING
+    inside: tuple[IPNetwork, ...] = ()
 
 
 def read(config: wire.Config) -> Desired:
@@ -95,21 +112,63 @@ def read(config: wire.Config) -> Desired:
     try:
         others = [neighbour for neighbour in config.neighbours if neighbour.public_key != config.public_key]
         neighbours = [_neighbour(neighbour) for neighbour in others]
+        routes = collapse([_network(text) for text in config.routes])
         desired = Desired(
             addresses=frozenset(parse_address(text, "/addresses") for text in config.addresses),
             mtu=config.mtu,
             listen_port=config.listen_port,
             neighbours={neighbour.public_key: neighbour for neighbour in neighbours},
-            routes=collapse([_network(text) for text in config.routes]),
+            routes=routes,
             forwarding=_forwarding(config, others),
             jumps=_jumps(neighbours),
             naming=naming_of(config, neighbours),
+            bridged=bridging.read(config.bridged),
+            inside=tuple(route for route in routes if route not in DEFAULT_ROUTES),
         )
     except (InvalidValue, InvalidKey) as error:
         raise InvalidConfig(str(error)) from None
     if len(desired.neighbours) < len(neighbours):
         raise InvalidConfig("two neighbours have the same public key")
-    return desired
+    return desired if desired.bridged is NOTHING else _opened(desired, config.public_key)
+
+
+def _opened(desired: Desired, own_key: str) -> Desired:
+    """`desired` with what is bridged: each crossing is a neighbour; elsewhere it leads through the primary."""
+    bridged, neighbours = desired.bridged, dict(desired.neighbours)
+    bridging.check_apart(bridged, _taken(desired))
+    for crossing in bridged.crossings:
+        if crossing.public_key in neighbours or str(crossing.public_key) == own_key:
+            raise InvalidConfig(f"bridge {crossing.id} has a public key that another neighbour or this host has")
+        neighbours[crossing.public_key] = _remote(crossing)
+    if not bridged.crossings:
+        primary = next((each for each in neighbours.values() if each.role is Role.PRIMARY), None)
+        if primary is None:
+            # Another jump peer than the gateway: its network does not say where that one is.
+            return replace(desired, bridged=NOTHING)
+        allowed = primary.allowed_ips.union(bridged.prefixes)
+        neighbours[primary.public_key] = replace(primary, allowed_ips=allowed)
+    return replace(desired, neighbours=neighbours, routes=(*desired.routes, *bridged.prefixes))
+
+
+def _taken(desired: Desired) -> Iterator[IPNetwork]:
+    """Everything that has its place in the network already."""
+    yield from desired.inside
+    yield from desired.forwarding.offered
+    yield from map(host_network, desired.addresses)
+    for neighbour in desired.neighbours.values():
+        yield from neighbour.allowed_ips
+        yield from neighbour.takes
+
+
+def _remote(crossing: Crossing) -> Neighbour:
+    return Neighbour(
+        name=crossing.name,
+        public_key=crossing.public_key,
+        allowed_ips=frozenset(crossing.prefixes),
+        endpoint=crossing.endpoint,
+        keepalive=crossing.keepalive,
+        role=Role.REMOTE,
+    )
 
 
 # Between two configs most neighbours are equal, and of a large one parsing is the larger part of the work.

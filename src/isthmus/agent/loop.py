@@ -116,6 +116,7 @@ class Agent:
     async def _ask(self, server: Polling, until: float) -> None:
         while True:
             answer = await server.fetch(self._worker.applier.revision)
+            self._worker.heard()
             if answer.config is not None:
                 self._worker.take(answer.revision, answer.config)
             elif answer.delta is not None and not self._worker.take_delta(answer.delta):
@@ -140,7 +141,9 @@ class Agent:
         for _ in range(1 + REPEATS):
             # Each of these calls may be the first that the server hears of this process.
             self._beats.reports.forget_host()
-            match await server.report(await self._beats.heartbeat(nonce)):
+            answer = await server.report(await self._beats.heartbeat(nonce))
+            self._worker.heard()
+            match answer:
                 case wire.Ack():
                     self._beats.reports.accepted()
                     return
@@ -193,7 +196,9 @@ class Conversation:
 
     async def _listen(self) -> None:
         while True:
-            await self._handle(await self._stream.receive())
+            message = await self._stream.receive()
+            self._worker.heard()
+            await self._handle(message)
 
     async def _handle(self, message: wire.FromServer) -> None:
         match message:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from isthmus.agent.nft import NO_NAMES, Names
 from isthmus.domain.addresses import Family, IPAddress, IPNetwork
 from isthmus.wireguard.state import InterfaceState
 
@@ -61,7 +62,7 @@ class Lookups:
 class HostState:
     """`routes` and `rules` are those that agents made; `foreign_routes` names the device of each other main route.
 
-    `chains` are those in our nft table, `digest` identifies our interface's rules there. `forwards` are the
+    `table` is what is in our nft table, `digest` identifies our interface's rules there. `forwards` are the
     families for which the host forwards, `honours_marks` tells that its reverse path checks look at packets' marks.
     `local` are its addresses outside all tunnels, IPv4 first, where others may find it.
     """
@@ -71,7 +72,7 @@ class HostState:
     routes: frozenset[Route] = frozenset()
     foreign_routes: dict[IPNetwork, str] = field(default_factory=dict)
     rules: frozenset[Rule] = frozenset()
-    chains: frozenset[str] = frozenset()
+    table: Names = NO_NAMES
     digest: str | None = None
     forwards: frozenset[Family] = frozenset()
     honours_marks: bool = False

@@ -8,6 +8,7 @@ from isthmus.agent import naming, rules
 from isthmus.agent.desired import Desired, Neighbour, Role
 from isthmus.agent.observed import HostState, Link, Route, Rule
 from isthmus.agent.routing import FAMILIES, Routing, is_ours, routing_for, slot_of
+from isthmus.agent.rules import Rules
 from isthmus.agent.steps import (
     AddAddress,
     AddRoute,
@@ -78,11 +79,16 @@ def plan(desired: Desired, host: HostState, target: Target) -> Plan:
     ]
     wanted = Routing(routing.routes - taken.keys(), routing.rules, routing.mark)
     routed = _with_addresses_of(desired, host)
+    filters = Rules.of(desired, wanted.mark)
+    narrowed = _narrowed(desired, host.wireguard) if rules.has_bridges(target.interface, host.table) else host.wireguard
     steps = [
         *_interface(host, target),
-        *_wireguard(desired, host.wireguard, target, wanted.mark),
+        # What is shut loses its way before its filter, what is opened gets its filter before its way.
+        *_shut(host.wireguard, narrowed),
+        *_filters(filters, host, target.interface),
+        *_wireguard(desired, narrowed, target, wanted.mark),
         *_link(desired, host.link),
-        *_forwarding(desired, host, target, wanted.mark),
+        *_forwarding(filters, host, target),
         # New ways before old ones go: in between, packets have two ways rather than none, or one past the tunnel.
         *_new_routes(wanted, routed, target.interface),
         *(AddRule(rule) for rule in sorted(wanted.rules - host.rules, key=_rule_order)),
@@ -105,11 +111,11 @@ def teardown(host: HostState, target: Target) -> Plan:
     """The steps that leave nothing of ours on the host."""
     steps: list[Step] = list(naming.lookup_steps(None, host.lookups, listing_changed=target.listing_changed))
     steps += _old_rules(Routing(), host, target.interface)
-    if rules.chains(target.interface) & host.chains:
-        steps.append(DropRules(rules.drop_script(target.interface, host.chains)))
-    # Routes in the interface go with it.
+    # Routes in the interface go with it, and only then the rules: nothing passes unfiltered in between.
     if host.link is not None:
         steps.append(RemoveInterface(target.interface))
+    if rules.of_interface(target.interface, host.table).chains:
+        steps.append(DropRules(rules.drop_script(target.interface, host.table)))
     if not _is_shared(host, target.interface):
         steps += [RestoreForwarding()] if target.forwarding_changed else []
         steps += [RestoreMarks()] if target.marks_changed else []
@@ -118,7 +124,7 @@ def teardown(host: HostState, target: Target) -> Plan:
 
 def _is_shared(host: HostState, interface: str) -> bool:
     """Whether another agent on this host may need the same settings."""
-    return bool(host.chains - rules.chains(interface))
+    return bool(host.table.chains - rules.of_interface(interface, host.table).chains)
 
 
 def _endpoints(desired: Desired, target: Target) -> Iterator[IPAddress]:
@@ -244,19 +250,41 @@ def _has_ipv4(addresses: Iterable[IPAddress]) -> bool:
     return any(address.version == 4 for address in addresses)
 
 
-def _forwarding(desired: Desired, host: HostState, target: Target, mark: int) -> Iterator[Step]:
-    forwarding, interface = desired.forwarding, target.interface
-    if rules.is_needed(forwarding, mark):
-        if host.digest != rules.digest(interface, forwarding, mark):
-            yield LoadRules(rules.load_script(interface, forwarding, mark))
-    elif rules.chains(interface) & host.chains:
-        yield DropRules(rules.drop_script(interface, host.chains))
-    # Only after the rules are loaded, so that nothing is forwarded that they would stop.
-    if forwarding.is_needed:
+def _narrowed(desired: Desired, state: InterfaceState | None) -> InterfaceState | None:
+    """The interface without the ways that shall not be any more: neighbours, and prefixes of those that stay."""
+    if state is None:
+        return None
+    wanted = desired.neighbours
+    kept = {key: peer for key, peer in state.peers.items() if key in wanted}
+    peers = {key: replace(peer, allowed_ips=peer.allowed_ips & wanted[key].allowed_ips) for key, peer in kept.items()}
+    return replace(state, peers=peers)
+
+
+def _shut(state: InterfaceState | None, narrowed: InterfaceState | None) -> Iterator[Step]:
+    if state is None or narrowed is None or state == narrowed:
+        return
+    changes = [PeerChange(key, remove=True) for key in sorted(state.peers.keys() - narrowed.peers.keys())]
+    for key, peer in sorted(narrowed.peers.items()):
+        if peer.allowed_ips != state.peers[key].allowed_ips:
+            changes.append(PeerChange(key, allowed_ips=tuple(sorted(peer.allowed_ips, key=sort_key))))
+    yield ConfigureWireGuard(InterfaceChange(peers=tuple(changes)))
+
+
+def _filters(wanted: Rules, host: HostState, interface: str) -> Iterator[Step]:
+    if wanted.is_needed:
+        if host.digest != rules.digest(interface, wanted):
+            yield LoadRules(rules.load_script(interface, wanted, host.table))
+    elif rules.of_interface(interface, host.table).chains:
+        yield DropRules(rules.drop_script(interface, host.table))
+
+
+def _forwarding(wanted: Rules, host: HostState, target: Target) -> Iterator[Step]:
+    """Only after the rules are loaded, so that nothing is forwarded that they would stop."""
+    if wanted.forwards:
         yield from (EnableForwarding(family) for family in FAMILIES if family not in host.forwards)
-    elif target.forwarding_changed and not _is_shared(host, interface):
+    elif target.forwarding_changed and not _is_shared(host, target.interface):
         yield RestoreForwarding()
-    if mark and not host.honours_marks:
+    if wanted.mark and not host.honours_marks:
         yield HonourMarks()
 
 

@@ -53,6 +53,10 @@ class Net(Protocol):
         """Carry out one nft transaction as a whole or not at all."""
         ...
 
+    def counters(self) -> dict[str, tuple[int, int]]:
+        """Packets and bytes by the names of the counters in our table. Starts no program; raises `ToolFailed`."""
+        ...
+
     async def resolve(self, endpoint: Endpoint) -> Endpoint | None:
         """The same endpoint with an address for its host name, None where there is none."""
         ...

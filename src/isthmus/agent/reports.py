@@ -1,9 +1,9 @@
-"""What the next heartbeat reports: the host and where it is found when that is news, ways that packets now take, and
-the neighbours that changed, the urgent first, then the longest unreported."""
+"""What the next heartbeat reports: the host and where it is found when that is news, ways that packets now take, what
+passed by bridges, and the neighbours that changed, the urgent first, then the longest unreported."""
 
 from collections.abc import Iterable
 
-from isthmus.protocol.agent import MAX_PATHS, MAX_REPORTS, Host, PathReport, PeerReport
+from isthmus.protocol.agent import MAX_FLOWS, MAX_PATHS, MAX_REPORTS, FlowReport, Host, PathReport, PeerReport
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import InterfaceState, PeerState
 
@@ -24,6 +24,8 @@ class Reports:
         self._sent_candidates: tuple[str, ...] = ()
         self._known_paths: dict[str, PathReport] = {}
         self._sent_paths: list[PathReport] = []
+        self._known_flows: dict[tuple[str, str], tuple[FlowReport, int]] = {}
+        self._sent_flows: tuple[FlowReport, ...] = ()
         self._beat = 0
 
     def forget(self) -> None:
@@ -34,6 +36,8 @@ class Reports:
         self._known_candidates = None
         self._known_paths.clear()
         self._sent_paths = []
+        self._known_flows.clear()
+        self._sent_flows = ()
 
     def forget_host(self) -> None:
         """The next heartbeat tells of the host again."""
@@ -66,6 +70,17 @@ class Reports:
         self._sent_paths = [*moved, *measured][:MAX_PATHS]
         return tuple(self._sent_paths)
 
+    def draw_flows(self, flows: Iterable[FlowReport]) -> tuple[FlowReport, ...]:
+        """At most MAX_FLOWS of those that have moved on, the longest unreported first."""
+        present = {(flow.bridge, flow.flow): flow for flow in flows}
+        self._known_flows = {key: known for key, known in self._known_flows.items() if key in present}
+        never = (None, -1)
+        told = {key: self._known_flows.get(key, never) for key in present}
+        changed = [key for key, flow in present.items() if told[key][0] != flow]
+        changed.sort(key=lambda key: (told[key][1], key))
+        self._sent_flows = tuple(present[key] for key in changed[:MAX_FLOWS])
+        return self._sent_flows
+
     def has_moved(self, paths: Iterable[PathReport]) -> bool:
         """Whether packets take some way that the server does not know of."""
         return any(map(self._has_moved, paths))
@@ -77,6 +92,8 @@ class Reports:
         self._known_candidates = self._sent_candidates
         self._known_paths.update((path.public_key, path) for path in self._sent_paths)
         self._sent_paths = []
+        self._known_flows.update(((flow.bridge, flow.flow), (flow, self._beat)) for flow in self._sent_flows)
+        self._sent_flows = ()
         for peer in self._sent:
             self._known[peer.public_key] = (peer, self._beat)
         self._sent = []

@@ -1,148 +1,140 @@
-"""The nft script for what a host does for others, as one transaction on our chains of `table inet isthmus`."""
+"""The nft scripts for what a host does for others: one transaction on what is this interface's in our one table."""
 
 import hashlib
-import textwrap
-from collections.abc import Iterable, Iterator, Sequence
-from ipaddress import IPv4Address, IPv4Network
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
 
-from isthmus.agent.desired import Forwarding
-from isthmus.domain.addresses import IPAddress, IPNetwork
+from isthmus.agent import bridge_rules, mesh_rules
+from isthmus.agent.bridging import Crossing
+from isthmus.agent.desired import Desired, Forwarding
+from isthmus.agent.nft import NO_NAMES, TABLE, Names, address_set, chain, counter, own, table
+from isthmus.agent.routing import FAMILIES
+from isthmus.domain.addresses import IPNetwork
 
-TABLE = "inet isthmus"
-_HOOKS = {
-    "forward": "type filter hook forward priority filter;",
-    "nat": "type nat hook postrouting priority srcnat;",
-    "restore": "type filter hook prerouting priority mangle;",
-    "save": "type filter hook postrouting priority mangle;",
-    # Never reached: the comment of its only rule says which script made all the others.
-    "digest": "",
-}
-_FAMILIES = {4: ("ip", "ipv4_addr"), 6: ("ip6", "ipv6_addr")}
-_SETS = [(name, version) for name in ("isolated", "encapsulated", "offered") for version in _FAMILIES]
-
-
-def own(interface: str, name: str) -> str:
-    """A name that no keyword of nft equals. `interface` has no underscore, so no two interfaces share one."""
-    return f"ist_{interface.replace('-', '_')}__{name}"
+# Never reached: the comment of its only rule says which script made all the others.
+_DIGEST = "digest"
+_HOOKS = mesh_rules.HOOKS | bridge_rules.HOOKS | {_DIGEST: ""}
+_SETS = tuple(f"{name}{family}" for name in (*mesh_rules.SETS, *bridge_rules.SETS) for family in FAMILIES)
+_OF_BRIDGES = re.compile(bridge_rules.NAMES)
 
 
-def chains(interface: str) -> frozenset[str]:
-    return frozenset(own(interface, name) for name in _HOOKS)
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What one interface's rules are made of. `mark` is that of WireGuard's own packets, 0 for none; `listen_port`
+    is where those arrive; `inside` are the network's prefixes, whose packets come out of the tunnel."""
+
+    forwarding: Forwarding = field(default_factory=Forwarding)
+    mark: int = 0
+    crossings: tuple[Crossing, ...] = ()
+    inside: tuple[IPNetwork, ...] = ()
+    listen_port: int | None = None
+
+    @classmethod
+    def of(cls, desired: Desired, mark: int) -> "Rules":
+        if not desired.bridged.crossings:
+            return cls(desired.forwarding, mark)
+        return cls(desired.forwarding, mark, desired.bridged.crossings, desired.inside, desired.listen_port)
+
+    @property
+    def forwards(self) -> bool:
+        """Whether the host has to forward packets at all."""
+        return self.forwarding.is_needed or bool(self.crossings)
+
+    @property
+    def is_needed(self) -> bool:
+        return self.forwards or self.mark != 0
 
 
-def is_needed(forwarding: Forwarding, mark: int) -> bool:
-    return forwarding.is_needed or mark != 0
+def of_interface(interface: str, present: Names) -> Names:
+    """What in `present` is this interface's."""
+    static = {own(interface, name) for name in (*_HOOKS, *_SETS)}
+    prefix = own(interface, "")
+
+    def ours(names: Iterable[str]) -> frozenset[str]:
+        return frozenset(
+            name
+            for name in names
+            if name in static or (name.startswith(prefix) and _OF_BRIDGES.fullmatch(name.removeprefix(prefix)))
+        )
+
+    return Names(ours(present.chains), ours(present.sets), ours(present.counters))
 
 
-def digest(interface: str, forwarding: Forwarding, mark: int) -> str:
+def has_bridges(interface: str, present: Names) -> bool:
+    return own(interface, "bridges") in present.chains
+
+
+def digest(interface: str, rules: Rules) -> str:
     """Identifies the rules: equal ones have an equal digest."""
-    return hashlib.sha256("\n".join(_content(interface, forwarding, mark)).encode()).hexdigest()[:32]
+    return hashlib.sha256("\n".join(_content(interface, rules)).encode()).hexdigest()[:32]
 
 
-def load_script(interface: str, forwarding: Forwarding, mark: int) -> str:
-    """Replaces this interface's rules, whatever they were. `mark` is that of WireGuard's own packets, 0 for none.
+def load_script(interface: str, rules: Rules, present: Names = NO_NAMES) -> str:
+    """Replaces this interface's rules, whatever they were; `present` is what is in the table.
 
-    Packets of the tunnel are forwarded where `forwarding` says and nowhere else; all others are left alone.
+    Packets of the tunnel are forwarded where `rules` say and nowhere else; all others are left alone. The counters of
+    flows that go on go on counting.
     """
-    note = _chain(interface, "digest", [f'return comment "{digest(interface, forwarding, mark)}"'])
-    return _removal(interface) + _table([*_content(interface, forwarding, mark), note])
+    note = _chain(interface, _DIGEST, [f'return comment "{digest(interface, rules)}"'])
+    parts = bridge_rules.names(interface, rules.crossings)
+    return _removal(interface, present, parts) + table([*_content(interface, rules), note])
 
 
-def drop_script(interface: str, present: Iterable[str]) -> str:
-    """Takes this interface's rules away, and the table with them when `present`, its chains, are all ours."""
-    if set(present) <= chains(interface):
+def drop_script(interface: str, present: Names) -> str:
+    """Takes this interface's rules away, and the table with them when all that is `present` is ours."""
+    if present.chains <= of_interface(interface, present).chains:
         return f"table {TABLE}\ndelete table {TABLE}\n"
-    return _removal(interface)
+    return _removal(interface, present, NO_NAMES)
 
 
-def _removal(interface: str) -> str:
-    """Deletes what may not be there: nft deletes no such thing, so it is made first."""
-    present = [_chain(interface, name, []) for name in _HOOKS]
-    present += [_set(interface, name, version, []) for name, version in _SETS]
-    # A rule keeps its set from being deleted until the transaction's end, unless its chain is emptied.
-    lines = [f"flush chain {TABLE} {own(interface, name)}" for name in _HOOKS]
-    lines += [f"delete chain {TABLE} {own(interface, name)}" for name in _HOOKS]
-    lines += [f"delete set {TABLE} {own(interface, f'{name}{version}')}" for name, version in _SETS]
-    return _table(present) + "\n".join(lines) + "\n"
+def _removal(interface: str, present: Names, wanted: Names) -> str:
+    """Deletes what may not be there, but for the counters that are wanted: nft deletes no such thing, so it is made
+    first."""
+    found = of_interface(interface, present)
+    hooks = {own(interface, name): hook for name, hook in _HOOKS.items()}
+    always = {own(interface, name) for name in (*mesh_rules.HOOKS, _DIGEST)}
+    chains = sorted(always | found.chains | wanted.chains)
+    mesh = {own(interface, f"{name}{family}") for name in mesh_rules.SETS for family in FAMILIES}
+    sets = sorted(mesh | found.sets | wanted.sets)
+    counters = sorted(found.counters - wanted.counters)
+    made = [chain(name, hooks.get(name, ""), []) for name in chains]
+    made += [address_set(name, 4 if name.endswith("4") else 6, []) for name in sets]
+    made += map(counter, counters)
+    # A rule keeps what it names from being deleted until the transaction's end, unless its chain is emptied.
+    lines = [f"flush chain {TABLE} {name}" for name in chains]
+    lines += [f"delete chain {TABLE} {name}" for name in chains]
+    lines += [f"delete set {TABLE} {name}" for name in sets]
+    lines += [f"delete counter {TABLE} {name}" for name in counters]
+    return table(made) + "\n".join(lines) + "\n"
 
 
-def _content(interface: str, forwarding: Forwarding, mark: int) -> list[str]:
-    """The sets and chains that are needed, as they stand in the table."""
-    members = {(name, version): _members(getattr(forwarding, name), version) for name, version in _SETS}
-    filled = {key: elements for key, elements in members.items() if elements}
-    sets = {key: _reference(interface, *key) for key in filled}
+# Asked for by the digest and by the script, and whenever the host is looked at.
+@lru_cache(maxsize=2)
+def _content(interface: str, rules: Rules) -> tuple[str, ...]:
+    """The counters, sets and chains that are needed, as they stand in the table."""
+    forwarding, crossings = rules.forwarding, rules.crossings
     statements: dict[str, list[str]] = {}
-    if forwarding.is_needed:
-        statements["forward"] = list(_forward(interface, forwarding.between_peers, sets))
-        statements["nat"] = list(_nat(interface, sets))
-    if mark:
+    if rules.forwards:
+        between = bridge_rules.forward(interface, crossings)
+        statements["forward"] = list(mesh_rules.forward(interface, forwarding, between))
+        statements["nat"] = list(mesh_rules.nat(interface, forwarding))
+    if rules.mark:
         # Replies to packets past the tunnel, which are WireGuard's own and those to the server, carry the mark again,
         # so that strict reverse path checks let them in.
-        statements["restore"] = [f"meta l4proto {{ tcp, udp }} ct mark {mark:#x} meta mark set ct mark"]
-        statements["save"] = [f"meta l4proto {{ tcp, udp }} meta mark {mark:#x} ct mark set meta mark"]
-    content = [_set(interface, name, version, elements) for (name, version), elements in filled.items()]
-    content += [_chain(interface, name, lines) for name, lines in statements.items() if lines]
-    return content
+        statements["restore"] = [f"meta l4proto {{ tcp, udp }} ct mark {rules.mark:#x} meta mark set ct mark"]
+        statements["save"] = [f"meta l4proto {{ tcp, udp }} meta mark {rules.mark:#x} ct mark set meta mark"]
+    if crossings:
+        statements["guard"] = list(bridge_rules.guard(interface, crossings, rules.inside, rules.listen_port))
+        statements["bridges"] = list(bridge_rules.between(interface, crossings))
+        statements["input"] = list(bridge_rules.received(interface, crossings))
+        statements["output"] = list(bridge_rules.sent(interface, crossings))
+    # Before the chains that name them.
+    content = [*mesh_rules.sets(interface, forwarding), *bridge_rules.parts(interface, crossings, rules.inside)]
+    order = sorted(statements, key=lambda name: name != "bridges")
+    return (*content, *(_chain(interface, name, statements[name]) for name in order if statements[name]))
 
 
-def _forward(interface: str, between_peers: bool, sets: dict[tuple[str, int], str]) -> Iterator[str]:
-    inside = f'iifname "{interface}" oifname "{interface}"'
-    leaving = f'iifname "{interface}" oifname != "{interface}"'
-    for version, (family, _) in _FAMILIES.items():
-        isolated, encapsulated, offered = (
-            sets.get((name, version)) for name in ("isolated", "encapsulated", "offered")
-        )
-        if isolated:
-            yield f"{inside} {family} saddr {isolated} drop"
-            yield f"{inside} {family} daddr {isolated} drop"
-        if isolated and offered:
-            yield f"{leaving} {family} saddr {isolated} {family} daddr {offered} drop"
-        if offered:
-            yield f"{leaving} {family} daddr {offered} accept"
-        if encapsulated:
-            yield f"{leaving} {family} saddr {encapsulated} accept"
-    yield f"{inside} {'accept' if between_peers else 'drop'}"
-    yield f"{leaving} ct state established,related accept"
-    yield f"{leaving} drop"
-
-
-def _nat(interface: str, sets: dict[tuple[str, int], str]) -> Iterator[str]:
-    leaving = f'iifname "{interface}" oifname != "{interface}"'
-    for version, (family, _) in _FAMILIES.items():
-        if ("encapsulated", version) in sets:
-            yield f"{leaving} {family} saddr {sets['encapsulated', version]} masquerade"
-        if ("offered", version) in sets:
-            yield f"{leaving} {family} daddr {sets['offered', version]} masquerade"
-
-
-def _members(values: Sequence[IPAddress | IPNetwork], version: int) -> list[str]:
-    return sorted({str(value) for value in values if _version(value) == version})
-
-
-def _version(value: IPAddress | IPNetwork) -> int:
-    return 4 if isinstance(value, IPv4Address | IPv4Network) else 6
-
-
-def _reference(interface: str, name: str, version: int) -> str:
-    return f"@{own(interface, f'{name}{version}')}"
-
-
-def _table(content: list[str]) -> str:
-    return f"table {TABLE} {{\n{textwrap.indent(''.join(content), '    ')}}}\n"
-
-
-def _chain(interface: str, name: str, statements: list[str]) -> str:
-    lines = [line for line in (_HOOKS[name], *statements) if line]
-    return _block(f"chain {own(interface, name)}", lines)
-
-
-def _set(interface: str, name: str, version: int, elements: list[str]) -> str:
-    lines = [f"type {_FAMILIES[version][1]}", "flags interval"]
-    if elements:
-        lines.append(f"elements = {{ {', '.join(elements)} }}")
-    return _block(f"set {own(interface, f'{name}{version}')}", lines)
-
-
-def _block(head: str, lines: list[str]) -> str:
-    body = "".join(f"    {line}\n" for line in lines)
-    return f"{head} {{\n{body}}}\n"
+def _chain(interface: str, name: str, statements: Iterable[str]) -> str:
+    return chain(own(interface, name), _HOOKS[name], statements)

@@ -39,6 +39,13 @@ class Applied(msgspec.Struct, frozen=True):
     config: Config
 
 
+class Heard(msgspec.Struct, frozen=True):
+    """When the server was heard last: `at` in seconds since the boot with this id."""
+
+    boot_id: str
+    at: float
+
+
 class ResolvConf(msgspec.Struct, frozen=True):
     """The file that /etc/resolv.conf is, or leads to, without our lines: its bytes as Latin-1, None for no file."""
 
@@ -53,6 +60,9 @@ class Undo(msgspec.Struct, frozen=True):
     forwarding: dict[str, str] = {}
     marks: dict[str, str] = {}
     resolv_conf: ResolvConf | None = None
+
+
+FILES = ("first.json", "applied.json", "heard.json", "undo.json", "identity.json", "next.key", "private.key")
 
 
 class StateDir:
@@ -154,6 +164,16 @@ class StateDir:
         for name in ("first.json", "applied.json"):
             (self.path / name).unlink(missing_ok=True)
 
+    def heard(self) -> Heard | None:
+        try:
+            return self._read("heard.json", Heard)
+        except ValueError:
+            return None
+
+    def save_heard(self, heard: Heard) -> None:
+        """A crash of the host may damage this file, and makes it void anyway."""
+        self._write("heard.json", msgspec.json.encode(heard), outlasts_crash=False)
+
     def undo(self) -> Undo:
         return self._read("undo.json", Undo) or Undo()
 
@@ -169,7 +189,7 @@ class StateDir:
     def empty(self) -> None:
         """Remove every file of ours, the key last."""
         shutil.rmtree(self.instance, ignore_errors=True)
-        for name in ("first.json", "applied.json", "undo.json", "identity.json", "next.key", "private.key"):
+        for name in FILES:
             (self.path / name).unlink(missing_ok=True)
             (self.path / f".{name}.new").unlink(missing_ok=True)
 
@@ -182,16 +202,18 @@ class StateDir:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValueError(f"{file} is damaged ({error}); leave and enroll again") from None
 
-    def _write(self, name: str, content: bytes) -> None:
+    def _write(self, name: str, content: bytes, *, outlasts_crash: bool = True) -> None:
         draft = self.path / f".{name}.new"
         descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(file.fileno(), 0o600)
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if outlasts_crash:
+                os.fsync(file.fileno())
         draft.replace(self.path / name)
-        self._sync()
+        if outlasts_crash:
+            self._sync()
 
     def _sync(self) -> None:
         """Let no crash undo the last renaming."""

@@ -5,6 +5,7 @@ import time
 import msgspec
 
 from isthmus.agent.apply import Applier
+from isthmus.agent.bridge_status import BridgedStatus, bridged_status
 from isthmus.agent.contact import Contact
 from isthmus.agent.desired import Role, read
 from isthmus.agent.observed import HostState
@@ -12,6 +13,7 @@ from isthmus.agent.ports import Kind
 from isthmus.agent.state import Identity
 from isthmus.agent.ways import found
 from isthmus.domain.errors import Refusal
+from isthmus.protocol.agent import Config
 from isthmus.wireguard.keys import PublicKey
 from isthmus.wireguard.state import PeerState
 
@@ -55,15 +57,13 @@ class Status(msgspec.Struct, frozen=True):
     ended: bool
     blocked_by: str | None
     neighbours: list[NeighbourStatus]
+    bridged: BridgedStatus | None
 
 
 def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind], note: Contact | None) -> Status:
     """`note` is the running agent's, None when none runs."""
     observed, backend = host
-    roles = {
-        neighbour.public_key: (neighbour.name, neighbour.role)
-        for neighbour in (applier.applied.config.neighbours if applier.applied else ())
-    }
+    roles = _roles(applier.applied.config) if applier.applied else {}
     peers = observed.wireguard.peers if observed.wireguard else {}
     ways = _ways(applier, observed)
     link = observed.link
@@ -86,7 +86,15 @@ def status_of(identity: Identity, applier: Applier, host: tuple[HostState, Kind]
         ended=identity.ended,
         blocked_by=note.incident if note else None,
         neighbours=[_neighbour(key, peer, roles, ways) for key, peer in sorted(peers.items())],
+        bridged=bridged_status(applier, peers),
     )
+
+
+def _roles(config: Config) -> dict[str, tuple[str, str]]:
+    """Name and role of each neighbour by public key."""
+    crossings = config.bridged.crossings if config.bridged else ()
+    remotes = {crossing.public_key: (crossing.name, str(Role.REMOTE)) for crossing in crossings}
+    return remotes | {each.public_key: (each.name, each.role) for each in config.neighbours}
 
 
 def _ways(applier: Applier, observed: HostState) -> dict[PublicKey, str]:
@@ -102,7 +110,7 @@ def _ways(applier: Applier, observed: HostState) -> dict[PublicKey, str]:
     others = f"via {desired.neighbours[serving].name}" if serving else None
     ways: dict[PublicKey, str] = {}
     for key, neighbour in desired.neighbours.items():
-        if neighbour.role is Role.MEMBER or key in now.open:
+        if neighbour.role in (Role.MEMBER, Role.REMOTE) or key in now.open:
             ways[key] = "direct"
         elif neighbour.role is Role.DIRECT and others:
             ways[key] = others

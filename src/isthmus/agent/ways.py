@@ -44,7 +44,8 @@ def overlaid(desired: Desired, ways: Ways) -> Desired:
     if serving == primary.public_key:
         neighbours[serving] = replace(primary, allowed_ips=primary.allowed_ips - carried)
     else:
-        kept = own_prefixes(primary)
+        # Behind a bridge others are heard through its gateway alone, which takes nothing from another jump peer.
+        kept = own_prefixes(primary).union(desired.bridged.prefixes)
         neighbours[primary.public_key] = replace(primary, allowed_ips=kept)
         standby = neighbours[serving]
         neighbours[serving] = replace(standby, allowed_ips=standby.allowed_ips | primary.allowed_ips - kept - carried)

@@ -34,6 +34,7 @@ class Worker:
         self._handshakes = Handshakes(applier, pace)
         self._wanted = applier.applied or applier.first
         self._changed = asyncio.Event()
+        self.has_failed = False
         self._outcome: wire.Applied | None = None
         self._told = asyncio.Event()
 
@@ -76,22 +77,54 @@ class Worker:
             raise RuntimeError("an outcome is set before it is announced")
         return self._outcome
 
+    def heard(self) -> None:
+        """The server was heard: what bridges opened stays open, or opens again.
+
+        Not while it wants something that could not be done here, which may be that a bridge is shut.
+        """
+        if not self.has_failed:
+            self.applier.renew()
+            if self.applier.is_shut:
+                self._changed.set()
+
     async def run(self) -> None:
         """For ever."""
         await race(self._keep_applied(), self._handshakes.run())
 
     async def _keep_applied(self) -> None:
-        """For ever: apply what is wanted, and once more after a while if that was not wholly possible."""
+        """For ever: apply what is wanted, once more after a while if that was not wholly possible, and when the lease
+        of what bridges opened is over."""
         complete = True
         while True:
             try:
-                async with asyncio.timeout(None if complete else self._pace.retry_apply):
+                async with asyncio.timeout(self._patience(complete=complete)):
                     await self._changed.wait()
             except TimeoutError:
+                if complete and not self._is_overdue():
+                    continue
                 log.debug("trying the config again")
             self._changed.clear()
             if self._wanted is not None:
                 complete = await self._apply(self._wanted)
+
+    def _patience(self, *, complete: bool) -> float | None:
+        left = self.applier.lease_left
+        if complete:
+            return None if left is None else max(0.0, left)
+        return self._pace.retry_apply if left is None or left <= 0 else min(self._pace.retry_apply, left)
+
+    def _is_overdue(self) -> bool:
+        left = self.applier.lease_left
+        return left is not None and left <= 0
+
+    async def _shut_former(self, wanted: Applied) -> None:
+        """What is applied stays in place of `wanted`, but for what bridges opened and must not stay."""
+        former = self.applier.applied
+        if former is not None and former != wanted and self._is_overdue():
+            try:
+                await self.applier.apply(former)
+            except (Refusal, ToolFailed, OSError) as error:
+                log.error("bridges could not be shut", error=str(error))
 
     async def _apply(self, wanted: Applied) -> bool:
         started, already = time.monotonic(), self.applier.applied == wanted
@@ -101,8 +134,11 @@ class Worker:
             problem, steps = "; ".join(done.remarks), len(done.steps)
             if any(map(_begins_handshakes, done.steps)):
                 self._handshakes.begun()
+            self.has_failed = False
         except (Refusal, ToolFailed, OSError) as error:
             problem = str(error)
+            self.has_failed = True
+            await self._shut_former(wanted)
         took = round(1000 * (time.monotonic() - started))
         if problem:
             log.error("config not wholly applied", revision=wanted.revision, error=problem)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 app = noun("Join this host to a network and keep its tunnel up.")
 
+OVER = "over, they are shut: the server was not heard"
 CONFIG = typer.Option(metavar="FILE", help="Settings in TOML. [env: ISTHMUS_AGENT_CONFIG]")
 
 
@@ -147,8 +148,16 @@ def status_text(status: dict[str, Any], now: datetime, width: int | None) -> str
         pairs.append(("blocked", f"by incident {status['blocked_by']}: an operator resolves it"))
     if status["error"]:
         pairs.append(("error", status["error"]))
-    text = fields(pairs)
-    return f"{text}\n\n{_neighbours(status['neighbours'], now, width)}" if status["neighbours"] else text
+    bridged = status["bridged"]
+    if bridged:
+        pairs.append(("bridges lead to", bridged["prefixes"]))
+        pairs.append(("lease of bridges", f"{bridged['lease']} s left" if bridged["lease"] else OVER))
+    parts = [fields(pairs)]
+    if status["neighbours"]:
+        parts.append(_neighbours(status["neighbours"], now, width))
+    if bridged and bridged["bridges"]:
+        parts.append(_bridges(bridged["bridges"], now, width))
+    return "\n\n".join(parts)
 
 
 def _neighbours(neighbours: list[dict[str, Any]], now: datetime, width: int | None) -> str:
@@ -166,6 +175,20 @@ def _neighbours(neighbours: list[dict[str, Any]], now: datetime, width: int | No
         for each in neighbours
     ]
     return table([Column(title, may_shrink=title == "ENDPOINT") for title in titles], rows, width)
+
+
+def _bridges(bridges: list[dict[str, Any]], now: datetime, width: int | None) -> str:
+    """A bridge's own line, with what it dropped, and one for each of its flows."""
+    titles = ("BRIDGE", "FLOW", "HANDSHAKE", "PACKETS", "SIZE", "DROPPED", "FORGED")
+    rows: list[tuple[object, ...]] = []
+    for bridge in bridges:
+        handshake = _ago(bridge["latest_handshake"], now)
+        rows.append((bridge["name"], None, handshake, None, None, bridge["dropped"], bridge["forged"]))
+        rows += [
+            (bridge["name"], flow["id"], None, flow["packets"], size(flow["size"]), None, None)
+            for flow in bridge["flows"]
+        ]
+    return table([Column(title, may_shrink=title == "BRIDGE") for title in titles], rows, width)
 
 
 def _ago(seconds: int | None, now: datetime) -> str:

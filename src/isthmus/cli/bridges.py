@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from isthmus.cli import options
+from isthmus.cli import bridge_text, options
 from isthmus.cli.ask import confirm as ask_confirm
-from isthmus.cli.bridge_text import details, moved, overview
+from isthmus.cli.bridge_sides import details, moved, overview
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Failure, Misuse
 from isthmus.cli.lookup import id_of, network_id
@@ -109,6 +109,26 @@ def list_all(
 def show(session: Session, bridge: Bridge) -> None:
     """Show both sides of a bridge, and why nothing may pass."""
     session.show(session.api.get(path_of(session.api, bridge)), details)
+
+
+@command(app, "status", "isthmus bridge status --watch", options=LIST)
+def status(
+    session: Session,
+    bridge: Annotated[str | None, typer.Argument(metavar="[BRIDGE]", help="One bridge with all that is open.")] = None,
+    network: Annotated[str | None, options.OF_NETWORK] = None,
+) -> None:
+    """Show how bridges stand at this moment.
+
+    Tunnel, last handshake, traffic and lease; of one bridge every rule in force with the grant behind it.
+    """
+    if bridge is not None:
+        found = session.api.get(f"{path_of(session.api, bridge)}/status")
+        session.show(found, lambda each: bridge_text.details(each, session.now, session.width))
+        return
+    chosen = None if network is None else network_id(session.api, network)
+    items = session.api.items("/bridge-status", {"network_id": chosen})
+    page = {"items": items, "next": None}
+    session.show(page, lambda each: bridge_text.overview(each["items"], session.now, session.width))
 
 
 def _act(session: Session, bridge: str, action: str, reason: str | None) -> Any:

@@ -164,11 +164,12 @@ def set_(
     dnssec: Annotated[bool | None, typer.Option("--dnssec/--no-dnssec", help="Insist on DNSSEC.")] = None,
     tlsa: Annotated[bool | None, typer.Option("--tlsa/--no-tlsa", help="Insist on TLSA records.")] = None,
     known: Annotated[bool | None, typer.Option("--known-instances/--any-instance", help="Who of it may call.")] = None,
+    wan: Annotated[bool | None, typer.Option("--wan/--no-wan", help="May it call over the internet?")] = None,
 ) -> None:
     """Change what a remote may do. What is not given stays."""
     given: dict[str, Any] = {"direction": direction and str(direction), "infra_domains": infra or None}
     given |= {"contact": contact, "notes": notes, "needs_dnssec": dnssec, "needs_tlsa": tlsa}
-    given["known_instances_only"] = known
+    given |= {"known_instances_only": known, "wan_permitted": wan}
     change = without_none(given | {"limits": limits_of(limit)})
     if component:
         names = [each for each in component if each]

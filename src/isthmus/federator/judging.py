@@ -1,7 +1,5 @@
 """What an answer of a remote comes to: passed on as it is, or a failure with a code of ours."""
 
-from collections.abc import Callable
-
 import msgspec
 
 from isthmus.federator.calling import CallFailed, Reply
@@ -22,9 +20,13 @@ class RemoteSaidNo(CallFailed):
         self.retry_after = retry_after
 
 
-def judged(reply: Reply, on_version: Callable[[], None] = lambda: None) -> Reply:
-    """`reply` if it is a success in JSON. `on_version` is called when the remote does not speak our version any more.
-    Raises `CallFailed`."""
+def is_shut(reply: Reply) -> bool:
+    """Whether the remote did nothing because it holds the bridge shut over which it was called."""
+    return reply.status in REFUSED_US and told_by(reply).nested.code == "bridge_not_active"
+
+
+def judged(reply: Reply) -> Reply:
+    """`reply` if it is a success in JSON. Raises `CallFailed`."""
     if reply.headers.get("content-encoding", "identity").lower() != "identity":
         raise _garbled("encoding", "an encoded answer, which nobody asked for")
     if 200 <= reply.status < 300:
@@ -39,8 +41,6 @@ def judged(reply: Reply, on_version: Callable[[], None] = lambda: None) -> Reply
     if reply.status < 400:
         raise _garbled("redirect", f"the answer {reply.status}, which is not followed")
     told = told_by(reply)
-    if told.nested.code == "unsupported_version":
-        on_version()
     raise RemoteSaidNo("remote_rejected_us" if reply.status in REFUSED_US else "remote_error", told, wait_of(reply))
 
 

@@ -50,7 +50,9 @@ def build(parts: Parts, settings: Settings, lookup_clock: Clock = time.monotonic
     )
     identities = Identities(parts.pairs, parts.clock)
     signer = FileSigner(settings.places.message_key)
-    outbound = Outbound(OutboundParts(parts.snapshots, identities, lookups, pool, signer, parts.clock, addresses))
+    outbound = Outbound(
+        OutboundParts(parts.snapshots, identities, lookups, pool, signer, parts.clock, addresses, parts.rows)
+    )
     follow(pool, parts.snapshots, parts.pairs)
     parts.on_contact.append(outbound.heard_of)
     eyes = Eyes(parts.snapshots, parts.pairs, lookups, addresses, PassiveLooker(), parts.clock)

@@ -114,6 +114,9 @@ class Rows(Protocol):
     def suspect(self, kind: str, domain: str, evidence: Mapping[str, Any]) -> None:
         """Something that an operator should look at."""
 
+    def cleared(self, kind: str, domain: str) -> None:
+        """What was told by `suspect` is over."""
+
     @property
     def has_room(self) -> bool:
         """Whether a fact of a proven remote would be taken."""

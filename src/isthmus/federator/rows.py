@@ -14,7 +14,7 @@ import structlog
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.federation.quota import Bucket
 from isthmus.federator.ports import Clock, Fact, Overloaded, ReportRefused, ServerUnavailable
-from isthmus.protocol.federator import MOST_ROWS, Report, Row, Sighting, Suspicion
+from isthmus.protocol.federator import MOST_ROWS, Cleared, Report, Row, Sighting, Suspicion
 
 log = structlog.get_logger()
 
@@ -49,12 +49,17 @@ class QueuedRows:
         self._sample = Bucket(UNPROVEN_RATE, UNPROVEN_BURST)
         self._sightings: dict[tuple[str, str], Sighting] = {}
         self._suspicions: dict[tuple[str, str], Suspicion] = {}
+        self._cleared: dict[tuple[str, str], Cleared] = {}
         self._news = asyncio.Event()
         self._counted_at = float("-inf")
 
     @property
     def has_room(self) -> bool:
         return len(self._rows) < MOST_WAITING
+
+    @property
+    def _waits(self) -> bool:
+        return bool(self._rows or self._sightings or self._suspicions or self._cleared)
 
     def tell(self, fact: Fact) -> bool:
         if fact.proven is None:
@@ -76,6 +81,14 @@ class QueuedRows:
         key = (kind, domain)
         if key in self._suspicions or len(self._suspicions) < MOST_SUSPICIONS:
             self._suspicions[key] = Suspicion(kind, domain, self._clock.now(), dict(evidence))
+            self._cleared.pop(key, None)
+            self._news.set()
+
+    def cleared(self, kind: str, domain: str) -> None:
+        key = (kind, domain)
+        if len(self._cleared) < MOST_SUSPICIONS:
+            self._suspicions.pop(key, None)
+            self._cleared[key] = Cleared(kind, domain)
             self._news.set()
 
     async def work(self) -> None:
@@ -96,7 +109,7 @@ class QueuedRows:
         self._count_left_out(at_once=True)
         with contextlib.suppress(TimeoutError, ServerUnavailable):
             async with asyncio.timeout(LAST_SECONDS):
-                while self._rows or self._sightings or self._suspicions:
+                while self._waits:
                     await self._flush()
         if self._rows:
             log.error("audit rows could not be brought to the server", rows=len(self._rows))
@@ -114,10 +127,13 @@ class QueuedRows:
         rows = list(itertools.islice(self._rows, MOST_ROWS))
         sightings = dict(itertools.islice(self._sightings.items(), MOST_ROWS))
         suspicions = dict(itertools.islice(self._suspicions.items(), MOST_ROWS))
-        if not (rows or sightings or suspicions):
+        cleared = dict(itertools.islice(self._cleared.items(), MOST_ROWS))
+        if not (rows or sightings or suspicions or cleared):
             return
         try:
-            await self._deliver(Report(rows, list(sightings.values()), list(suspicions.values())))
+            await self._deliver(
+                Report(rows, list(sightings.values()), list(suspicions.values()), list(cleared.values()))
+            )
         except ServerUnavailable:
             self._news.set()
             raise
@@ -126,7 +142,8 @@ class QueuedRows:
             self._unproven_waiting -= row.actor == ANYONE
         _drop(self._sightings, sightings)
         _drop(self._suspicions, suspicions)
-        if self._rows or self._sightings or self._suspicions:
+        _drop(self._cleared, cleared)
+        if self._waits:
             self._news.set()
 
     async def _deliver(self, report: Report) -> None:
@@ -137,6 +154,7 @@ class QueuedRows:
             singles = [Report(rows=[row]) for row in report.rows]
             singles += [Report(sightings=[each]) for each in report.sightings]
             singles += [Report(suspicions=[each]) for each in report.suspicions]
+            singles += [Report(cleared=[each]) for each in report.cleared]
             if len(singles) == 1:
                 log.error("the server does not take a report", error=str(refused), report=repr(report)[:LONGEST_SHOWN])
                 return

@@ -60,8 +60,11 @@ class GetVersions(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Versions(Struct, frozen=True):
+    """`calls` are all that this backend answers, as `component/rpc`; who may make them is another question."""
+
     versions: Annotated[list[int], Meta(max_length=64)]
     software: Text = ""
+    calls: Annotated[list[Text], Meta(max_length=1024)] = []
 
 
 class CallBack(Struct, frozen=True, forbid_unknown_fields=True):

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -20,18 +20,27 @@ from isthmus.server.application.certificates import CHORE_SECONDS, CertificateSe
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
 from isthmus.server.application.crossing_watch import CrossingWatch
+from isthmus.server.application.explain import ExplainService
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
+from isthmus.server.application.gate import Gatekeeper
+from isthmus.server.application.grant_tokens import GrantTokens
+from isthmus.server.application.grants import GrantService
+from isthmus.server.application.grants import Ground as GrantGround
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.held_grants import GrantsComponent
 from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
+from isthmus.server.application.kinds import Kinds
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
 from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
+from isthmus.server.application.resources import ResourcesComponent
+from isthmus.server.application.services import ServiceCatalogue
 from isthmus.server.application.snapshots import SnapshotService
 from isthmus.server.background import Chore
 from isthmus.server.bridging import Bridging
@@ -63,6 +72,7 @@ class Ground:
     outward: Outward
     crossings: CrossingWatch
     denied_addresses: tuple[str, ...] = ()
+    kinds: Kinds = field(default_factory=Kinds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,8 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
     bridging = Bridging(store, clock, ids, changes, certificates)
     bridging.join(components, pulse)
+    tokens = GrantTokens(ground.vault)
+    gatekeeper = register_granted(components, ground, changes, tokens)
     return Federation(
         services=FederationServices(
             facts=FederationService(store, clock, changes, certificates),
@@ -129,13 +141,16 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
+            grants=GrantService(GrantGround(store, clock, ids), changes, tokens, ground.kinds),
+            catalogue=ServiceCatalogue(store, clock, ids, ground.crossings),
+            explaining=ExplainService(store, clock),
         ),
         changes=changes,
         snapshots=snapshots,
         reports=reports,
         upkeep=bridging.upkeep,
         control=ControlPlane(snapshots, reports),
-        components=component_apps(components, ground.places, store, clock),
+        components=component_apps(components, ground.places, store, clock, gatekeeper),
         chores=(
             Chore("linking the audit log", LINK_SECONDS, chain.work),
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
@@ -148,9 +163,18 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
-            *component_chores(store, clock),
+            *component_chores(store, clock, gatekeeper),
         ),
     )
+
+
+def register_granted(
+    components: Components, ground: Ground, changes: FederationChanges, tokens: GrantTokens
+) -> Gatekeeper:
+    """Register what grants open, and how they are told; what comes back decides about every call."""
+    components.register("grants", GrantsComponent(changes).endpoints())
+    components.register("resources", ResourcesComponent(ground.kinds).endpoints())
+    return Gatekeeper(tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.audit_log import AuditLogService
+from isthmus.server.application.bridge_memory import BridgeMemory
+from isthmus.server.application.bridge_status import BridgeStatusService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
 from isthmus.server.application.crossing_watch import CrossingWatch
@@ -55,6 +57,7 @@ from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.background import Chore, repeating
+from isthmus.server.extensions import ExtensionUnusable, kinds_with
 from isthmus.server.federation import Federation, Ground, Sockets, assemble_federation, bind_sockets
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
@@ -80,7 +83,14 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         # What was imported stays: no collection has to walk over it again.
         gc.freeze()
         uvloop.run(_run(settings))
-    except (SettingsRefused, StoreUnavailable, CannotListen, VaultUnusable, FolderUnusable) as reason:
+    except (
+        SettingsRefused,
+        StoreUnavailable,
+        CannotListen,
+        VaultUnusable,
+        FolderUnusable,
+        ExtensionUnusable,
+    ) as reason:
         sys.stderr.write(f"isthmus server: {reason}\n")
         return 1
     return 0
@@ -203,15 +213,16 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     paths = PathMemory(clock)
     endpoints = EndpointService(store, clock, fanout, mesh, paths)
     # In this order: who sees what is news compares it with what is in memory.
-    agents.on_beat += [endpoints.take, paths.take]
+    spans = BridgeMemory(clock)
+    agents.on_beat += [endpoints.take, paths.take, spans.take]
     crossings = CrossingWatch(store, clock, fanout)
-    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events, crossings]
+    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, spans, hub, events, crossings]
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
-    federation = assemble_federation(
-        Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database)), outward
-    )
+    kinds = kinds_with(settings.extensions)
+    ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds)
+    federation = assemble_federation(ground, outward)
     fanout.members.append(federation.upkeep)
     services = Services(
         store=store,
@@ -231,6 +242,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         audit_log=AuditLogService(store),
         presence=hub,
         paths=PathService(store, paths),
+        bridge_status=BridgeStatusService(store, clock, agents, hub, spans),
         endpoints=endpoints,
         jumps=JumpWatch(store, clock, fanout, mesh, paths),
         directory=DirectoryService(store, clock, ids),

@@ -17,7 +17,7 @@ import pytest
 
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.federation.remote import Revocation, State
-from isthmus.protocol.federator import MOST_ROWS, Nonce, Report, Row, Sighting, Snapshot, Suspicion
+from isthmus.protocol.federator import MOST_ROWS, Cleared, Nonce, Report, Row, Sighting, Snapshot, Suspicion
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.control.plane import MOST_BODY, ControlPlane
@@ -299,6 +299,14 @@ async def test_suspicions_are_counted_by_kind_and_remote(control: Control) -> No
     async with control.store.reading() as tx:
         (found,) = await tx.findings.page(10)
     assert (found.kind, found.count, found.evidence) == ("foreign_authority", 2, {"leaf": "2"})
+
+
+async def test_what_a_federator_sees_the_end_of_is_cleared_and_nothing_else(control: Control) -> None:
+    seen = [Suspicion("capability_drift", domain, NOON.timestamp(), {}) for domain in (B, C)]
+    assert (await post(control, "/report", Report(suspicions=seen))).status_code == 204
+    assert (await post(control, "/report", Report(cleared=[Cleared("capability_drift", B)]))).status_code == 204
+    async with control.store.reading() as tx:
+        assert [found.domain for found in await tx.findings.page(10)] == [C]
 
 
 async def test_a_nonce_is_taken_once(control: Control) -> None:

@@ -1,6 +1,6 @@
 """What bridges and grants let through, against an oracle that asks each packet alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
@@ -58,13 +58,13 @@ PACKETS: list[Packet] = [
 ]
 
 
-def an_open_bridge(number: int = 1, **fields: Any) -> Bridge:
-    """Bridge 1 of "office" with B, which both sides have made active."""
+def an_open_bridge(number: int = 1, offered: Sequence[IPNetwork] = (OURS, OURS_V6), **fields: Any) -> Bridge:
+    """Bridge 1 of "office" with B, which both sides have made active. `offered` is what our side says that it is."""
     gateways = (Gateway(a_key(90 + number), (Endpoint("203.0.113.1", 51_820),)),)
     terms = Terms("plant", (THEIRS, THEIRS_V6), gateways, THEIRS[14], 8443, THEIR_INSTANCES)
     statement = Statement(UUID(int=number), 1, 1, State.ACTIVE, terms)
-    ours = Terms("office", (OURS, OURS_V6), vip=OURS[14], port=8443, instances=OUR_INSTANCES)
-    given = {"offered": (OURS, OURS_V6), "accepted": (THEIRS, THEIRS_V6), "theirs": statement, "ours": ours}
+    ours = Terms("office", tuple(offered), vip=OURS[14], port=8443, instances=OUR_INSTANCES)
+    given = {"accepted": (THEIRS, THEIRS_V6), "theirs": statement, "ours": ours}
     return a_bridge(number, **{"state": State.ACTIVE, **given} | fields)
 
 
@@ -128,8 +128,9 @@ def oracle(facts: Facts, packet: Packet) -> bool:
     barred = {a for i in facts.blocked.get(B, ()) for a in terms.instances.get(i, ()) if within(a, bridge.accepted)}
     if barred & set(packet[:2]):
         return False
-    inward = within(packet[0], bridge.accepted) and within(packet[1], bridge.offered)
-    outward = within(packet[0], bridge.offered) and within(packet[1], bridge.accepted)
+    offered = () if bridge.ours is None else bridge.ours.prefixes
+    inward = within(packet[0], bridge.accepted) and within(packet[1], offered)
+    outward = within(packet[0], offered) and within(packet[1], bridge.accepted)
     if packet[2:] == ("tcp", 8443):
         return (inward and packet[1] == OURS[14]) or (outward and packet[1] == THEIRS[14])
     return (inward and any(granted(facts, grant, packet) for grant in facts.grants)) or (

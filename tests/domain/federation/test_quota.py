@@ -92,3 +92,26 @@ def test_a_rate_of_nought_never_comes_back() -> None:
         Quota(Limits(requests=0, requests_burst=0)).enter(0.0, changes=False)
     assert denied.value.members["retry_after"] == 3600
     assert bucket.take(1e9) == float("inf")
+
+
+def test_whoever_is_refused_too_often_is_limited_until_it_calms_down() -> None:
+    quota = Quota(Limits(requests=10, requests_burst=4, mutations=10, mutations_burst=9, parallel=9))
+    refusals = [quota.refused("axis_denied", 0.0) for _ in range(4)]
+    assert refusals == [{}] * 4
+    assert entered(quota, 0.0) == "refusals"
+    assert quota.refused("rate_limited", 0.0) == {"axis_denied": 4, "rate_limited": 1}
+    # How both sides stand is told whatever happens.
+    quota.enter(0.0, changes=True, is_vital=True)
+    quota.leave()
+    # A tenth of ten a second comes back.
+    assert [entered(quota, at) for at in (0.5, 1.1)] == ["refusals", ""]
+
+
+def test_refusals_that_are_spread_over_time_limit_nobody() -> None:
+    quota = Quota(Limits(requests=10, requests_burst=4, mutations=10, mutations_burst=9, parallel=900))
+    for second in range(100):
+        assert quota.refused("axis_denied", float(second)) == {}
+        assert entered(quota, float(second)) == ""
+    # What is long over is not told with what happens now.
+    burst = [quota.refused("grant_invalid", 1000.0) for _ in range(5)]
+    assert burst[-1] == {"grant_invalid": 5}

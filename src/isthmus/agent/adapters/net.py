@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from isthmus.agent import rules
 from isthmus.agent.adapters import sysctl, tools
 from isthmus.agent.adapters.changes import HostChanges
+from isthmus.agent.adapters.counters import counted
 from isthmus.agent.adapters.wg_userspace import forget_socket
 from isthmus.agent.errors import ToolFailed
+from isthmus.agent.nft import TABLE, Names, own
 from isthmus.agent.observed import HostState, Link, Route, Rule
 from isthmus.agent.routing import FAMILIES, PROTOCOL
 from isthmus.agent.steps import (
@@ -60,7 +61,7 @@ class LinuxNet:
         )
 
     async def _look(self, interface: str) -> HostState:
-        link, (chains, digest), v4, v6, local = await asyncio.gather(
+        link, (table, digest), v4, v6, local = await asyncio.gather(
             _link(interface),
             _table(interface),
             _policy(4, interface),
@@ -72,7 +73,7 @@ class LinuxNet:
             routes=frozenset(v4.routes | v6.routes),
             foreign_routes=v4.foreign_routes | v6.foreign_routes,
             rules=frozenset(v4.rules | v6.rules),
-            chains=chains,
+            table=table,
             digest=digest,
             local=local,
         )
@@ -86,6 +87,9 @@ class LinuxNet:
 
     async def load(self, script: str) -> None:
         await tools.run(["nft", "-f", "-"], script)
+
+    def counters(self) -> dict[str, tuple[int, int]]:
+        return counted(TABLE)
 
     async def resolve(self, endpoint: Endpoint) -> Endpoint | None:
         """IPv4 is tried first where a name has both: its NATs and firewalls are the ones that were tested."""
@@ -242,20 +246,19 @@ def _as_rule(item: dict[str, Any], family: Family) -> Rule:
     )
 
 
-async def _table(interface: str) -> tuple[frozenset[str], str | None]:
-    """Our table's chains, and the digest of this interface's rules. A host without nft has neither."""
+async def _table(interface: str) -> tuple[Names, str | None]:
+    """What is in our table, and the digest of this interface's rules. A host without nft has neither."""
     try:
-        status, output, complaint = await tools.attempt(
-            ["nft", "--json", "--terse", "list", "table", *rules.TABLE.split()]
-        )
+        status, output, complaint = await tools.attempt(["nft", "--json", "--terse", "list", "table", *TABLE.split()])
     except ToolFailed:
-        return frozenset(), None
+        return Names(), None
     if status != 0:
         if "No such file" in complaint:
-            return frozenset(), None
-        raise ToolFailed(f"nft list table {rules.TABLE}: {complaint}")
+            return Names(), None
+        raise ToolFailed(f"nft list table {TABLE}: {complaint}")
     items = json.loads(output)["nftables"]
-    chains = frozenset(item["chain"]["name"] for item in items if "chain" in item)
-    own = rules.own(interface, "digest")
-    digests = [item["rule"].get("comment") for item in items if item.get("rule", {}).get("chain") == own]
-    return chains, digests[0] if digests else None
+    kinds = ("chain", "set", "counter")
+    chains, sets, counters = (frozenset(item[kind]["name"] for item in items if kind in item) for kind in kinds)
+    noted = own(interface, "digest")
+    digests = [item["rule"].get("comment") for item in items if item.get("rule", {}).get("chain") == noted]
+    return Names(chains, sets, counters), digests[0] if digests else None

@@ -11,6 +11,8 @@ LONG_QUIET = timedelta(days=7)
 ALARM_QUIET = timedelta(minutes=30)
 """Alarms of our own Federator are told every ten minutes as long as they go on."""
 
+MISBEHAVIOUR_QUIET = timedelta(hours=1)
+
 
 class Severity(StrEnum):
     """`high`: somebody may be attacking, or calls are about to fail."""
@@ -43,6 +45,8 @@ INFRA_DOMAIN_CHANGED = "infra_domain_changed"
 REMOTE_UNREACHABLE = "remote_unreachable"
 CERTIFICATE_EXPIRING = "certificate_expiring"
 INSTANCE_WITHOUT_SAN = "instance_without_san"
+REMOTE_MISBEHAVES = "remote_misbehaves"
+CAPABILITY_DRIFT = "capability_drift"
 GRANT_UNRESTRICTED_SCOPE = "grant_unrestricted_scope"
 GRANT_AXIS_OPEN = "grant_axis_open"
 GRANT_AXIS_EMPTY = "grant_axis_empty"
@@ -72,6 +76,9 @@ KINDS: Mapping[str, Kind] = {
         Severity.HIGH,
         "somebody changed the ingress's files, which were rendered anew: find out who; isthmus ingress status",
     ),
+    "ingress_listener_missing": Kind(
+        Severity.WARNING, "isthmus ingress status says why the ingress does not listen inside a network", ALARM_QUIET
+    ),
     CERTIFICATE_EXPIRING: Kind(
         Severity.HIGH, "of ours: isthmus certificate list says what keeps it; of a remote: its operator renews it", None
     ),
@@ -79,6 +86,14 @@ KINDS: Mapping[str, Kind] = {
     INSTANCE_WITHOUT_SAN: Kind(
         Severity.WARNING,
         "its operator issues a certificate that names infra domain and instance: isthmus certificate renew",
+    ),
+    REMOTE_MISBEHAVES: Kind(
+        Severity.HIGH,
+        "it is refused again and again, and limited for that: ask its operator, or isthmus remote suspend DOMAIN",
+        MISBEHAVIOUR_QUIET,
+    ),
+    CAPABILITY_DRIFT: Kind(
+        Severity.WARNING, "it says that it serves what it does not, which is not asked of it: its operator updates it"
     ),
     GRANT_UNRESTRICTED_SCOPE: Kind(
         Severity.HIGH, "name instances, networks or sources in it, or take admin and migrate out: isthmus grant", None

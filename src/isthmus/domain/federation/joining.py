@@ -100,7 +100,8 @@ def _crossing(facts: Facts, bridge: Bridge, taken: Sequence[IPNetwork], now: dat
     if not prefixes or not theirs.terms.gateways:
         return None
     gateway = theirs.terms.gateways[0]
-    sides = _Sides(facts, bridge, theirs, collapse(prefixes), collapse([*bridge.offered]))
+    offered = [] if bridge.ours is None else [*bridge.ours.prefixes]
+    sides = _Sides(facts, bridge, theirs, collapse(prefixes), collapse(offered))
     blocked = facts.blocked.get(bridge.remote, frozenset())
     return Crossing(
         id=bridge.id,
@@ -109,7 +110,7 @@ def _crossing(facts: Facts, bridge: Bridge, taken: Sequence[IPNetwork], now: dat
         endpoint=gateway.endpoints[0] if gateway.endpoints else None,
         prefixes=sides.prefixes,
         # Wider than what was offered: what comes from there reaches nobody else either.
-        local=collapse([*facts.network.cidrs, *bridge.offered]),
+        local=collapse([*facts.network.cidrs, *offered]),
         flows=(*sides.to_ingresses(), *islice(sides.granted(now), MOST_FLOWS)),
         barred=intersection(_hosts(theirs.terms.instances, blocked), sides.prefixes),
     )

@@ -1,13 +1,16 @@
 """How much one remote may ask of us: rates with bursts, and how many requests at a time."""
 
-from collections import OrderedDict
-from collections.abc import Hashable
+from collections import Counter, OrderedDict
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.remote import Limits
 
 MOST_KEYS = 10_000
+REFUSED_SHARE = 0.1
+"""Of its requests a second that may be refused, after a burst as large as that of all: whoever is refused more often
+tries something, or is broken, and what it asks for costs an audit row each time."""
 
 
 @dataclass(slots=True)
@@ -51,15 +54,19 @@ class Quota:
         self.limits = limits
         self._requests = Bucket(limits.requests, limits.requests_burst)
         self._mutations = Bucket(limits.mutations, limits.mutations_burst)
+        self._refusals = Bucket(limits.requests * REFUSED_SHARE, limits.requests_burst)
+        self._codes: Counter[str] = Counter()
 
-    def enter(self, now: float, *, changes: bool) -> None:
+    def enter(self, now: float, *, changes: bool, is_vital: bool = False) -> None:
         """Count one request in; `leave` counts it out. Raises `Denied` with the bucket that is empty; then nothing was
-        counted."""
+        counted. A vital one passes however many were refused."""
         if self.parallel >= self.limits.parallel:
             raise _limited("parallel", 1)
         waits = {"requests": self._requests.wait(now)}
         if changes:
             waits["mutations"] = self._mutations.wait(now)
+        if not is_vital:
+            waits["refusals"] = self._refusals.wait(now)
         for bucket, wait in waits.items():
             if wait > 0:
                 raise _limited(bucket, wait)
@@ -67,6 +74,14 @@ class Quota:
         if changes:
             self._mutations.take(now)
         self.parallel += 1
+
+    def refused(self, code: str, now: float) -> Mapping[str, int]:
+        """Count one refusal. Where there were too many: how many of each code, since there was none for a while."""
+        self._refusals.wait(now)
+        if self._refusals.level >= self._refusals.burst:
+            self._codes.clear()
+        self._codes[code] += 1
+        return dict(self._codes) if self._refusals.take(now) > 0 else {}
 
     def leave(self) -> None:
         self.parallel -= 1

@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
+import msgspec
 import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -26,12 +27,15 @@ from isthmus.federator.ports import Discovery, Fact, Overloaded
 from isthmus.federator.settings import Settings, user_id
 from isthmus.protocol import federation as wire
 from isthmus.protocol import ingress
-from isthmus.protocol.problem import Stage, problem
+from isthmus.protocol.problem import STATUS, Stage, problem
 
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 1_024
 RETRY_SECONDS = 2
+# What a component says no with to whom it does not let; that something is not there is an answer.
+REFUSALS = frozenset({401, 403, 429})
+INTERNAL = 500
 UNIFORM_DETAIL = "this backend does not take this call from the caller"
 ACTION = "federation.call"
 EXPECTED = (Denied, TimeoutError, Overloaded, web.RequestPayloadError, HttpProcessingError, ConnectionError)
@@ -106,6 +110,8 @@ class InwardSocket:
         if known is not None and identity is not None and identity.instance is not None:
             self._parts.rows.sighted(known.domain, identity.instance)
         headers = {wire.REQUEST_ID: passage.request_id, "Cache-Control": "no-store", "Server": SERVER}
+        if answer.status in REFUSALS:
+            self._inbound.refused(passage, _code_in(answer.body))
         if answer.content_type:
             headers["Content-Type"] = answer.content_type
         return web.Response(status=answer.status, body=answer.body, headers=headers)
@@ -114,6 +120,8 @@ class InwardSocket:
         told = disclosed(denied, passage.bound)
         detail = UNIFORM_DETAIL if told.code == UNIFORM else told.detail
         self._tell(passage, denied.reason, {"code": told.code, **denied.facts})
+        if STATUS[told.code] < INTERNAL:
+            self._inbound.refused(passage, told.code)
         self._note_presented(passage)
         document = problem(told.code, Stage.FEDERATOR_IN, passage.request_id, detail, **told.members)
         return problem_answer(document)
@@ -144,6 +152,19 @@ class InwardSocket:
             log.error("no room for an audit row", reason=reason, actor=row.actor, request_id=passage.request_id)
 
 
+class _Code(msgspec.Struct):
+    code: str = ""
+
+
+def _code_in(body: bytes) -> str:
+    """The code of a problem document; whatever a component says, it is one of the list or none."""
+    try:
+        code = msgspec.json.decode(body, type=_Code).code
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return ""
+    return code if code in STATUS else ""
+
+
 def _actor(passage: Passage) -> str:
     identity = passage.identity
     if passage.bound is not None and identity is not None and identity.instance is not None:
@@ -166,9 +187,9 @@ def _facts(passage: Passage) -> dict[str, Any]:
         "check": passage.check,
         "method": escaped(passage.arrival.method),
         "origin": escaped(headers.get(wire.ORIGIN)),
-        "source": headers.get(ingress.SOURCE, ""),
+        "source": passage.source,
         "listener": headers.get(ingress.LISTENER, ""),
-        "network": headers.get(ingress.NETWORK, ""),
+        "network": passage.network,
         "caller_request_id": escaped(headers.get(ingress.CALLER_REQUEST_ID)),
         "trust_headers": escaped(headers.get(ingress.PRESENTED)),
         "leaf": leaf.fingerprint.hex() if leaf is not None else "",

@@ -193,6 +193,10 @@ class AgentService:
                 self._statuses.setdefault(peer_id, stored.get(peer_id, PeerStatus(peer_id)))
         return {peer_id: self._statuses[peer_id] for peer_id in wanted}
 
+    def status_at_hand(self, peer_id: PeerId) -> PeerStatus | None:
+        """What is known of a peer, where it needs no reading."""
+        return self._statuses.get(peer_id)
+
     async def flush(self) -> None:
         """Write what has changed since the last flush, in one statement."""
         if not self._dirty:

@@ -39,7 +39,11 @@ class CrossingWatch:
 
     async def follow(self, tx: Transaction, domain: BackendDomain) -> Callable[[], None]:
         """A remote, its bridges or its grants were changed in this transaction."""
-        return partial(self.tell, await recompile_remote(tx, domain, self._clock.now()))
+        return partial(self._followed, await recompile_remote(tx, domain, self._clock.now()))
+
+    def _followed(self, commits: Iterable[Commit]) -> None:
+        self.tell(commits)
+        self._look_soon()
 
     def tell(self, commits: Iterable[Commit]) -> None:
         for commit in commits:
@@ -48,13 +52,16 @@ class CrossingWatch:
     def changed(self, commit: Commit) -> None:
         """Look again at what depends on a commit; called after it."""
         if commit.event == BRIDGE_CHANGED:
-            # A grant or a bridge that is new may end before all that was known.
             self._bridged.add(commit.network_id)
-            self._look_at = min(self._look_at, self._looked_at + timedelta(seconds=PAUSE_SECONDS))
-            self._wake.set()
+            self._look_soon()
         elif commit.network_id in self._bridged and commit.event not in PASSED_OVER:
             self._due.add(commit.network_id)
             self._wake.set()
+
+    def _look_soon(self) -> None:
+        """What is new may end before all that was known."""
+        self._look_at = min(self._look_at, self._looked_at + timedelta(seconds=PAUSE_SECONDS))
+        self._wake.set()
 
     async def work(self) -> None:
         """Wait until something is due, and do it."""

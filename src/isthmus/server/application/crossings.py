@@ -5,9 +5,8 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from uuid import UUID
 
-from isthmus.domain.addresses import IPAddress, IPNetwork
+from isthmus.domain.addresses import IPNetwork
 from isthmus.domain.errors import NotFound
-from isthmus.domain.federation.bridge import Bridge
 from isthmus.domain.federation.joining import Facts, crossings_of
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.ids import NetworkId
@@ -82,21 +81,11 @@ async def facts_of(tx: Transaction, network: Network, now: datetime) -> Facts:
         grants=[grant for grant in await tx.grants.live(now) if grant.remote in domains],
         held=[grant for grant in await tx.held_grants.live(now) if grant.remote in domains],
         services=await tx.services.of_network(network.id),
-        instances=_ours(active),
+        instances=await tx.instances.addresses(network.id),
         blocked=await _blocked(tx, domains),
         keys=frozenset(await tx.peers.with_keys(gateways)),
         ranges=tuple(offer for peer in shared for offer in peer.offers),
     )
-
-
-def _ours(bridges: Iterable[Bridge]) -> dict[InstanceId, tuple[IPAddress, ...]]:
-    """The addresses of our instances, as each remote was told them last."""
-    return {
-        instance: addresses
-        for bridge in bridges
-        if bridge.ours is not None
-        for instance, addresses in bridge.ours.instances.items()
-    }
 
 
 async def _blocked(tx: Transaction, domains: Collection[BackendDomain]) -> dict[BackendDomain, frozenset[InstanceId]]:

@@ -28,7 +28,7 @@ class ReportService:
 
     async def take(self, report: Report) -> None:
         """All of it or nothing; rows that were reported before count once. Raises `InvalidValue`."""
-        if max(len(report.rows), len(report.sightings), len(report.suspicions)) > MOST_ROWS:
+        if max(len(report.rows), len(report.sightings), len(report.suspicions), len(report.cleared)) > MOST_ROWS:
             raise InvalidValue("/rows", f"are more than {MOST_ROWS}", "send them in parts")
         now = self._clock.now()
         sightings = [
@@ -42,6 +42,8 @@ class ReportService:
             await tx.remote_instances.seen(sightings)
             for suspicion in report.suspicions:
                 await tx.findings.put(self._finding(suspicion))
+            for each in report.cleared:
+                await tx.findings.clear(each.kind, each.domain, now)
             for domain in called:
                 await tx.outbox.wake(domain, now)
         if called:

@@ -163,5 +163,5 @@ async def _told(call: Call, tx: Transaction, before: Remote) -> Remote:
     if after.state_there is not State.REVOKED or after.state is State.REVOKED:
         return after
     after = replace(after.after(Action.REVOKE, call.at), version=after.version)
-    await end(tx, after, call.at, call.caller, tell=False)
+    await end(tx, after, call.caller, call.at, tell=False)
     return after

@@ -3,7 +3,7 @@
 from isthmus import __version__
 from isthmus.domain.federation.remote import State
 from isthmus.protocol import heartbeat as wire
-from isthmus.protocol.federation import API_VERSIONS
+from isthmus.protocol.federation import API_VERSIONS, RPCS
 from isthmus.server.application.audit_witness import Heads, WitnessService, heads_for
 from isthmus.server.application.bridge_upkeep import heard_of
 from isthmus.server.application.calls import Call, Component, Outside, Reading
@@ -55,7 +55,7 @@ class HeartbeatComponent:
         return wire.AuditHeads([witness.head for witness in held])
 
     async def _versions(self, call: Call, tx: Transaction) -> wire.Versions:
-        return wire.Versions(list(API_VERSIONS), f"isthmus {__version__}")
+        return wire.Versions(list(API_VERSIONS), f"isthmus {__version__}", sorted(map("/".join, RPCS)))
 
     async def _call_back(self, call: Call) -> wire.CalledBack:
         errand = Errand(

@@ -4,7 +4,7 @@ Rows decide: a revoked instance gives its leaves to `own_trust`, as revoked ones
 bundle that tells remotes of them follows at once, and with the next turn of the certificates if that failed.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -40,7 +40,7 @@ MOST_REASON = 500
 PEER_GONE = "its peer was deleted"
 BY_ITSELF = Caller("local", "instances")
 
-Heard = Callable[[Transaction, NetworkId], Awaitable[None]]
+Heard = Callable[[NetworkId], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Request:
 
 
 class InstanceService:
-    """`on_addresses` hear, in the same transaction, of networks whose instances have other addresses with it."""
+    """`on_addresses` hear of networks whose instances have other addresses, once that is on disk."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, certificates: CertificateService) -> None:
         self._store = store
@@ -118,10 +118,11 @@ class InstanceService:
         try:
             async with self._store.transaction() as tx:
                 await self._add(tx, caller, instance, leaf)
-                return Handed(await _standing(tx, instance), chain)
+                standing = await _standing(tx, instance)
         except InstanceNameTaken:
             hint = "isthmus instance renew gives that one a new leaf"
             raise InvalidValue("/name", f"there is an instance {name} already", hint) from None
+        return Handed(self._tell(standing), chain)
 
     async def renew(self, caller: Caller, instance_id: InstanceId, request: Request) -> Handed:
         """Another leaf of an instance; those before stay good until they end. Raises `CsrInvalid`, `NotFound`,
@@ -151,7 +152,8 @@ class InstanceService:
                 await self._add(tx, caller, instance, leaf)
             else:
                 await self._renew(tx, caller, await tx.instances.lock(instance.id), leaf)
-            return Handed(await _standing(tx, instance), chain)
+            standing = await _standing(tx, instance)
+        return Handed(self._tell(standing), chain)
 
     async def revoke(self, caller: Caller, instance_id: InstanceId, reason: str) -> Standing:
         """End an instance for good: remotes are told to refuse its leaves. Raises `NotFound` or
@@ -163,6 +165,7 @@ class InstanceService:
             seen = await tx.instances.get(instance_id)
             after = await self._revoke(tx, caller, seen, parse_text(reason, "/reason", MOST_REASON))
             standing = await _standing(tx, after)
+        self._tell(standing)
         await self._certificates.publish(caller)
         return standing
 
@@ -204,10 +207,9 @@ class InstanceService:
     async def _add(self, tx: Transaction, caller: Caller, instance: Instance, leaf: OwnLeaf) -> None:
         if await tx.instances.count() >= MOST_INSTANCES:
             raise TransitionNotAllowed("the instances", f"there are {MOST_INSTANCES}", "isthmus instance revoke")
-        network_id = await _locked(tx, instance)
+        await _lock_network(tx, instance)
         await tx.instances.add(instance)
         await tx.instances.add_leaf(instance.id, leaf)
-        await self._tell(tx, network_id)
         await tx.journal.audit([caller.did("instance.issue", instance.id, leaf.issued_at, **_facts(instance, leaf))])
 
     async def _renew(self, tx: Transaction, caller: Caller, instance: Instance, leaf: OwnLeaf) -> None:
@@ -221,32 +223,29 @@ class InstanceService:
         await tx.journal.audit([caller.did("instance.renew", instance.id, leaf.issued_at, **_facts(instance, leaf))])
 
     async def _revoke(self, tx: Transaction, caller: Caller, seen: Instance, reason: str) -> Instance:
-        now, network_id = self._clock.now(), None
+        now = self._clock.now()
         with suppress(NotFound):
-            network_id = await _locked(tx, seen)
+            await _lock_network(tx, seen)
         after = (await tx.instances.lock(seen.id)).revoked(now, caller.actor, reason)
         leaves = [each for each in (await tx.instances.leaves([after.id])).get(after.id, []) if each.ends_at > now]
         await tx.instances.save(after)
         await tx.instances.drop_leaves(after.id)
         await tx.own_trust.put_leaves(replace(each, revoked_at=now, reason=reason) for each in leaves)
-        await self._tell(tx, network_id)
         facts = {"name": after.name, "reason": reason, "serials": [f"{each.serial:x}" for each in leaves]}
         await tx.journal.audit([caller.did("instance.revoke", after.id, now, **facts)])
         return after
 
-    async def _tell(self, tx: Transaction, network_id: NetworkId | None) -> None:
-        if network_id is not None:
+    def _tell(self, standing: Standing) -> Standing:
+        if standing.host is not None:
             for heard in self.on_addresses:
-                await heard(tx, network_id)
+                heard(standing.host.network_id)
+        return standing
 
 
-async def _locked(tx: Transaction, instance: Instance) -> NetworkId | None:
-    """The network of its peer, which nobody else changes meanwhile. Raises `NotFound` where that peer is gone."""
-    if instance.peer_id is None:
-        return None
-    network_id = (await tx.peers.get(instance.peer_id)).network_id
-    await tx.networks.lock(network_id)
-    return network_id
+async def _lock_network(tx: Transaction, instance: Instance) -> None:
+    """Its peer stays where it is until the end of the transaction. Raises `NotFound` where that is gone."""
+    if instance.peer_id is not None:
+        await tx.networks.lock((await tx.peers.get(instance.peer_id)).network_id)
 
 
 async def _standing(tx: Transaction, instance: Instance) -> Standing:

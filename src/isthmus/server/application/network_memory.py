@@ -89,9 +89,10 @@ class Views:
 @dataclass(slots=True)
 class NetworkMemory:
     """`members` is how jump peers list each enrolled peer, `direct` how regular peers do where they may, both encoded;
-    `listed` has the members in order. `bridges` are the network's crossings, `spans` the same as its gateway is told of
-    them, encoded. `shared` are the peers on which every regular config depends, so that one costs
-    the same in any network. `moved` tells since when a peer's config is of another make than before.
+    `listed` has the members in order. `bridges` are the network's crossings, `spans` the same as its gateway is told
+    of them, encoded, and `ends` the keys of the other gateways. `shared` are the peers on which every regular config
+    depends, so that one costs the same in any network. `moved` tells since when a peer's config is of another make
+    than before.
     """
 
     network: Network
@@ -104,6 +105,7 @@ class NetworkMemory:
     direct: dict[PeerId, bytes] = field(default_factory=dict)
     bridges: dict[UUID, Crossing] = field(default_factory=dict)
     spans: dict[UUID, bytes] = field(default_factory=dict)
+    ends: dict[PublicKey, UUID] = field(default_factory=dict)
     moved: dict[PeerId, int] = field(default_factory=dict)
     views: Views = field(default_factory=lambda: Views(0))
     _deltas: dict[Hashable, str] = field(default_factory=dict)
@@ -182,11 +184,15 @@ class NetworkMemory:
             self.views.end(self.network.revision)
 
     def _span(self, bridge_id: UUID, crossing: Crossing | None) -> None:
+        before = self.bridges.get(bridge_id)
+        if before is not None:
+            self.ends.pop(before.public_key, None)
         if crossing is None:
             self.bridges.pop(bridge_id, None)
             self.spans.pop(bridge_id, None)
         else:
             self.bridges[bridge_id] = crossing
+            self.ends[crossing.public_key] = bridge_id
             self.spans[bridge_id] = wire.encode(to_wire.crossing(crossing, self.network))
 
     @property

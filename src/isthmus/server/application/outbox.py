@@ -70,7 +70,8 @@ async def enqueue(tx: Transaction, remote: Remote, letter: Letter, now: datetime
     """Queue a letter for `remote`, which this transaction has locked."""
     state = await tx.outbox.lane(remote.id, letter.lane)
     if letter.lane in TRUST_LANES:
-        await tx.outbox.drop_subject(remote.id, letter.subject)
+        if letter.subject:
+            await tx.outbox.drop_subject(remote.id, letter.subject)
         await _make_room(tx, remote, letter.lane)
     elif state.sent - state.acknowledged >= MOST_IN_LANE:
         state = await thin_out(tx, remote, letter.lane)

@@ -43,8 +43,9 @@ class ReportedKeys:
         """Refuse a report on peers of another network. Keys that nobody has any more are passed over: an interface
         may still show a peer that was deleted or blocked, or got another key, a moment ago."""
         by_key, nobodys = memory.by_key, self._nobodys
-        absent = [each.public_key for each in beat.peers if each.public_key not in by_key]
-        unknown = [PublicKey(key) for key in absent if key not in nobodys]
+        keys = [PublicKey(each.public_key) for each in beat.peers]
+        absent = [key for key in keys if key not in by_key and key not in memory.ends]
+        unknown = [key for key in absent if key not in nobodys]
         if not unknown:
             return
         async with self._store.reading() as tx:

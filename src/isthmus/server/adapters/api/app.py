@@ -11,11 +11,13 @@ from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import (
     accounts,
     audit,
+    bridge_status,
     bridges,
     bulk,
     certificates,
     directory,
     federation,
+    grants,
     history,
     incidents,
     instances,
@@ -27,6 +29,7 @@ from isthmus.server.adapters.api.routes import (
     remotes,
     templates,
 )
+from isthmus.server.adapters.api.routes import services as catalogue
 from isthmus.server.adapters.api.views import Problem
 from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.events.plane import EventPlane
@@ -55,8 +58,9 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations)
-    for module in (*ours, directory, federation, remotes, messages, certificates, instances, bridges):
+    ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations, bridge_status)
+    trust = (directory, federation, remotes, messages, certificates, instances, bridges, grants, catalogue)
+    for module in (*ours, *trust):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

@@ -112,6 +112,7 @@ class RemotePatch(Body):
     needs_dnssec: bool = False
     needs_tlsa: bool = False
     known_instances_only: bool = False
+    wan_permitted: bool = True
 
 
 class LimitsView(View):
@@ -140,6 +141,7 @@ class RemoteView(View):
     needs_dnssec: bool
     needs_tlsa: bool
     known_instances_only: bool
+    wan_permitted: bool
     confirmed_here: bool
     confirmed_there: bool
     short_code: str
@@ -157,7 +159,7 @@ class RemoteView(View):
 def remote_fields(remote: Remote) -> dict[str, Any]:
     same = (
         "id", "domain", "generation", "state", "state_there", "changed_at", "direction", "trust", "expires_at",
-        "needs_dnssec", "needs_tlsa", "known_instances_only",
+        "needs_dnssec", "needs_tlsa", "known_instances_only", "wan_permitted",
         "confirmed_here", "confirmed_there", "short_code", "bundle_sequence", "contact",
         "notes", "version",
     )  # fmt: skip
