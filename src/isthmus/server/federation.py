@@ -109,17 +109,12 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     chain = ChainService(store, clock, material.found_message_key)
     snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
     reports = ReportService(store, clock, ids)
-    outbox = OutboxService(store, clock, outward)
-    witness = WitnessService(store, clock, ids, outward)
-    pulse, findings = PulseService(store, clock, ids, certificates, outward), FindingService(store, clock, ids)
+    outbox, pulse, witness = assemble_post(ground, certificates, reports)
+    findings = FindingService(store, clock, ids)
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
     changes.followers.append(ground.crossings.follow)
-    reports.on_contact.append(outbox.wake)
-    outbox.on_gap.append(pulse.repair)
-    pulse.on_heads.append(witness.hear)
-    certificates.on_bundle.append(partial(tell_bundle, clock))
     instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates, witness)
@@ -166,6 +161,20 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             *component_chores(store, clock, gatekeeper),
         ),
     )
+
+
+def assemble_post(
+    ground: Ground, certificates: CertificateService, reports: ReportService
+) -> tuple[OutboxService, PulseService, WitnessService]:
+    """What carries our words to remotes, and finds out what they have heard."""
+    outbox = OutboxService(ground.store, ground.clock, ground.outward)
+    pulse = PulseService(ground.store, ground.clock, ground.ids, certificates, ground.outward)
+    witness = WitnessService(ground.store, ground.clock, ground.ids, ground.outward)
+    reports.on_contact.append(outbox.wake)
+    outbox.on_gap.append(pulse.repair)
+    pulse.on_heads.append(witness.hear)
+    certificates.on_bundle.append(partial(tell_bundle, ground.clock))
+    return outbox, pulse, witness
 
 
 def register_granted(
