@@ -46,7 +46,7 @@ def allowed(axis: Json, anything: str, listed: str) -> str:
 
 def overview(grants: list[Json], width: int | None) -> str:
     if not grants:
-        return "no grants yet: isthmus grant create bob@b.example --kind service --resource wiki --scope connect"
+        return "no grants yet: isthmus grant create --to bob@b.example --kind service --resource wiki --scopes connect"
     columns = [Column("GRANT"), Column("SUBJECT"), Column("RESOURCE", may_shrink=True), Column("SCOPES")]
     columns += [Column("RESTRICTED BY"), Column("STATE"), Column("EXPIRES")]
     rows = [

@@ -17,13 +17,13 @@ from isthmus.cli.session import Session
 app = noun("Grants: what somebody of a remote may do with a resource of ours.")
 
 Grant = Annotated[str, typer.Argument(metavar="GRANT", help="Id of the grant.")]
-Subject = Annotated[str, typer.Argument(metavar="SUBJECT", help="To whom, for example bob@b.example.")]
+Subject = Annotated[str, typer.Option("--to", metavar="SUBJECT", help="To whom, for example bob@b.example.")]
 Resource = Annotated[
     str | None, typer.Option("--resource", metavar="ID", help="Id of the one resource; name for network and service.")
 ]
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--scope", help="read, write, admin, migrate or connect; may be given more than once."),
+    typer.Option("--scopes", metavar="SCOPE[,SCOPE]", help="Of read, write, admin, migrate and connect."),
 ]
 Instances = Annotated[
     list[str] | None, typer.Option("--instance", metavar="UUID", help="Only this instance; may be given more often.")
@@ -48,13 +48,13 @@ Overlap = Annotated[
 REMOTE = typer.Option(metavar="DOMAIN", help="Only of this remote.")
 
 
-@command(app, "create", "isthmus grant create bob@b.example --kind service --resource wiki --scope connect")
+@command(app, "create", "isthmus grant create --to bob@b.example --kind service --resource wiki --scopes connect,read")
 def create(
     session: Session,
-    subject: Subject,
+    to: Subject,
     kind: Annotated[str, typer.Option(metavar="KIND", help="network, peer, service, directory, or an extension's.")],
     resource: Resource = None,
-    scope: Scopes = None,
+    scopes: Scopes = None,
     instance: Instances = None,
     network: Networks = None,
     source: Sources = None,
@@ -66,8 +66,9 @@ def create(
 
     Without --resource it is every one of its kind. The token is shown once.
     """
-    given: dict[str, Any] = {"subject": subject, "kind": kind, "resource_id": resource_of(session, kind, resource)}
-    given |= {"scopes": scope or [], "instances": instance, "sources": source, "disclose": disclose, "note": note}
+    given: dict[str, Any] = {"subject": to, "kind": kind, "resource_id": resource_of(session, kind, resource)}
+    given |= {"scopes": scopes_of(scopes) or [], "instances": instance, "sources": source}
+    given |= {"disclose": disclose, "note": note}
     given |= {"networks": networks_of(session, network), "expires_at": moment_in(expires)}
     session.show(session.api.post("/grants", without_none(given)), issued)
 
@@ -94,7 +95,7 @@ def show(session: Session, grant: Grant) -> None:
 def set_(
     session: Session,
     grant: Grant,
-    scope: Scopes = None,
+    scopes: Scopes = None,
     instance: Instances = None,
     network: Networks = None,
     source: Sources = None,
@@ -106,7 +107,8 @@ def set_(
     note: Note = None,
 ) -> None:
     """Change a grant. A list that is given replaces the one before; '' empties it, and then it admits nobody."""
-    change = without_none({"scopes": scope, "expires_at": moment_in(expires), "disclose": disclose, "note": note})
+    given = {"scopes": scopes_of(scopes), "expires_at": moment_in(expires), "disclose": disclose, "note": note}
+    change = without_none(given)
     lists = {
         "instances": (instance, any_instance),
         "networks": (networks_of(session, network), any_network),
@@ -184,6 +186,10 @@ def resource_of(session: Session, kind: str, named: str | None) -> str | None:
         return None
     lookup = {"network": network_id, "service": service_id}.get(kind)
     return named if lookup is None else lookup(session.api, named)
+
+
+def scopes_of(given: list[str] | None) -> list[str] | None:
+    return None if given is None else [name.strip() for text in given for name in text.split(",")]
 
 
 def networks_of(session: Session, named: list[str] | None) -> list[str] | None:

@@ -113,8 +113,9 @@ async def thin_out(tx: Transaction, remote: Remote, lane: Lane) -> LaneState:
     return after
 
 
-def _subject(message: Message) -> tuple[str, str, bool]:
-    return message.component, message.rpc, bool(message.body.get("bundle"))
+def _subject(message: Message) -> tuple[str, str, bool, str]:
+    """What a message is about; of grants, each is a subject of its own."""
+    return message.component, message.rpc, bool(message.body.get("bundle")), str(message.body.get("id", ""))
 
 
 def renumbered(message: Message, number: int) -> Message:
