@@ -18,6 +18,7 @@ from isthmus.protocol.federation import (
     MOST_REQUEST,
     MOST_RESPONSE,
     RPCS,
+    STANDING,
     Rpc,
 )
 from isthmus.protocol.problem import STATUS
@@ -69,7 +70,14 @@ def facts(component: str, rpc: str, described: Rpc) -> Iterator[str]:
     yield f"- API versions: {', '.join(map(str, described.versions))}"
     yield f"- for: {'; '.join(sorted(each.value for each in described.admits))}"
     yield f"- mutation: {'yes' if described.changes else 'no'}"
+    yield f"- needs: {needs(component, described)}"
     yield f"- errors of its own: {', '.join(f'`{code}`' for code in described.errors) or 'none'}"
+
+
+def needs(component: str, described: Rpc) -> str:
+    if described.scope is not None:
+        return f"a grant with the scope `{described.scope}` for the `kind` and `id` of the request"
+    return "no grant" if component in STANDING else "no grant, and a bridge or the permission for the network `wan`"
 
 
 def fields_of(struct: type[Any]) -> Iterator[str]:
@@ -108,8 +116,6 @@ def type_of(kind: look.Type) -> str:
             return joined("integer", span("", kind.ge, kind.le))
         case look.FloatType():
             return joined("number", span("", kind.ge, kind.le))
-        case look.BoolType():
-            return "boolean"
         case look.LiteralType():
             return "one of " + ", ".join(f"`{value}`" for value in kind.values)
         case look.ListType():
@@ -119,6 +125,22 @@ def type_of(kind: look.Type) -> str:
             return joined(inside, span("entries", kind.min_length, kind.max_length))
         case look.StructType():
             return f"`{kind.cls.__name__}`"
+    return several(kind)
+
+
+def several(kind: look.Type) -> str:
+    """A type that is made of others, or has a name alone."""
+    match kind:
+        case look.TupleType():
+            return f"list of {len(kind.item_types)}: {' and '.join(map(type_of, kind.item_types))}"
+        case look.UnionType():
+            return " or ".join(map(type_of, kind.types))
+        case look.BoolType():
+            return "boolean"
+        case look.NoneType():
+            return "null"
+        case look.AnyType():
+            return "anything"
     raise TypeError(f"the reference has no words for {kind}: add some here")
 
 

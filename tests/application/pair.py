@@ -192,12 +192,16 @@ class Side:
         }
         return Context(**(known | fields))
 
-    async def answer(self, context: Context, body: Struct, key: str | None) -> httpx2.Response:
+    async def answer(
+        self, context: Context, body: Struct, key: str | None, authorization: str | None = None
+    ) -> httpx2.Response:
         """What the component answers to a call that the Federator has admitted."""
         sealed = seal(context, self.places.context_key(context.aud).read_bytes())
         headers = {HEADER: sealed, "Content-Type": "application/json"}
         if key is not None:
             headers[IDEMPOTENCY_KEY] = key
+        if authorization is not None:
+            headers["Authorization"] = authorization
         app = self.federation.components[context.aud]
         transport = httpx2.ASGITransport(app)
         async with httpx2.AsyncClient(transport=transport, base_url="http://component") as client:

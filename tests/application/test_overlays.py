@@ -1,19 +1,25 @@
 """Whose host runs the ingress of a network, and that whoever goes by it hears of each change."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from isthmus.domain.errors import InvalidValue, NotFound
+from isthmus.domain.federation.bridge import Bridge, State
 from isthmus.domain.federation.names import BackendDomain, InfraDomain
-from isthmus.domain.federation.remote import Strategy
+from isthmus.domain.federation.remote import Remote, Strategy
+from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.peer import Kind
+from isthmus.protocol.federator import Bridged
 from isthmus.server.application import networks
 from isthmus.server.application.federation_changes import FederationChanges
-from isthmus.server.application.overlays import OverlayService, overlay_listener
+from isthmus.server.application.overlays import OverlayService, overlay_listener, overlays_of
 from isthmus.server.federation_records import Federation
+from isthmus.server.ports import Store
 from isthmus.server.records import Outcome
 from tests.application.backend import ADA, Backend
+from tests.trusting import a_bridge, a_statement, an_active_remote
 
 FACTS = Federation(BackendDomain("b.example"), (InfraDomain("infra.b.example"),), Strategy.LIST)
 
@@ -91,3 +97,48 @@ async def test_a_peer_that_goes_or_moves_takes_the_listener_along(backend: Backe
     assert await generation(backend) == before + 2
     with pytest.raises(NotFound):
         await overlays.get(network.id)
+
+
+async def test_what_the_federator_and_the_ingress_hear_of_bridges(backend: Backend, overlays: OverlayService) -> None:
+    """The listener is there while a bridge is effective, and what the remote is reached by with it; the ranges stay."""
+    network, bare = await backend.network(), await backend.network("lab", "10.30.0.0/24")
+    gateway = await backend.peer(network, "gw", Kind.JUMP)
+    await overlays.place(ADA, network.id, gateway.id)
+    remote, bridge = await an_active_bridge(backend.store, network.id)
+    async with backend.store.reading() as tx:
+        found = await overlays_of(tx)
+    v4, v6 = map(str, gateway.addresses)
+    assert {(each.address, each.port, each.network) for each in found.listeners} == {
+        (v6, 8443, str(network.id)),
+        (v4, 8443, str(network.id)),
+    }
+    assert found.bridged == {str(network.id): "office"}
+    vip = bridge.theirs.terms.vip if bridge.theirs else None
+    prefixes = [str(each) for each in bridge.accepted]
+    (bridged,) = found.bridges[remote.id]
+    assert bridged == Bridged(str(network.id), prefixes, str(vip), 8443, [v6, v4])
+    for cidr in (*network.cidrs, *bare.cidrs, *bridge.accepted):
+        assert any(cidr.version == each.version and cidr.subnet_of(each) for each in found.ranges)  # type: ignore[arg-type]
+    for changed in (
+        replace(bridge, state=State.SUSPENDED),
+        replace(bridge, remote_generation=bridge.remote_generation + 1),
+        replace(bridge, theirs=None),
+    ):
+        async with backend.store.transaction() as tx:
+            await tx.bridges.save(changed)
+        async with backend.store.reading() as tx:
+            after = await overlays_of(tx)
+        assert (after.bridged, after.bridges) == ({}, {})
+        assert after.listeners == found.listeners
+        assert after.ranges == found.ranges
+
+
+async def an_active_bridge(store: Store, network_id: NetworkId) -> tuple[Remote, Bridge]:
+    remote = an_active_remote()
+    statement = a_statement(State.ACTIVE)
+    prefixes = statement.terms.prefixes
+    bridge = a_bridge(network_id=network_id, state=State.ACTIVE, theirs=statement, offered=prefixes, accepted=prefixes)
+    async with store.transaction() as tx:
+        await tx.remotes.add(remote)
+        await tx.bridges.add(bridge)
+    return remote, bridge

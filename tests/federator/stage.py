@@ -25,7 +25,7 @@ from tests.federator.process import Federator
 from tests.federator.surroundings import Call, Surroundings
 from tests.x509.forge import Forged
 
-LISTENER = "wan-1"
+LISTENER = ingress.WAN
 SOURCE = "192.0.2.7"
 LOOKUP = "/federation/directory/get-user-by-handle"
 CONFIRM = "/federation/handshake/confirm"
@@ -160,6 +160,10 @@ class Stage:
         }
         given = {name.replace("_", "-"): value for name, value in more.items()}
         return {name: value for name, value in (plain | given).items() if value is not None}
+
+    def listener(self, name: str) -> dict[str, str]:
+        """The headers by which a listener of the ingress proves itself, as `more`."""
+        return {"Isthmus_Ingress_Listener": name, "Isthmus_Ingress_Secret": listener_secret(self.listener_key, name)}
 
     def signed(self, caller: Organisation, path: str, body: bytes, **more: Any) -> dict[str, str]:
         """The headers of a clean mutation."""

@@ -39,18 +39,22 @@ def test_the_grant_and_the_idempotency_key_reach_the_component(stage: Stage) -> 
     assert (call.headers["authorization"], call.headers["idempotency-key"]) == ("Bearer grant", "key-1")
 
 
+OVERLAY = "8d7c1a52-7f65-4d43-9c1c-0b7f7f4f2c11"
+
+
 def test_the_context_holds_what_has_been_proven(stage: Stage) -> None:
-    generation = stage.relist(stage.a.entry(generation=3, bundle_sequence=7), stage.c.entry())
+    listeners = {"wan": "wan", "vip4": OVERLAY}
+    generation = stage.relist(stage.a.entry(generation=3, bundle_sequence=7), stage.c.entry(), listeners=listeners)
     before = since_start()
-    answer = stage.ask(stage.a, X_Sdwan_Network="8d7c1a52-7f65-4d43-9c1c-0b7f7f4f2c11", X_Forwarded_For="10.9.0.2")
+    answer = stage.ask(stage.a, **stage.listener("vip4"), X_Sdwan_Network=OVERLAY, X_Forwarded_For="10.9.0.2")
     context = stage.calls[-1].context
     assert (context.aud, context.method, context.path) == ("directory", "POST", "/federation/get-user-by-handle")
     assert context.body == sha256(BODY).hexdigest()
     assert (context.remote, context.origin, context.generation) == ("a.example", "a.example", 3)
     assert (context.infra_domain, context.instance) == ("infra.a.example", str(stage.a.instance))
     assert context.leaf == sha256(stage.a.leaf.der).hexdigest()
-    assert (context.network, context.source) == ("8d7c1a52-7f65-4d43-9c1c-0b7f7f4f2c11", "10.9.0.2")
-    assert (context.assurance, context.listener, context.state) == ("cryptokey", "wan-1", "active")
+    assert (context.network, context.source) == (OVERLAY, "10.9.0.2")
+    assert (context.assurance, context.listener, context.state) == ("cryptokey", "vip4", "active")
     assert (context.request_id, context.api_version) == (answer.request_id, 0)
     assert (context.bundle_sequence, context.snapshot) == (7, generation)
     assert before <= context.iat <= since_start()

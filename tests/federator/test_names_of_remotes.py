@@ -126,7 +126,7 @@ async def test_priority_and_weight_are_obeyed_and_a_dead_target_is_passed_over(h
         home.names.say("infra.b.example A", *answers("60 A 127.0.0.77"))
 
         services = await home.outward.lookups.services("b.example", "isthmus-federator", {ingress.port}, pinned=True)
-        plans = [home.outward.outbound.plan(services) for _ in range(10_000)]
+        plans = [home.outward.outbound.ways.plan(services) for _ in range(10_000)]
         assert {(plan[0].host, plan[-1].host) for plan in plans} == {("infra.b.example", "infra4.b.example")}
         picks = Counter(plan[1].host for plan in plans)
         for host, weight in weights.items():

@@ -114,7 +114,8 @@ def make_world(folder: Path) -> World:
         Listener("wan", "127.0.0.1", free_port()),
         Listener("overlay-1", "127.0.0.2", free_port("127.0.0.2"), OVERLAY),
     ]
-    facts = IngressFacts(1, [INFRA, OTHER_INFRA], listeners, [ca.pem for ca in cas.values()])
+    anchors = [ca.pem for ca in cas.values()]
+    facts = IngressFacts(1, [INFRA, OTHER_INFRA], listeners, anchors, {OVERLAY: "office"})
     places = Places(folder)
     places.run.mkdir(parents=True)
     return World(folder, facts, cas, Recorder(places.inward), Refusals(places.refusals))

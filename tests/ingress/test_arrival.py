@@ -4,19 +4,17 @@ import subprocess
 
 import pytest
 
-from isthmus.ingress.arrival import render
+from isthmus.ingress.arrival import Guarded, render
 from isthmus.ingress.refused import FactsRefused
-from isthmus.protocol.ingress import IngressFacts, Listener
+from isthmus.protocol.ingress import Listener
 from tests.ingress.conftest import OVERLAY
 
 OTHER = "0d3f5a0e-3a57-4b61-8f0f-3f1a5f1d7d11"
 LISTENERS = [
-    Listener("wan", "192.0.2.1", 443),
     Listener("overlay-1", "10.7.0.1", 8443, OVERLAY),
     Listener("overlay-2", "fd00::1", 8443, OTHER),
 ]
-FACTS = IngressFacts(1, ["infra.b.example"], LISTENERS)
-TUNNELS = {OVERLAY: "wg-office", OTHER: "wg0"}
+GUARDED = [Guarded(LISTENERS[0], "wg-office"), Guarded(LISTENERS[1], "wg0")]
 
 
 def loaded(*scripts: str) -> str:
@@ -33,20 +31,19 @@ def loaded(*scripts: str) -> str:
 
 
 def test_each_overlay_address_takes_packets_of_its_tunnel_alone() -> None:
-    rules = loaded(render(FACTS, TUNNELS))
-    assert 'ip daddr 10.7.0.1 iifname != "wg-office" drop' in rules
-    assert 'ip6 daddr fd00::1 iifname != "wg0" drop' in rules
+    rules = loaded(render(GUARDED))
+    assert 'ip daddr 10.7.0.1 iifname != { "lo", "wg-office" } counter packets 0 bytes 0 drop' in rules
+    assert 'ip daddr 10.7.0.1 iifname "lo" tcp dport 8443 counter packets 0 bytes 0 drop' in rules
+    assert 'ip6 daddr fd00::1 iifname != { "lo", "wg0" } counter packets 0 bytes 0 drop' in rules
     assert "hook prerouting priority raw" in rules
-    assert "192.0.2.1" not in rules
 
 
 def test_rules_are_replaced_as_a_whole_and_go_with_the_last_overlay() -> None:
-    twice = loaded(render(FACTS, TUNNELS), render(FACTS, TUNNELS))
-    assert twice.count("10.7.0.1") == 1
-    assert loaded(render(FACTS, TUNNELS), render(IngressFacts(2, [], LISTENERS[:1]), {})) == ""
+    assert loaded(render(GUARDED), render(GUARDED)) == loaded(render(GUARDED))
+    assert loaded(render(GUARDED), render([])) == ""
 
 
 @pytest.mark.parametrize("name", ["", 'wg0" accept', "wg0; accept", "a" * 16])
 def test_a_name_that_is_no_interface_is_refused(name: str) -> None:
     with pytest.raises(FactsRefused, match="is on no interface"):
-        render(FACTS, {OVERLAY: name, OTHER: "wg0"})
+        render([Guarded(LISTENERS[0], name)])

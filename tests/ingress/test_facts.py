@@ -22,7 +22,19 @@ def facts(tmp_path: Path) -> dict[str, Any]:
         "infra_domains": ["infra.b.example"],
         "listeners": listeners,
         "anchors": [Ca(tmp_path, "a").pem],
+        "networks": {OVERLAY: "office", OTHER: "lab"},
     }
+
+
+OTHER = "0d3f5a0e-3a57-4b61-8f0f-3f1a5f1d7d11"
+
+
+def overlays(*more: tuple[str, str]) -> Change:
+    """With listeners of overlays at these addresses."""
+    return lambda found: found["listeners"].extend(
+        {"id": f"vip-{number}", "address": address, "port": 8443 + number, "network": network}
+        for number, (address, network) in enumerate(more)
+    )
 
 
 def listener(**changes: Any) -> Change:
@@ -54,6 +66,27 @@ REFUSED: dict[str, Change] = {
     "no end of bodies": value("most_body", 10**12),
     "a number for a text": value("infra_domains", [1]),
 }
+
+
+SHARED: dict[str, Change] = {
+    "a VIP of two networks": overlays(("fd00::1", OVERLAY), ("fd00:0::1", OTHER)),
+    "the address of the WAN": overlays(("192.0.2.1", OVERLAY)),
+    "a network at two addresses of one family": overlays(("fd00::1", OVERLAY), ("fd00::2", OVERLAY)),
+    "a network that was deleted": overlays(("fd00::1", "9d3f5a0e-3a57-4b61-8f0f-3f1a5f1d7d19")),
+}
+
+
+@pytest.mark.case("SEED-130")
+@pytest.mark.parametrize("what", SHARED)
+def test_an_overlay_shares_its_listener_with_nobody(tmp_path: Path, what: str) -> None:
+    found = facts(tmp_path)
+    overlays(("fd00::1", OVERLAY), ("10.7.0.1", OVERLAY), ("fd00::2", OTHER))(found)
+    listeners = decode(json.dumps(found).encode(), "a file").listeners
+    assert [each.network for each in listeners] == ["wan", OVERLAY, OVERLAY, OTHER]
+    found = facts(tmp_path)
+    SHARED[what](found)
+    with pytest.raises(FactsRefused):
+        decode(json.dumps(found).encode(), "a file")
 
 
 @pytest.mark.parametrize("what", REFUSED)

@@ -163,20 +163,6 @@ def test_no_refusal_is_lost_after_the_federator_listens_anew(ingress: Ingress) -
     server.close()
 
 
-def test_an_overlay_whose_tunnel_is_down_holds_nothing_up(ingress: Ingress) -> None:
-    facts = ingress.world.facts
-    down = msgspec.structs.replace(facts.listeners[1], address="192.0.2.77")
-    server = Server(ingress.world.places.control, msgspec.structs.replace(facts, listeners=[facts.listeners[0], down]))
-    ingress.start()
-    before = ingress.wait_applied()
-    assert ingress.world.wan.post().status == 200
-    assert "listeners wait for their addresses" in ingress.said
-    server.tell(msgspec.structs.replace(facts, generation=2))
-    ingress.wait_other(before)
-    assert ingress.world.overlay.post().status == 200
-    server.close()
-
-
 def test_an_address_that_another_program_has_is_told_and_the_old_one_stays(ingress: Ingress) -> None:
     facts = ingress.world.facts
     server = Server(ingress.world.places.control, facts)

@@ -29,7 +29,9 @@ def facts(tmp_path_factory: pytest.TempPathFactory) -> IngressFacts:
 
 
 def with_overlay(facts: IngressFacts) -> IngressFacts:
-    return msgspec.structs.replace(facts, listeners=[*facts.listeners, Listener("office", "fd00::1", 8443, OVERLAY)])
+    return msgspec.structs.replace(
+        facts, listeners=[*facts.listeners, Listener("office", "fd00::1", 8443, OVERLAY)], networks={OVERLAY: "office"}
+    )
 
 
 @pytest.mark.case("SEED-008")

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Any
 from uuid import UUID
@@ -13,14 +12,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.domain.addresses import Endpoint
-from isthmus.domain.federation.bridge import Gateway, State, Statement, StatementRefused, Terms
+from isthmus.domain.federation.bridge import (
+    MOST_ADDRESSES,
+    MOST_ENDPOINTS,
+    MOST_GATEWAYS,
+    MOST_INSTANCES,
+    MOST_PREFIXES,
+    MOST_REASON,
+    Gateway,
+    State,
+    Statement,
+    StatementRefused,
+    Terms,
+)
 from isthmus.domain.federation.names import InstanceId
 from isthmus.protocol.bridges import TYPE, Document, opened, seal, written
 from isthmus.protocol.bundle import TYPE as BUNDLE_TYPE
 from isthmus.protocol.message_key import MessageKey
 from isthmus.protocol.sealing import sealed
 from tests.builders import a_key
-from tests.trusting import THEIR_TERMS, A, B, C, a_statement
+from tests.trusting import A, B, C, a_statement
 
 KEY, STRANGER = MessageKey.generate(), MessageKey.generate()
 KEYS = {KEY.id: KEY.public}
@@ -135,7 +146,7 @@ TERMS = ("statement", "terms")
         into(*TERMS, "gateways", value=[{"public_key": a_key(1), "endpoints": [], "preshared": "x"}]),
         into(*TERMS, "instances", value={HOSTILE: []}),
         into(*TERMS, "instances", value={str(UUID(int=1)): ["10.0.0.0/8"]}),
-        into(*TERMS, "instances", value={str(UUID(int=number)): [] for number in range(257)}),
+        into(*TERMS, "instances", value={str(UUID(int=number)): [] for number in range(129)}),
     ],
 )
 def test_what_no_honest_side_says_is_not_read_although_it_is_signed(change: Callable[[dict[str, Any]], object]) -> None:
@@ -158,8 +169,16 @@ def test_no_signed_bytes_but_a_statement_open(payload: bytes) -> None:
     assert rule_against(sealed(payload, TYPE, KEY)) == "unreadable"
 
 
-def test_a_statement_that_is_longer_than_a_remote_reads_is_not_made() -> None:
+def test_the_longest_statement_is_one_that_a_remote_reads() -> None:
     far = tuple(IPv6Address(f"fd00:1111:2222:3333:4444:5555:6666:{number:x}") for number in range(0xFFF0, 0xFFF4))
-    many = {InstanceId(UUID(int=number)): far for number in range(256)}
-    with pytest.raises(StatementRefused, match="limits"):
-        seal(replace(a_statement(), terms=replace(THEIR_TERMS, instances=many)), B, A, KEY)
+    host = ".".join(["x" * 63] * 3 + ["y" * 61])
+    longest = Terms(
+        network="x" * 63,
+        prefixes=tuple(IPv6Network((far[0], 128)) for _ in range(MOST_PREFIXES)),
+        gateways=tuple(Gateway(a_key(1), (Endpoint(host, 65_535),) * MOST_ENDPOINTS) for _ in range(MOST_GATEWAYS)),
+        vip=far[0],
+        port=65_535,
+        instances={InstanceId(UUID(int=number)): far[:MOST_ADDRESSES] for number in range(MOST_INSTANCES)},
+    )
+    said = a_statement(revision=2**53 - 1, reason="\u00e4" * MOST_REASON, terms=longest)
+    assert opened(seal(said, B, A, KEY), B, A, KEYS) == said

@@ -148,6 +148,8 @@ def _crossing(crossing: wire.Crossing) -> Crossing:
     )
 
 
+# Grants come and go one by one, and a bridge may have thousands of flows.
+@lru_cache(maxsize=16_384)
 def _flow(flow: wire.Flow, prefixes: tuple[IPNetwork, ...], local: tuple[IPNetwork, ...]) -> Flow:
     destination = parse_address(flow.destination, "/bridged/crossings/flows/destination")
     target = host_network(destination)

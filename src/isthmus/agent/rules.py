@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from isthmus.agent import bridge_rules, mesh_rules
 from isthmus.agent.bridging import Crossing
@@ -109,7 +110,9 @@ def _removal(interface: str, present: Names, wanted: Names) -> str:
     return table(made) + "\n".join(lines) + "\n"
 
 
-def _content(interface: str, rules: Rules) -> list[str]:
+# Asked for by the digest and by the script, and whenever the host is looked at.
+@lru_cache(maxsize=2)
+def _content(interface: str, rules: Rules) -> tuple[str, ...]:
     """The counters, sets and chains that are needed, as they stand in the table."""
     forwarding, crossings = rules.forwarding, rules.crossings
     statements: dict[str, list[str]] = {}
@@ -130,7 +133,7 @@ def _content(interface: str, rules: Rules) -> list[str]:
     # Before the chains that name them.
     content = [*mesh_rules.sets(interface, forwarding), *bridge_rules.parts(interface, crossings, rules.inside)]
     order = sorted(statements, key=lambda name: name != "bridges")
-    return content + [_chain(interface, name, statements[name]) for name in order if statements[name]]
+    return (*content, *(_chain(interface, name, statements[name]) for name in order if statements[name]))
 
 
 def _chain(interface: str, name: str, statements: Iterable[str]) -> str:

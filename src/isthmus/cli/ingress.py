@@ -82,24 +82,25 @@ def apply(session: Session, facts: Facts = None, data_dir: DataDir = None) -> No
     `isthmus ingress run` keeps takes it."""
     from isthmus.ingress import process
     from isthmus.ingress.applying import Applier
-    from isthmus.ingress.watching import present
+    from isthmus.ingress.guarding import Guard, planned
 
     places = _places(data_dir)
     applier = Applier(places)
     try:
-        found, absent = present(_facts(places, facts))
+        found, guard = _facts(places, facts), Guard()
         runs = process.master_of(applier.layout()) is not None
-        version = applier.apply(found, reload=runs, force=True)
+        plan = guard.before(planned(found))
+        version = applier.apply(plan.of(found), reload=runs, force=True)
+        guard.after(plan)
     except IngressRefused as refused:
         raise _failure(refused) from None
-    session.show({"version": version.name, "running": runs, "left_out": sorted(absent)}, _applied_text)
+    session.show({"version": version.name, "running": runs, "left_out": dict(plan.left_out)}, _applied_text)
 
 
 def _applied_text(found: dict[str, Any]) -> str:
     done = "nginx runs it" if found["running"] else "nothing runs it yet: isthmus ingress run"
     text = f"applied version {found['version']}; {done}"
-    names = ", ".join(found["left_out"])
-    return f"{text}\nleft out, as this host does not have their addresses now: {names}" if names else text
+    return "\n".join([text, *(f"left out: {name}: {why}" for name, why in found["left_out"].items())])
 
 
 @command(app, "run", "isthmus ingress run", options={})
@@ -136,7 +137,8 @@ def _status_text(found: dict[str, Any], now: datetime) -> str:
         ("ingress", "running" if found["running"] else "not running: isthmus ingress run"),
         ("version", found["version"]),
         ("digest", found["digest"]),
-        ("reached at", [f"{each['address']}:{each['port']} ({each['network']})" for each in found["listeners"]]),
+        ("reached at", [_listener_text(each) for each in found["listeners"]]),
+        ("not reached at", [f"{name}: {why}" for name, why in found["left_out"].items()] or "none is left out"),
         ("trust anchors", found["anchors"]),
         ("certificate", f"until {found['certificate_until']}" if found["certificate_until"] else "none"),
         ("drift", found["drift"] or "none"),
@@ -147,6 +149,12 @@ def _status_text(found: dict[str, Any], now: datetime) -> str:
         pairs.append(("problem", found["problem"]))
         pairs.append(("what to do", found["mend"]))
     return fields(pairs)
+
+
+def _listener_text(listener: dict[str, Any]) -> str:
+    host = f"[{listener['address']}]" if ":" in listener["address"] else listener["address"]
+    guard = "" if listener["dropped"] is None else f", {listener['dropped']} packets dropped that came another way"
+    return f"{host}:{listener['port']} ({listener['name']}{guard})"
 
 
 def _lint_text(found: dict[str, Any]) -> str:

@@ -39,6 +39,15 @@ def template_path(api: "Client", name: str) -> str:
     raise Failure(f"there is no template {name}", "isthmus template list shows those that exist")
 
 
+def service_id(api: "Client", name: str) -> str:
+    if found := id_of(name):
+        return found
+    for service in api.items("/services"):
+        if service["name"] == name:
+            return str(service["id"])
+    raise Failure(f"there is no service {name}", "isthmus service list shows those that exist")
+
+
 def token_path(api: "Client", name: str) -> str:
     """The path of an API token named by its name, its prefix or its id."""
     if found := id_of(name):

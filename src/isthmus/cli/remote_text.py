@@ -64,6 +64,7 @@ def details(remote: Json, session: "Session") -> str:
         ("expires", minute(remote["expires_at"]) if remote["expires_at"] else "never"),
         ("DNSSEC, TLSA", f"{cell(remote['needs_dnssec'])}, {cell(remote['needs_tlsa'])}"),
         ("instances", "those listed below" if remote["known_instances_only"] else "all that it certifies"),
+        ("internet", "may call over it" if remote["wan_permitted"] else "may call over bridges alone"),
         ("contact", remote["contact"]),
         ("notes", remote["notes"]),
         ("entry", generation(remote)),

@@ -14,6 +14,7 @@ from isthmus.cli import options
 from isthmus.cli.ask import confirm as ask_confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
+from isthmus.cli.lookup import network_id
 from isthmus.cli.options import read_duration, without_none
 from isthmus.cli.remote_text import (
     accepted_text,
@@ -50,12 +51,15 @@ def invite(
     session: Session,
     domain: Domain,
     lifetime: Annotated[int | None, options.LIFETIME] = None,
+    network: Annotated[str | None, typer.Option(help="Network of ours of which a bridge is proposed then.")] = None,
 ) -> None:
     """Invite another backend; prints the invitation.
 
     Whoever holds it can become that remote.
     """
-    made = session.api.post("/remotes/invitations", without_none({"domain": domain, "lifetime": lifetime}))
+    chosen = None if network is None else network_id(session.api, network)
+    body = {"domain": domain, "lifetime": lifetime, "network_id": chosen}
+    made = session.api.post("/remotes/invitations", without_none(body))
     session.note(
         f"Hand this to the operator of {domain} over a channel that you both trust; it is shown only now.\n"
         f"It works once, until {minute(made['expires_at'])}. There they type: isthmus remote accept\n"
@@ -86,9 +90,11 @@ def accept(
     file: Annotated[
         str | None, typer.Argument(metavar="FILE", help="The invitation, - for standard input; asked for if left out.")
     ] = None,
+    network: Annotated[str | None, typer.Option(help="Network of ours for the bridge that they propose.")] = None,
 ) -> None:
     """Accept an invitation, and show the short code to compare."""
-    answer = session.api.post("/remotes/accept", {"invitation": _invitation(file)})
+    chosen = None if network is None else network_id(session.api, network)
+    answer = session.api.post("/remotes/accept", without_none({"invitation": _invitation(file), "network_id": chosen}))
     session.show(answer, accepted_text)
 
 
@@ -158,11 +164,12 @@ def set_(
     dnssec: Annotated[bool | None, typer.Option("--dnssec/--no-dnssec", help="Insist on DNSSEC.")] = None,
     tlsa: Annotated[bool | None, typer.Option("--tlsa/--no-tlsa", help="Insist on TLSA records.")] = None,
     known: Annotated[bool | None, typer.Option("--known-instances/--any-instance", help="Who of it may call.")] = None,
+    wan: Annotated[bool | None, typer.Option("--wan/--no-wan", help="May it call over the internet?")] = None,
 ) -> None:
     """Change what a remote may do. What is not given stays."""
     given: dict[str, Any] = {"direction": direction and str(direction), "infra_domains": infra or None}
     given |= {"contact": contact, "notes": notes, "needs_dnssec": dnssec, "needs_tlsa": tlsa}
-    given["known_instances_only"] = known
+    given |= {"known_instances_only": known, "wan_permitted": wan}
     change = without_none(given | {"limits": limits_of(limit)})
     if component:
         names = [each for each in component if each]

@@ -1,13 +1,13 @@
 """A call to a remote as the outward side sees it, and what it needs of whoever carries it there."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.discovery import Target
 from isthmus.domain.federation.names import BackendDomain
-from isthmus.domain.federation.view import Revoked
+from isthmus.domain.federation.view import Bridged, Revoked
 from isthmus.federator.resolving import Tlsa
 
 
@@ -59,13 +59,28 @@ class Identity:
     key: bytes = field(repr=False)
 
 
+Place = tuple[Target, Bridged | None]
+"""What is reached one way: a target outside, or over a bridge."""
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to a remote: the address was vetted and is dialled as it is. `associations` None asks for no DANE."""
+    """One way to a remote: the address was vetted and is dialled as it is. `associations` None asks for no DANE;
+    `bridge` is the one that it leads over, if any."""
 
     target: Target
     address: IPAddress
     associations: tuple[Tlsa, ...] | None = None
+    bridge: Bridged | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.target, self.bridge
+
+    @property
+    def source(self) -> IPAddress | None:
+        """The address of ours to dial from; None leaves it to the system."""
+        return None if self.bridge is None else self.bridge.source_for(self.address)
 
 
 @dataclass(eq=False)
@@ -104,6 +119,9 @@ class Carrier(Protocol):
     def renew(self, domain: BackendDomain, digest: bytes | None, *, cut: bool) -> None:
         """This digest is that of the remote's identity now; None if it has none any more. Connections of another one
         serve no more calls; `cut` ends those that are under way as well."""
+
+    def keep(self, domain: BackendDomain, bridges: Collection[Bridged]) -> None:
+        """Connections with this remote over a bridge that is none of these end, and calls on them."""
 
     @property
     def domains(self) -> list[BackendDomain]:

@@ -17,8 +17,8 @@ from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.remote import Direction, State
 from isthmus.domain.federation.sending import common_version
 from isthmus.domain.federation.targets import AddressPolicy
-from isthmus.domain.federation.view import Known, View
-from isthmus.federator.calling import Call, CallFailed, Reply
+from isthmus.domain.federation.view import Bridged, Known, View
+from isthmus.federator.calling import Call, CallFailed, Reply, Way
 from isthmus.federator.discovery import Discovery
 from isthmus.federator.judging import RemoteSaidNo
 from isthmus.federator.outbound import Outbound
@@ -52,7 +52,7 @@ class Shown:
 
 
 class Looker(Protocol):
-    async def look(self, target: Target, address: IPAddress) -> Shown:
+    async def look(self, way: Way) -> Shown:
         """Connect, ask for TLS, look at the certificate, say nothing, close. It decides nothing by what it sees."""
 
 
@@ -115,9 +115,12 @@ class Doctor:
     async def _look(self, chart: _Chart) -> None:
         self._standing(chart)
         self._own_leaf(chart)
-        for target in (await self._targets(chart))[:SHOWN]:
+        targets = await self._targets(chart)
+        for target in targets[:SHOWN]:
             for address in (await self._reachable(chart, target))[:SHOWN]:
                 await self._server(chart, target, address)
+        for bridge in chart.known.bridges[:SHOWN] if targets else ():
+            await self._inside(chart, targets[0], bridge)
         # What was held back because of earlier failures is what somebody asks about now.
         self._outbound.heard_of(chart.known.domain)
         if await self._call(chart):
@@ -201,7 +204,7 @@ class Doctor:
         good = []
         for address in answer.items:
             try:
-                self._eyes.addresses.check(address, denied=chart.view.denied)
+                self._eyes.addresses.check(address, chart.view.ground(chart.known))
                 good.append(address)
             except Denied as denied:
                 mend = "mend their A or AAAA record, or allow the range: allowed_private of the Federator"
@@ -212,11 +215,7 @@ class Doctor:
 
     async def _server(self, chart: _Chart, target: Target, address: IPAddress) -> None:
         where = f"{address} port {target.port}"
-        try:
-            async with asyncio.timeout(LOOK_SECONDS):
-                shown = await self._eyes.looker.look(target, address)
-        except TimeoutError:
-            shown = Shown(reached=False, fault=f"no answer from {where} within {LOOK_SECONDS:g} s")
+        shown = await self._shown(Way(target, address))
         if not shown.reached:
             mend = f"start their ingress; let TCP to {where} through the firewalls between"
             chart.bad("tcp", shown.fault, "a connection", mend, "theirs")
@@ -227,6 +226,33 @@ class Doctor:
             return
         chart.good("tls", f"TLS 1.3 with {where}")
         self._certificate(chart, target, shown.certificate)
+
+    async def _shown(self, way: Way) -> Shown:
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                return await self._eyes.looker.look(way)
+        except TimeoutError:
+            fault = f"no answer from {way.address} port {way.target.port} within {LOOK_SECONDS:g} s"
+            return Shown(reached=False, fault=fault)
+
+    async def _inside(self, chart: _Chart, target: Target, bridge: Bridged) -> None:
+        """Whether the remote's ingress answers over a bridge, where calls go first."""
+        step, where = "overlay", f"{bridge.vip} port {bridge.port} over network {bridge.network}"
+        expected = f"the ingress of {chart.known.domain} inside the network"
+        if bridge.vip is None:
+            mend = "on their side: isthmus network ingress NETWORK --peer NAME; until then calls go outside"
+            chart.bad(step, f"none over network {bridge.network}", expected, mend, "theirs")
+            return
+        if not bridge.has(bridge.vip):
+            mend = "accept a prefix that holds it, or have them move their ingress; until then calls go outside"
+            chart.bad(step, f"{where} is in no accepted prefix", expected, mend, "both")
+            return
+        shown = await self._shown(Way(Target(target.host, bridge.port), bridge.vip, bridge=bridge))
+        if shown.certificate:
+            chart.good(step, f"TLS 1.3 with {where}")
+        else:
+            mend = "see isthmus bridge status here, isthmus ingress status there; until then calls go outside"
+            chart.bad(step, shown.fault, expected, mend, "both")
 
     def _certificate(self, chart: _Chart, target: Target, certificate: bytes) -> None:
         now = datetime.fromtimestamp(self._eyes.clock.now(), UTC)

@@ -1,8 +1,10 @@
 """The grammar of a request from the ingress, on raw bytes: nothing is decoded before it is matched."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from ipaddress import ip_address
 
+from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.denial import Denied
 from isthmus.protocol import federation as wire
 from isthmus.protocol import ingress
@@ -84,6 +86,23 @@ def _check_alias(literal: str) -> None:
     if is_alias:
         detail = "the request holds a header that only the ingress may set, or one that is like it"
         raise Denied("trust_header_conflict", detail=detail, facts=facts)
+
+
+def source_of(text: str, proxies: Collection[IPAddress]) -> str:
+    """The address of the caller: the right-most hop that is none of the `proxies`, which stand before the ingress."""
+    try:
+        hops = [_plain(ip_address(hop.strip())) for hop in text.split(",")]
+    except ValueError:
+        raise Denied("malformed_request", "source", "the ingress gave no address of the caller") from None
+    if len(hops) > 1 and hops[-1] not in proxies:
+        raise Denied("malformed_request", "source", "the ingress gave more than one address of the caller")
+    while len(hops) > 1 and hops[-1] in proxies:
+        hops.pop()
+    return str(hops[-1])
+
+
+def _plain(address: IPAddress) -> IPAddress:
+    return (address.version == 6 and address.ipv4_mapped) or address
 
 
 def check_body(headers: Mapping[str, str]) -> None:

@@ -67,6 +67,7 @@ def follow(carrier: Carrier, snapshots: Snapshots, pairs: Pairs) -> None:
             open_still = known is not None and known.state in (State.ACTIVE, State.PENDING)
             digest = identity_of(known, pairs.current).digest if known is not None else None
             carrier.renew(domain, digest, cut=not open_still)
+            carrier.keep(domain, known.bridges if known is not None else ())
 
     def of_pair(pair: Pair) -> None:
         view = snapshots.current

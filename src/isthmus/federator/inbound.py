@@ -102,6 +102,18 @@ class Inbound:
         except ValueError as error:
             raise Denied("malformed_request", "leaf", "the ingress gave no readable certificate") from error
 
+    async def arrived(self, passage: Passage) -> None:
+        """On which network, and from where: the listener's constant one, and what the ingress's own socket saw."""
+        headers = passage.headers
+        listener, network = headers.get(ingress.LISTENER, ""), headers.get(ingress.NETWORK, "")
+        if passage.view.listeners.get(listener) != network:
+            facts = {"listener": grammar.escaped(listener), "network": grammar.escaped(network)}
+            raise Denied("ingress_untrusted", "listener_network", facts=facts)
+        passage.network = network
+        # What stands before the WAN's listener has no part in an overlay.
+        proxies = self._parts.proxies if network == ingress.WAN else frozenset()
+        passage.source = grammar.source_of(headers.get(ingress.SOURCE, ""), proxies)
+
     async def origin_grammar(self, passage: Passage) -> None:
         """3: the origin is a backend domain."""
         passage.origin = admission.origin_of(passage.headers.get(wire.ORIGIN))
@@ -129,7 +141,7 @@ class Inbound:
         if self._leaves.is_verified(leaf, self._anchors(passage), self._now()):
             return
         limits, now = passage.view.stranger_limits, time.monotonic()
-        for key in (leaf.fingerprint, passage.headers.get(ingress.SOURCE, "")):
+        for key in (leaf.fingerprint, passage.source):
             if self._strangers.take(key, limits, now) > 0:
                 raise Denied(admission.UNIFORM, "stranger_limit")
 
@@ -253,7 +265,6 @@ class Inbound:
         """12: what has been proven, for the component."""
         known, leaf, identity = passage.known, there(passage.leaf), there(passage.identity)
         headers, now = passage.headers, since_start()
-        network = headers.get(ingress.NETWORK, ingress.WAN)
         passage.context = Context(
             aud=passage.component,
             method="POST",
@@ -265,9 +276,9 @@ class Inbound:
             infra_domain=passage.infra_domain or "",
             instance=str(identity.instance) if identity.instance is not None else "",
             leaf=leaf.fingerprint.hex(),
-            network=network,
-            source=headers.get(ingress.SOURCE, ""),
-            assurance="tcp" if network == ingress.WAN else "cryptokey",
+            network=passage.network,
+            source=passage.source,
+            assurance="tcp" if passage.network == ingress.WAN else "cryptokey",
             listener=headers.get(ingress.LISTENER, ""),
             request_id=passage.request_id,
             api_version=passage.version,
@@ -333,6 +344,7 @@ CHECKS: tuple[tuple[str, Callable[[Inbound, Passage], Awaitable[None]]], ...] = 
     ("caller", Inbound.caller),
     ("snapshot", Inbound.snapshot),
     ("grammar", Inbound.grammar),
+    ("arrival", Inbound.arrived),
     ("origin", Inbound.origin_grammar),
     ("gate", Inbound.gate),
     ("stranger_limit", Inbound.stranger_limit),

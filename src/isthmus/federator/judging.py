@@ -20,6 +20,11 @@ class RemoteSaidNo(CallFailed):
         self.retry_after = retry_after
 
 
+def is_shut(reply: Reply) -> bool:
+    """Whether the remote did nothing because it holds the bridge shut over which it was called."""
+    return reply.status in REFUSED_US and told_by(reply).nested.code == "bridge_not_active"
+
+
 def judged(reply: Reply) -> Reply:
     """`reply` if it is a success in JSON. Raises `CallFailed`."""
     if reply.headers.get("content-encoding", "identity").lower() != "identity":

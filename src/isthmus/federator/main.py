@@ -91,7 +91,9 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SteadyClock) -> Non
             rows = QueuedRows(control.report, clock)
             readiness = Readiness(snapshots, pairs, clock)
             translate = traefik.translated if settings.ingress == "traefik" else list
-            parts = Parts(clock, snapshots, pairs, rows, control, readiness, translate=translate)
+            parts = Parts(
+                clock, snapshots, pairs, rows, control, readiness, proxies=settings.proxies, translate=translate
+            )
             parts.readiness.checks |= _listener_checks(settings)
             async with working(follow(control, snapshots), pairs.watch(), rows.work(), watch_alarms(parts)):
                 await serve(parts, settings, bound, stop)

@@ -1,15 +1,14 @@
 """Calls of our own components to remotes: one ordered table of steps, one place where a failure gets its code."""
 
 import asyncio
-import random
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 import structlog
 
+from isthmus.domain.federation.admission import BETWEEN_BACKENDS
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.discovery import Draw, Target, among, ordered
+from isthmus.domain.federation.discovery import Target, among
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.sending import recipient
 from isthmus.domain.federation.targets import AddressPolicy
@@ -17,10 +16,11 @@ from isthmus.domain.federation.view import Known, View
 from isthmus.federator.calling import Call, CallFailed, Carrier, Identity, Reply, Signer, Unsigned, Way
 from isthmus.federator.discovery import Discovery, Services
 from isthmus.federator.identities import Identities
-from isthmus.federator.judging import RemoteSaidNo, judged
+from isthmus.federator.judging import RemoteSaidNo, is_shut, judged
 from isthmus.federator.patience import Crowd, Patience
 from isthmus.federator.ports import Clock, Rows, Snapshots
 from isthmus.federator.versions import Capabilities, asks_for_version
+from isthmus.federator.ways import Ways
 from isthmus.protocol.federation import (
     API_VERSION,
     AUTHORIZATION,
@@ -33,10 +33,11 @@ from isthmus.protocol.federation import (
 
 log = structlog.get_logger()
 
-RANDOM = random.SystemRandom()
 NOT_FOUND = 404
-SOUR_SECONDS = 30.0
-"""For so long a target that was not reached is tried after the others, whatever its priority."""
+INSIDE_SECONDS = 1.0
+"""What it may take to be reached over a bridge: there is another way."""
+ABOUT_BRIDGES = BETWEEN_BACKENDS | {"bridges", "grants"}
+"""Components that are told how bridges stand, and so are called from outside where one is shut."""
 SHARE_SECONDS = 2.5
 """What a target may take to be reached while another one is left."""
 
@@ -77,13 +78,12 @@ class Parts:
 class Outbound:
     """Takes calls through the steps. Nothing is told of failures here, so that whoever asked tells each one once."""
 
-    def __init__(self, parts: Parts, draw: Draw = RANDOM.randint) -> None:
+    def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._draw = draw
+        self.ways = Ways(parts.discovery, parts.addresses)
         self.patience = Patience()
         self._crowd = Crowd()
         self._capabilities = Capabilities(parts.rows)
-        self._sour: dict[Target, float] = {}
         # In this order, one look at the snapshot for all of them.
         self._steps: tuple[tuple[str, Callable[[Course], Awaitable[None]]], ...] = (
             ("backoff", self._leave_alone),
@@ -144,14 +144,8 @@ class Outbound:
             raise Denied("target_denied", "discovery.not_authenticated", detail)
 
     async def _narrow(self, course: Course) -> None:
-        targets = self.plan(course.services)
+        targets = self.ways.plan(course.services)
         course.targets = among(targets, course.known.infra_domains) if course.known.infra_domains else targets
-
-    def plan(self, services: Services) -> list[Target]:
-        """The targets in the order in which one call tries them; those that were just found dead come last."""
-        now = time.monotonic()
-        targets = ordered(services.records, self._draw)
-        return sorted(targets, key=lambda target: self._sour.get(target, 0.0) > now)
 
     async def _agree(self, course: Course) -> None:
         ours = versions_of(course.rpc, course.view)
@@ -197,68 +191,72 @@ class Outbound:
                 raise Denied("upstream_unavailable", "no_message_key", str(error)) from None
 
     async def _carry(self, course: Course) -> Reply:
-        """Try the targets in order, each of their addresses in turn, until one takes the request."""
-        failure: Denied | CallFailed | None = None
+        """Over a bridge where there is one, else from outside: the targets in order, each of their addresses in turn,
+        until one takes the request."""
         identity = self._parts.identities.of(course.view, course.known)
+        reply = await self._carry_inside(course, identity)
+        return reply or await self._carry_outside(course, identity)
+
+    async def _carry_inside(self, course: Course, identity: Identity) -> Reply | None:
+        """None where no bridge leads there now."""
+        if not course.targets:
+            return None
+        for way in await self.ways.inside(course.view, course.known, course.targets[0]):
+            try:
+                reply = await self._try(course, identity, way, INSIDE_SECONDS)
+            except CallFailed as failed:
+                self.ways.dead(way.place)
+                if failed.sent:
+                    raise
+                continue
+            if course.call.component not in ABOUT_BRIDGES or not is_shut(reply):
+                return reply
+            # What is to be told is how the bridge stands: that has to get there while it is shut.
+            self.ways.dead(way.place)
+            course.sent = False
+            await self._write(course)
+        for name in ("target", "address", "network"):
+            course.facts.pop(name, None)
+        return None
+
+    async def _carry_outside(self, course: Course, identity: Identity) -> Reply:
+        failure: Denied | CallFailed | None = None
         for position, target in enumerate(course.targets):
             try:
-                ways = await self._ways(course, target)
+                ways = await self.ways.outside(course.view, course.known, target)
             except Denied as denied:
                 failure = failure or denied
                 continue
             for number, way in enumerate(ways):
                 is_last = position == len(course.targets) - 1 and number == len(ways) - 1
                 try:
-                    return await self._try(course, identity, way, is_last=is_last)
+                    return await self._try(course, identity, way, None if is_last else SHARE_SECONDS)
                 except CallFailed as failed:
                     failure = failed
                     if failed.sent:
                         raise
-            self._sour[target] = time.monotonic() + SOUR_SECONDS
-            self._forget_sour()
+            self.ways.dead((target, None))
         raise failure or Denied("discovery_no_service", "discovery.empty", "DNS lists no service")
 
-    async def _ways(self, course: Course, target: Target) -> list[Way]:
-        """The addresses of `target` that may be dialled."""
-        pinned = bool(course.known.infra_domains)
-        answer = await self._parts.discovery.addresses(target.host, pinned=pinned)
-        if course.known.needs_dnssec and not answer.authenticated:
-            detail = f"no resolver vouches for the addresses of {target.host}"
-            raise Denied("target_denied", "discovery.not_authenticated", detail)
-        associations = None
-        if course.known.needs_tlsa:
-            found = await self._parts.discovery.associations(target.host, target.port, pinned=pinned)
-            if not (found.items and found.authenticated):
-                detail = f"no resolver vouches for TLSA records of {target}"
-                raise Denied("target_denied", "discovery.no_tlsa", detail)
-            associations = found.items
-        ways, denial = [], None
-        for address in answer.items:
-            try:
-                self._parts.addresses.check(address, denied=course.view.denied)
-                ways.append(Way(target, address, associations))
-            except Denied as denied:
-                denial = denied
-        if not ways and denial is not None:
-            raise denial
-        return ways
-
-    async def _try(self, course: Course, identity: Identity, way: Way, *, is_last: bool) -> Reply:
+    async def _try(self, course: Course, identity: Identity, way: Way, share: float | None) -> Reply:
+        """`share` is what it may take to be reached in seconds; None all that is left."""
         course.facts |= {"target": str(way.target), "address": str(way.address)}
+        if way.bridge is not None:
+            course.facts["network"] = way.bridge.network
         try:
-            return await self._over(course, identity, way, is_last=is_last, fresh=False)
+            return await self._over(course, identity, way, share, fresh=False)
         except CallFailed as failed:
             # The remote closed a connection that rested just as it was used: a call that changes nothing may be
             # made again.
             if not failed.reused or failed.heard or course.rpc.changes or failed.code != "remote_protocol_error":
                 raise
-        return await self._over(course, identity, way, is_last=is_last, fresh=True)
+        return await self._over(course, identity, way, share, fresh=True)
 
-    async def _over(self, course: Course, identity: Identity, way: Way, *, is_last: bool, fresh: bool) -> Reply:
+    async def _over(self, course: Course, identity: Identity, way: Way, share: float | None, *, fresh: bool) -> Reply:
         call = course.call
         left = course.deadline - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(None if is_last else min(SHARE_SECONDS, left / 2)):
+            async with asyncio.timeout(None if share is None else min(share, left / 2)):
                 channel = await self._parts.carrier.reach(identity, way, fresh=fresh)
         except TimeoutError:
             detail = f"{way.target} at {way.address} does not answer"
@@ -280,11 +278,6 @@ class Outbound:
     def _note_refusal(self, course: Course, code: str) -> None:
         call, version = course.call, int(course.headers.get(API_VERSION, "0"))
         self._capabilities.refused(call.domain, f"{call.component}/{call.rpc}", version, code)
-
-    def _forget_sour(self) -> None:
-        now = time.monotonic()
-        if len(self._sour) > 1024:
-            self._sour = {target: until for target, until in self._sour.items() if until > now}
 
     def heard_of(self, domain: BackendDomain) -> None:
         """The remote has made an admitted call to us: it is there, so nothing is held back any longer."""

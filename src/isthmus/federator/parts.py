@@ -6,6 +6,7 @@ from typing import Protocol
 
 from aiohttp import web
 
+from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.federator.health import Readiness
 from isthmus.federator.ports import Clock, Nonces, Pairs, Rows, Snapshots
@@ -14,7 +15,8 @@ from isthmus.federator.ports import Clock, Nonces, Pairs, Rows, Snapshots
 @dataclass(frozen=True, slots=True)
 class Parts:
     """`on_contact` are called with the domain of every remote that is proven to have called; `readiness` takes further
-    checks by name. `translate` puts headers into the form that our own ingress gives them."""
+    checks by name. `translate` puts headers into the form that our own ingress gives them; `proxies` stand before the
+    ingress on the WAN and are named one by one."""
 
     clock: Clock
     snapshots: Snapshots
@@ -23,6 +25,7 @@ class Parts:
     nonces: Nonces
     readiness: Readiness
     on_contact: list[Callable[[BackendDomain], None]] = field(default_factory=list)
+    proxies: frozenset[IPAddress] = frozenset()
     translate: Callable[[list[tuple[bytes, bytes]]], list[tuple[bytes, bytes]]] = list
 
 

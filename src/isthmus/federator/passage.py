@@ -47,6 +47,8 @@ class Passage:
     headers: dict[str, str] = field(default_factory=dict)
     component: str = ""
     name: str = ""
+    network: str = ""
+    source: str = ""
     rpc: Rpc | None = None
     origin: BackendDomain | None = None
     known: Known | None = None

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.names import is_domain
 from isthmus.federator.resolving import parse_server
 from isthmus.protocol.federator import SNAPSHOT_LIFE
@@ -25,7 +26,7 @@ DATA_VARIABLE = "ISTHMUS_DATA_DIR"
 RETIRED: dict[str, str] = {}
 """Settings of former releases, each with what to do now."""
 
-LISTS = frozenset({"resolvers", "allowed_private", "denied_addresses"})
+LISTS = frozenset({"resolvers", "allowed_private", "denied_addresses", "trusted_proxies"})
 
 Seconds = Annotated[float, Meta(gt=0, le=120)]
 
@@ -40,7 +41,8 @@ class Settings(msgspec.Struct, frozen=True):
     numbers of those who may use the two sockets besides the user that the Federator runs as. `resolvers` are
     `ADDRESS` or `ADDRESS:PORT`, none for those of the system; `trust_resolvers` says that the network between leaves
     their answers as they are. `allowed_private` are private or loopback ranges that remotes may live in,
-    `denied_addresses` hosts that are never dialled, such as that of the database. For `snapshot_seconds` it goes on
+    `denied_addresses` hosts that are never dialled, such as that of the database. `trusted_proxies` are addresses of
+    load balancers before the ingress, each by itself. For `snapshot_seconds` it goes on
     without the server."""
 
     data_dir: str
@@ -54,10 +56,15 @@ class Settings(msgspec.Struct, frozen=True):
     trust_resolvers: bool = False
     allowed_private: list[str] = []
     denied_addresses: list[str] = []
+    trusted_proxies: list[str] = []
     call_seconds: Seconds = 10.0
     snapshot_seconds: Annotated[float, Meta(ge=1, le=SNAPSHOT_LIFE)] = SNAPSHOT_LIFE
     drain_seconds: Seconds = 5.0
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def proxies(self) -> frozenset[IPAddress]:
+        return frozenset(map(ip_address, self.trusted_proxies))
 
     @property
     def places(self) -> Places:
@@ -129,6 +136,11 @@ def _check_addresses(settings: Settings, origins: Mapping[str, str]) -> None:
         "resolvers": (parse_server, "an address such as 192.0.2.53 or 192.0.2.53:5353"),
         "allowed_private": (ip_network, "a range such as 10.20.0.0/16"),
         "denied_addresses": (ip_address, "an address such as 192.0.2.5"),
+        # A range would let every host in it say who calls: one that covers an overlay, every peer.
+        "trusted_proxies": (
+            ip_address,
+            "the address of each load balancer, such as 192.0.2.5, never a range",
+        ),
     }
     for key, (read, expected) in readers.items():
         for text in getattr(settings, key):

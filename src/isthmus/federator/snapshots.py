@@ -3,12 +3,12 @@
 import time
 from base64 import b64decode
 from collections.abc import Callable
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from uuid import UUID
 
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Direction, Limits, State, Strategy, Trust
-from isthmus.domain.federation.view import Credential, Known, Revoked, View
+from isthmus.domain.federation.view import Bridged, Credential, Known, Revoked, View
 from isthmus.protocol import federator as wire
 
 
@@ -75,6 +75,8 @@ def parse(snapshot: wire.Snapshot) -> View:
         bundle_sequence=snapshot.bundle_sequence,
         stranger_limits=_limits(snapshot.stranger_limits),
         denied=frozenset(map(ip_address, snapshot.denied_addresses)),
+        listeners=snapshot.listeners,
+        overlays=tuple(map(ip_network, snapshot.overlays)),
     )
 
 
@@ -105,6 +107,17 @@ def _known(entry: wire.Entry, roots: tuple[bytes, ...]) -> Known:
         ),
         credential=None if entry.credential is None else Credential(entry.credential.chain, entry.credential.key),
         listed=entry.listed,
+        bridges=tuple(map(_bridged, entry.bridges)),
+    )
+
+
+def _bridged(bridge: wire.Bridged) -> Bridged:
+    return Bridged(
+        network=bridge.network,
+        prefixes=tuple(map(ip_network, bridge.prefixes)),
+        vip=ip_address(bridge.vip) if bridge.vip else None,
+        port=bridge.port,
+        sources=tuple(map(ip_address, bridge.sources)),
     )
 
 

@@ -6,7 +6,6 @@ trust headers that the caller sent.
 
 import re
 from collections.abc import Sequence
-from ipaddress import ip_address
 from urllib.parse import quote
 
 from isthmus.domain.federation.denial import Denied
@@ -41,8 +40,6 @@ def _by_our_name(name: bytes, value: bytes) -> Raw:
         raise Denied("trust_header_conflict", detail=detail, facts={"header": literal.decode("ascii")})
     if literal == LEAF:
         return ingress.LEAF.encode(), _escaped_pem(value)
-    if literal == ingress.SOURCE.lower().encode():
-        _check_source(value)
     return RENAMED.get(literal, name), value
 
 
@@ -50,10 +47,3 @@ def _escaped_pem(value: bytes) -> bytes:
     if not ONE_CERTIFICATE.fullmatch(value):
         raise Denied("malformed_request", "leaf", "the ingress gave no certificate, or more than one")
     return quote(PEM.format(value.decode("ascii"))).encode()
-
-
-def _check_source(value: bytes) -> None:
-    try:
-        ip_address(value.decode("ascii"))
-    except ValueError:
-        raise Denied("malformed_request", "source", "the ingress gave no single address of the caller") from None

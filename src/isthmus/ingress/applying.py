@@ -1,6 +1,7 @@
 """From facts to a running nginx: rendered, linted, checked by nginx, swapped, reloaded, and looked at afterwards."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,13 +25,15 @@ STATE = "state.json"
 
 
 class State(Struct, frozen=True):
-    """What the last attempt to apply something came to; `problem` is empty if it went well. Times in Unix seconds."""
+    """What the last attempt to apply something came to; `problem` is empty if it went well. Times in Unix seconds;
+    `left_out` says of listeners of overlays, by id, why they are not there."""
 
     at: float
     problem: str = ""
     mend: str = ""
     drift: list[str] = msgspec.field(default_factory=list)
     drifted_at: float = 0.0
+    left_out: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +144,20 @@ class Applier:
             found.append(f"nginx runs version {running.version or 'unknown'}, and {version.name} is the current one")
         return found
 
-    def note(self, problem: IngressRefused | None, drift: list[str] | None = None) -> None:
+    def note(
+        self,
+        problem: IngressRefused | None,
+        drift: list[str] | None = None,
+        left_out: Mapping[str, str] | None = None,
+    ) -> None:
         """Keep for `isthmus ingress status` what came of the last attempt."""
         former = self.state()
         fields = (str(problem), problem.mend) if problem else ("", "")
         seen = (drift, time.time()) if drift else (former.drift, former.drifted_at)
+        waiting = former.left_out if left_out is None else dict(left_out)
         self.versions.prepare()
         draft = self.versions.folder / f".{STATE}"
-        draft.write_bytes(msgspec.json.encode(State(time.time(), *fields, *seen)))
+        draft.write_bytes(msgspec.json.encode(State(time.time(), *fields, *seen, waiting)))
         draft.replace(self.versions.folder / STATE)
 
     def state(self) -> State:

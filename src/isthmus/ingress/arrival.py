@@ -5,28 +5,32 @@ interface they arrive on.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import ip_address
 
 from isthmus.ingress.refused import FactsRefused
-from isthmus.protocol.ingress import WAN, IngressFacts
+from isthmus.protocol.ingress import Listener
 
 TABLE = "isthmus_ingress"
 INTERFACE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{0,14}")
 
 
-def render(facts: IngressFacts, interfaces: Mapping[str, str]) -> str:
-    """A script for `nft -f -` that replaces the table as a whole. `interfaces` is the tunnel of each network by its id.
+@dataclass(frozen=True, slots=True)
+class Guarded:
+    """A listener of an overlay, and the interface that is the overlay's tunnel."""
 
-    It runs before routing, so no local process sees a packet that it drops; without overlay listeners the table goes.
-    Raises `FactsRefused` where an overlay has no interface, or a name is none.
+    listener: Listener
+    interface: str
+
+
+def render(guarded: Iterable[Guarded]) -> str:
+    """A script for `nft -f -` that replaces the table as a whole; without overlay listeners the table goes.
+
+    It runs before routing, so no local process sees a packet that it drops. Raises `FactsRefused` on a name that is no
+    interface.
     """
-    rules = [
-        f"        {'ip6' if ip_address(each.address).version == 6 else 'ip'} daddr {each.address} "
-        f'iifname != "{_interface(each.network, interfaces)}" drop comment "listener {each.id}"'
-        for each in facts.listeners
-        if each.network != WAN
-    ]
+    rules = [rule for each in guarded for rule in _rules(each)]
     # `table` before `delete` makes the deletion of what is not there no error; all of it is one transaction.
     lines = [f"table inet {TABLE}", f"delete table inet {TABLE}"]
     if rules:
@@ -35,10 +39,16 @@ def render(facts: IngressFacts, interfaces: Mapping[str, str]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _interface(network: str, interfaces: Mapping[str, str]) -> str:
-    name = interfaces.get(network, "")
+def _rules(guarded: Guarded) -> tuple[str, str]:
+    listener, name = guarded.listener, guarded.interface
     if not INTERFACE.fullmatch(name):
         raise FactsRefused(
-            f"the tunnel of network {network} is on no interface that could be named in a rule: {name!r}"
+            f"the tunnel of network {listener.network} is on no interface that could be named in a rule: {name!r}"
         )
-    return name
+    to = f"        {'ip6' if ip_address(listener.address).version == 6 else 'ip'} daddr {listener.address}"
+    drop = f'counter drop comment "listener {listener.id}"'
+    # The host may use its own address for what else listens there; a call of its own has not come over the overlay.
+    return (
+        f'{to} iifname != {{ "{name}", "lo" }} {drop}',
+        f'{to} iifname "lo" tcp dport {listener.port} {drop}',
+    )

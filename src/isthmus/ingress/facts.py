@@ -54,6 +54,7 @@ def checked(facts: IngressFacts) -> IngressFacts:
         if not is_domain(name):
             raise FactsRefused(f"{name[:300]!r} is no infra domain", "write a name such as infra.example.com")
     _check_listeners(facts.listeners)
+    _check_overlays(facts)
     if not 0 < facts.verify_depth <= DEEPEST_CHAIN:
         raise FactsRefused(f"verify_depth is {facts.verify_depth}, not between 1 and {DEEPEST_CHAIN}")
     if not 1024 <= facts.most_body <= 16 * 1024 * 1024:
@@ -79,6 +80,21 @@ def _check_listeners(listeners: Sequence[Listener]) -> None:
         raise FactsRefused("two listeners have one id")
     if len({(ip_address(each.address), each.port) for each in listeners}) < len(listeners):
         raise FactsRefused("two listeners have one address and port")
+
+
+def _check_overlays(facts: IngressFacts) -> None:
+    """Each overlay has listeners of its own, at addresses that nobody else has."""
+    overlays = [each for each in facts.listeners if each.network != WAN]
+    for each in overlays:
+        if each.network not in facts.networks:
+            why = f"listener {each.id}: the network {each.network} is not there or has no effective bridge"
+            raise FactsRefused(why, "isthmus bridge list; a listener goes with its network")
+    addresses = [ip_address(each.address) for each in facts.listeners]
+    for each in overlays:
+        if addresses.count(ip_address(each.address)) > 1:
+            raise FactsRefused(f"listener {each.id}: {each.address} is the address of another listener too")
+    if len({(each.network, ip_address(each.address).version) for each in overlays}) < len(overlays):
+        raise FactsRefused("two listeners of one network have addresses of one family")
 
 
 def _is_address(text: str) -> bool:

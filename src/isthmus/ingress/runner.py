@@ -6,15 +6,18 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import structlog
 
 from isthmus.ingress import control, process
 from isthmus.ingress.applying import Applier
+from isthmus.ingress.arrival import TABLE
+from isthmus.ingress.guarding import Guard, Plan, planned
 from isthmus.ingress.passed_calls import read_call
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused, NginxFailed
-from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Lines, Pause, present
+from isthmus.ingress.watching import FILE_SECONDS, FactsWatch, FileWatch, Lines, Pause
 from isthmus.protocol.federator import Suspicion
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
@@ -23,6 +26,7 @@ log = structlog.get_logger()
 
 PACE_SECONDS = 0.25
 DRIFT_SECONDS = 30.0
+GUARD_SECONDS = 2.0
 REMIND_SECONDS = 30.0
 CALLS_A_SECOND, CALL_BURST = 200.0, 1000.0
 """Lines for answered calls that are logged: what is above is left out and counted."""
@@ -49,7 +53,8 @@ class Runner:
         self._force = False
         self._applied_at = 0.0
         self._busy = False
-        self._absent: frozenset[str] = frozenset()
+        self._guard = Guard()
+        self._plan = self._wished = Plan()
         self._told: tuple[str, float] = ("", 0.0)
         self._untold: Suspicion | None = None
         self._retry = Pause()
@@ -128,7 +133,8 @@ class Runner:
     async def _watching(self) -> AsyncIterator[None]:
         watch = FactsWatch(self._places, self._file, self._heard)
         watch.start()
-        tasks = [asyncio.create_task(each) for each in (self._watch_files(), self._watch_drift())]
+        watches = (self._watch_files(), self._watch_drift(), self._watch_guard())
+        tasks = [asyncio.create_task(each) for each in watches]
         try:
             yield
         finally:
@@ -154,29 +160,45 @@ class Runner:
             await asyncio.sleep(FILE_SECONDS)
             if await asyncio.to_thread(self._files.material_changed):
                 self._want()
-            if self._facts is not None and (await asyncio.to_thread(present, self._facts))[1] != self._absent:
+            if self._facts is not None and await asyncio.to_thread(planned, self._facts) != self._wished:
                 self._want()
             if self._files.receiver_changed():
                 # Each worker would lose one refusal to the socket that is gone before it looks for the new one.
                 log.info("the Federator listens anew: nginx reloads")
                 self.refresh()
 
+    async def _watch_guard(self) -> None:
+        """Others may empty the kernel's tables."""
+        while True:
+            await asyncio.sleep(GUARD_SECONDS)
+            plan = self._plan
+            if await asyncio.to_thread(self._guard.is_whole, plan) or self._busy or plan != self._plan:
+                continue
+            log.error("the arrival guard is gone: it is set again")
+            self._suspect("ingress_drift", {"drift": [f"somebody removed rules of the table {TABLE}"]})
+            self.refresh()
+
     async def _watch_drift(self) -> None:
         while True:
             await asyncio.sleep(self._drift_seconds)
+            if self._plan.left_out and self._untold is None:
+                self._suspect("ingress_listener_missing", {"listeners": dict(self._plan.left_out)})
             await asyncio.to_thread(self._report_drift)
             if self._child is None or not self._child.running or self._dirty or self._busy or self._facts is None:
                 continue
-            at, name = self._applied_at, self._facts.infra_domains[0]
+            at = self._applied_at
             drift = await asyncio.to_thread(self._applier.drift)
             # Something was applied meanwhile: what was seen was neither the old nor the new.
             if drift and at == self._applied_at and not self._dirty:
                 log.error("ingress drift: what runs is not what was rendered; rendering it again", drift=drift)
                 await asyncio.to_thread(self._applier.note, self._broken, drift)
-                evidence = {"drift": drift[:MOST_SHOWN]}
-                self._untold = Suspicion("ingress_drift", name, time.time(), evidence)
+                self._suspect("ingress_drift", {"drift": drift[:MOST_SHOWN]})
                 self.refresh()
                 await asyncio.to_thread(self._report_drift)
+
+    def _suspect(self, kind: str, evidence: dict[str, Any]) -> None:
+        if self._facts is not None:
+            self._untold = Suspicion(kind, self._facts.infra_domains[0], time.time(), evidence)
 
     def _report_drift(self) -> None:
         """Make it a finding; at the next look where the server is away now."""
@@ -186,7 +208,7 @@ class Runner:
             control.report(self._places.control, self._untold)
             self._untold = None
         except FactsUnavailable as unavailable:
-            log.warning("the finding of a drift waits for the server", problem=str(unavailable))
+            log.warning("a finding waits for the server", problem=str(unavailable))
 
     async def _step(self) -> None:
         """Bring nginx to what is wanted now, whatever woke us."""
@@ -212,13 +234,18 @@ class Runner:
 
     async def _apply(self, facts: IngressFacts, *, force: bool = False) -> None:
         runs = self._child is not None and self._child.running
-        facts, self._absent = await asyncio.to_thread(present, facts)
-        if self._absent:
-            log.warning("listeners wait for their addresses", listeners=sorted(self._absent))
-        version = await asyncio.to_thread(self._applier.apply, facts, reload=runs, force=force)
+        self._wished = await asyncio.to_thread(planned, facts)
+        self._plan = await asyncio.to_thread(self._guard.before, self._wished)
+        if self._plan.left_out:
+            log.warning("overlays without a listener", why=dict(self._plan.left_out))
+        version = await asyncio.to_thread(self._applier.apply, self._plan.of(facts), reload=runs, force=force)
         if not runs:
             await self._start(version.name)
-        await asyncio.to_thread(self._applier.note, self._broken)
+        await asyncio.to_thread(self._guard.after, self._plan)
+        await asyncio.to_thread(self._applier.note, self._broken, left_out=self._plan.left_out)
+        if self._plan.left_out != self._wished.left_out:
+            # What keeps the guard from being set may end without telling us.
+            asyncio.get_running_loop().call_later(self._again.after_failure(), self._want)
         if self._broken is None:
             self._told = ("", 0.0)
         log.info("ingress applied", version=version.name, generation=facts.generation)

@@ -6,9 +6,10 @@ from typing import Any
 from isthmus.ingress import process
 from isthmus.ingress.applying import Applier
 from isthmus.ingress.facts import decode
+from isthmus.ingress.guarding import dropped
 from isthmus.ingress.refused import IngressRefused
 from isthmus.ingress.versions import FACTS
-from isthmus.protocol.ingress import IngressFacts
+from isthmus.protocol.ingress import WAN, IngressFacts
 from isthmus.protocol.places import Places
 from isthmus.x509.pair import PairUnusable, load_folder
 
@@ -19,15 +20,24 @@ def standing(places: Places) -> dict[str, Any]:
     running = process.ask(applier.layout())
     drift, state = applier.drift(), applier.state()
     facts = _facts(applier)
+    drops = dropped() if facts and any(each.network != WAN for each in facts.listeners) else {}
     return {
         "running": running is not None,
         "well": running is not None and not drift and not state.problem,
         "version": running.version if running else None,
         "digest": running.digest if running else None,
         "listeners": [
-            {"id": each.id, "address": each.address, "port": each.port, "network": each.network}
+            {
+                "id": each.id,
+                "address": each.address,
+                "port": each.port,
+                "network": each.network,
+                "name": facts.networks.get(each.network, each.network) if facts else each.network,
+                "dropped": drops.get(each.id),
+            }
             for each in (facts.listeners if facts else ())
         ],
+        "left_out": state.left_out,
         "anchors": len(facts.anchors) if facts else 0,
         "certificate_until": _until(applier),
         "drift": drift,

@@ -1,8 +1,6 @@
 """What the runner looks at: the facts, and the files that the ingress is made of."""
 
 import asyncio
-import errno
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from random import SystemRandom
 
-import msgspec
-
 from isthmus.ingress import control, facts
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused
-from isthmus.protocol.ingress import WAN, IngressFacts
+from isthmus.protocol.ingress import IngressFacts
 from isthmus.protocol.places import Places
 from isthmus.x509.pair import CHAIN, KEY, LONGEST
 
@@ -131,27 +127,6 @@ class FileWatch:
             except OSError:
                 found.update(b"\1")
         return found.digest()
-
-
-def present(found: IngressFacts) -> tuple[IngressFacts, frozenset[str]]:
-    """`found` without the overlay listeners whose address this host does not have now, and the ids of those. Blocks.
-
-    One tunnel that is down must not keep nginx from taking all other changes. The WAN's address has to be there.
-    """
-    absent = frozenset(each.id for each in found.listeners if each.network != WAN and not _has_address(each.address))
-    if not absent:
-        return found, absent
-    return msgspec.structs.replace(found, listeners=[each for each in found.listeners if each.id not in absent]), absent
-
-
-def _has_address(address: str) -> bool:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_DGRAM) as probe:
-            probe.bind((address, 0))
-    except OSError as error:
-        return error.errno != errno.EADDRNOTAVAIL
-    return True
 
 
 @dataclass

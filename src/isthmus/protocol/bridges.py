@@ -1,6 +1,7 @@
 """The component `bridges` on the wire, and its statements: how one side of a bridge says that it stands."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -86,11 +87,13 @@ class Got(Struct, frozen=True):
 
 
 def seal(statement: rules.Statement, speaker: BackendDomain, hearer: BackendDomain, key: MessageKey) -> str:
-    """`statement` as `speaker` tells `hearer`. Raises `StatementRefused` where it is more than a remote would take."""
-    text = sealed(msgspec.json.encode(Document(speaker, hearer, written(statement))), TYPE, key)
-    if len(text) > LONGEST:
-        raise StatementRefused("limits", f"signed, it is longer than {LONGEST} bytes")
-    return text
+    """`statement` as `speaker` tells `hearer`."""
+    return sealed(msgspec.json.encode(Document(speaker, hearer, written(statement))), TYPE, key)
+
+
+def digest(statement: rules.Statement | None) -> str:
+    """Stands for all that a statement says, nothing for none."""
+    return "" if statement is None else sha256(msgspec.json.encode(written(statement))).hexdigest()[:32]
 
 
 def opened(text: str, speaker: BackendDomain, hearer: BackendDomain, keys: Mapping[str, bytes]) -> rules.Statement:

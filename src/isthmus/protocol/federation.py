@@ -9,7 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from isthmus.protocol import directory, handshake, heartbeat
+from isthmus.domain.federation.grant import Scope
+from isthmus.protocol import bridges, directory, grants, handshake, heartbeat, resources
 
 API_VERSIONS = (0,)
 """Versions of the federated API that this release speaks."""
@@ -42,7 +43,10 @@ class Admits(Enum):
 
 
 class Rpc(Struct, frozen=True):
-    """One call. `changes` marks a mutation: it must be signed and carry an idempotency key."""
+    """One call. `changes` marks a mutation: it must be signed and carry an idempotency key.
+
+    `scope` is what its grant must have; then the fields `kind` and `id` of its request say for which resource. One
+    without an `id` is about the whole kind."""
 
     request: type[Any]
     response: type[Any]
@@ -51,16 +55,34 @@ class Rpc(Struct, frozen=True):
     admits: frozenset[Admits] = frozenset({Admits.ACTIVE})
     versions: tuple[int, ...] = API_VERSIONS
     errors: tuple[str, ...] = ()
+    scope: Scope | None = None
 
     @property
     def writes(self) -> bool:
         """Whether it has an effect. Then the audit row of its admission is its component's, in the transaction of the
-        effect; whoever holds an invitation becomes a remote by it without being able to sign yet."""
-        return self.changes or Admits.INVITED in self.admits
+        effect; whoever holds an invitation becomes a remote by it without being able to sign yet. The use of a grant is
+        on record like an effect."""
+        return self.changes or Admits.INVITED in self.admits or self.scope is not None
 
 
 KNOWN = frozenset({Admits.PENDING, Admits.ACTIVE})
+NOT_ENDED = frozenset({Admits.SUSPENDED, Admits.ACTIVE})
 NOT_YET_GONE = frozenset({Admits.PENDING, Admits.SUSPENDED, Admits.ACTIVE})
+
+# Without these a federation could neither begin nor end: they need no grant, and no permission for the network `wan`.
+STANDING = frozenset({"handshake", "heartbeat", "bridges", "grants"})
+# What somebody may see of the directory is for its people to say.
+WITHOUT_GRANT = STANDING | {"directory"}
+OF_GRANTS = (
+    "grant_token_required",
+    "grant_invalid",
+    "grant_expired",
+    "grant_revoked",
+    "grant_kind_mismatch",
+    "grant_resource_mismatch",
+    "grant_scope_missing",
+    "axis_denied",
+)
 
 RPCS: Mapping[tuple[str, str], Rpc] = {
     ("directory", "get-user-by-handle"): Rpc(
@@ -101,6 +123,17 @@ RPCS: Mapping[tuple[str, str], Rpc] = {
         admits=NOT_YET_GONE,
         errors=("sequence_gap", "validation_failed"),
     ),
+    ("bridges", "tell"): Rpc(
+        bridges.Tell,
+        bridges.Told,
+        "Say how one's own side of a bridge stands; a proposal begins one",
+        changes=True,
+        admits=NOT_ENDED,
+        errors=("not_found", "transition_not_allowed", "validation_failed"),
+    ),
+    ("bridges", "get"): Rpc(
+        bridges.Get, bridges.Got, "What the other side says of a bridge", admits=NOT_ENDED, errors=("not_found",)
+    ),
     ("heartbeat", "beat"): Rpc(
         heartbeat.Beat, heartbeat.BeatAnswer, "Say that we are there, and what we know of each other", admits=KNOWN
     ),
@@ -116,6 +149,52 @@ RPCS: Mapping[tuple[str, str], Rpc] = {
     ("heartbeat", "call-back"): Rpc(
         heartbeat.CallBack, heartbeat.CalledBack, "Call the caller back and say how that went"
     ),
+    ("grants", "tell"): Rpc(
+        grants.Tell,
+        grants.Told,
+        "Say how a grant to somebody of the other side is now, without its token",
+        changes=True,
+        errors=("rate_limited",),
+    ),
+    ("grants", "get"): Rpc(
+        grants.Get, grants.Granted, "What the caller's backend has been granted, ended grants included"
+    ),
+    ("resources", "get"): Rpc(
+        resources.GetResource,
+        resources.Resource,
+        "What a resource is",
+        scope=Scope.READ,
+        errors=(*OF_GRANTS, "not_found"),
+    ),
+    ("resources", "list"): Rpc(
+        resources.ListResources,
+        resources.FoundResources,
+        "The resources of a kind, with a grant for the whole kind",
+        scope=Scope.READ,
+        errors=OF_GRANTS,
+    ),
+    ("resources", "update"): Rpc(
+        resources.UpdateResource,
+        resources.Resource,
+        "Change fields of a resource that its owner lets others change",
+        changes=True,
+        scope=Scope.WRITE,
+        errors=(*OF_GRANTS, "not_found"),
+    ),
+    ("resources", "export"): Rpc(
+        resources.ExportResource,
+        resources.Exported,
+        "All that another backend needs to set the resource up anew",
+        scope=Scope.MIGRATE,
+        errors=(*OF_GRANTS, "not_found"),
+    ),
+    ("resources", "get-grants"): Rpc(
+        resources.GetGrants,
+        resources.FoundGrants,
+        "What the caller's backend has been granted on a resource, or on a whole kind",
+        scope=Scope.ADMIN,
+        errors=OF_GRANTS,
+    ),
 }
 # fmt: off
 ERRORS_OF_EVERY_CALL = (
@@ -125,7 +204,8 @@ ERRORS_OF_EVERY_CALL = (
     "federation_denied", "infra_domain_mismatch", "remote_suspended", "remote_revoked", "instance_unknown",
     "instance_blocked", "discovery_no_service", "discovery_unavailable", "unsupported_version",
     "unsupported_media_type", "content_encoding_not_allowed", "rate_limited", "overloaded", "clock_untrusted",
-    "json_invalid", "json_limits", "validation_failed", "internal",
+    "json_invalid", "json_limits", "validation_failed", "internal", "bridge_not_active", "incident_block",
+    "wan_not_permitted",
 )
 ERRORS_OF_EVERY_MUTATION = (
     "signature_required", "signature_invalid", "clock_skew", "digest_mismatch", "replay_detected",

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from isthmus.protocol.ingress import WAN
+
 MOST_WAIT = 30.0
 MOST_ROWS = 1_000
 ALARM_REPEATED = 600.0
@@ -32,6 +34,17 @@ class Credential(Struct, frozen=True):
 
     chain: str
     key: str
+
+
+class Bridged(Struct, frozen=True):
+    """An effective bridge. `network` is the id of ours; inside `prefixes` the remote is reached over it, its ingress at
+    `vip` and `port` (empty and 0 where it has none). `sources` are our own addresses to call from."""
+
+    network: str
+    prefixes: list[str]
+    vip: str = ""
+    port: int = 0
+    sources: list[str] = field(default_factory=list)
 
 
 class Entry(Struct, frozen=True):
@@ -61,6 +74,7 @@ class Entry(Struct, frozen=True):
     revoked_keys: list[str] = field(default_factory=list)
     credential: Credential | None = None
     listed: bool = True
+    bridges: list[Bridged] = field(default_factory=list)
 
 
 class Snapshot(Struct, frozen=True):
@@ -68,7 +82,9 @@ class Snapshot(Struct, frozen=True):
 
     `own_authorities` verify the leaves of our own invitations; `own_revoked` are fingerprints of leaves of ours that
     must not be presented any more. `versions` are the API versions of the components of this backend. No remote is
-    looked for at `denied_addresses`: our own database lives there.
+    looked for at `denied_addresses`: our own database lives there. `listeners` are those of the ingress by their ids,
+    each with its network, whether it is bridged or not. `overlays` are all ranges of our networks and all that were
+    accepted for bridges, effective or not.
     """
 
     generation: int
@@ -85,6 +101,8 @@ class Snapshot(Struct, frozen=True):
     own_revoked: list[str] = field(default_factory=list)
     stranger_limits: Limits = Limits(20, 40, 5, 10, 16)
     denied_addresses: list[str] = field(default_factory=list)
+    listeners: dict[str, str] = field(default_factory=lambda: {WAN: WAN})
+    overlays: list[str] = field(default_factory=list)
 
 
 class Row(Struct, frozen=True):

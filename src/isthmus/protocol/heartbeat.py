@@ -8,6 +8,7 @@ from isthmus.protocol.audit import LONGEST_HEAD
 
 MOST_HEADS = 64
 Head = Annotated[str, Meta(max_length=LONGEST_HEAD)]
+MOST_SUBJECTS = 512
 Text = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 
@@ -24,7 +25,16 @@ class Beat(Struct, frozen=True, forbid_unknown_fields=True):
     audit_held: Head = ""
 
 
+class Heard(Struct, frozen=True):
+    """The last that the side that answers has heard about a subject: the number of that word, and its digest."""
+
+    revision: int
+    digest: Annotated[str, Meta(max_length=64)]
+
+
 class BeatAnswer(Struct, frozen=True):
+    """`bridges` are those of the caller on which more may be heard of it: by id, what was heard last."""
+
     bundle_sequence: int
     known_sequence: int
     state: str
@@ -32,6 +42,7 @@ class BeatAnswer(Struct, frozen=True):
     time: float
     audit_head: Head = ""
     audit_held: Head = ""
+    bridges: Annotated[dict[str, Heard], Meta(max_length=MOST_SUBJECTS)] = {}
 
 
 class GetAuditHeads(Struct, frozen=True, forbid_unknown_fields=True):

@@ -47,13 +47,20 @@ class Listener(Struct, frozen=True):
     network: str = WAN
 
 
+def overlay_listener_id(network: str, version: int) -> str:
+    """The id of the listener at the VIP of a network; `version` is that of its address, 4 or 6."""
+    return f"vip{version}-{network}"
+
+
 class IngressFacts(Struct, frozen=True):
-    """`anchors` are PEM certificates: the union of all remotes' authorities and our own (which signed invitations)."""
+    """`anchors` are PEM certificates: the union of all remotes' authorities and our own (which signed invitations).
+    `networks` are the bridged ones, their names by their ids: no other has a listener."""
 
     generation: int
     infra_domains: list[str]
     listeners: list[Listener]
     anchors: list[str] = field(default_factory=list)
+    networks: dict[str, str] = field(default_factory=dict)
     verify_depth: int = 3
     most_body: int = 256 * 1024
 

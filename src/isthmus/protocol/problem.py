@@ -94,7 +94,7 @@ class Problem(Struct, frozen=True, omit_defaults=True):
     detail: str = ""
     retry_after: int | UnsetType = UNSET
     axis: str | UnsetType = UNSET
-    supplied: str | UnsetType = UNSET
+    supplied: str | UnsetType | None = UNSET
     allowed: list[str] | UnsetType = UNSET
     allowed_total: int | UnsetType = UNSET
     expected: str | int | UnsetType = UNSET

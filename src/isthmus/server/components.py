@@ -13,6 +13,7 @@ from isthmus.server.application.components import Components
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryComponent
 from isthmus.server.application.effects import Effects, forget_answers
+from isthmus.server.application.gate import Gatekeeper
 from isthmus.server.application.heartbeat import HeartbeatComponent
 from isthmus.server.background import Chore
 from isthmus.server.federation_ports import KnowsTrust
@@ -20,6 +21,7 @@ from isthmus.server.outward_ports import Outward
 from isthmus.server.ports import Clock, Store
 
 FORGET_SECONDS = 60.0
+USE_SECONDS = 15.0
 
 
 def register_own(
@@ -30,14 +32,19 @@ def register_own(
     components.register("heartbeat", HeartbeatComponent(outward, trust, witness).endpoints())
 
 
-def component_apps(components: Components, places: Places, store: Store, clock: Clock) -> Mapping[str, App]:
+def component_apps(
+    components: Components, places: Places, store: Store, clock: Clock, gatekeeper: Gatekeeper
+) -> Mapping[str, App]:
     """What answers on the socket of each component. Raises `TableDiffers` where a call of the table has no endpoint."""
-    effects = Effects(store, components.complete())
+    effects = Effects(store, components.complete(), gatekeeper)
     ledger = Ledger(store, DenialService(store, clock), clock.now)
     return {
         name: ComponentApp(name, Gate(name, places.context_key(name)), effects, ledger) for name in components.endpoints
     }
 
 
-def component_chores(store: Store, clock: Clock) -> tuple[Chore, ...]:
-    return (Chore("forgetting old answers to remotes", FORGET_SECONDS, partial(forget_answers, store, clock)),)
+def component_chores(store: Store, clock: Clock, gatekeeper: Gatekeeper) -> tuple[Chore, ...]:
+    return (
+        Chore("forgetting old answers to remotes", FORGET_SECONDS, partial(forget_answers, store, clock)),
+        Chore("noting when grants were used", USE_SECONDS, partial(gatekeeper.flush, store)),
+    )

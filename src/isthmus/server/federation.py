@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,24 +15,35 @@ from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
 from isthmus.server.adapters.material import FileMaterial
 from isthmus.server.application.audit_chain import LINK_SECONDS, ChainService
 from isthmus.server.application.audit_witness import WitnessService
+from isthmus.server.application.bridge_upkeep import BridgeUpkeep
 from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
 from isthmus.server.application.crossing_watch import CrossingWatch
+from isthmus.server.application.explain import ExplainService
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
+from isthmus.server.application.gate import Gatekeeper
+from isthmus.server.application.grant_tokens import GrantTokens
+from isthmus.server.application.grants import GrantService
+from isthmus.server.application.grants import Ground as GrantGround
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.held_grants import GrantsComponent
 from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
+from isthmus.server.application.kinds import Kinds
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
 from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
+from isthmus.server.application.resources import ResourcesComponent
+from isthmus.server.application.services import ServiceCatalogue
 from isthmus.server.application.snapshots import SnapshotService
 from isthmus.server.background import Chore
+from isthmus.server.bridging import Bridging
 from isthmus.server.components import component_apps, component_chores, register_own
 from isthmus.server.outward_ports import Examiner, Outward
 from isthmus.server.ports import Clock, Ids, Store, Vault
@@ -40,6 +51,7 @@ from isthmus.server.ports import Clock, Ids, Store, Vault
 PRUNE_SECONDS = 60.0
 # It waits by itself until there is something to send.
 OUTBOX_SECONDS = 0.01
+UPKEEP_SECONDS = 0.2
 CROSSING_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
@@ -60,17 +72,19 @@ class Ground:
     outward: Outward
     crossings: CrossingWatch
     denied_addresses: tuple[str, ...] = ()
+    kinds: Kinds = field(default_factory=Kinds)
 
 
 @dataclass(frozen=True, slots=True)
 class Federation:
     """All parts that run. `changes` is what whoever alters the facts of the federation works through; `services` is
-    what routes ask."""
+    what routes ask; `upkeep` must hear of every commit."""
 
     services: FederationServices
     changes: FederationChanges
     snapshots: SnapshotService
     reports: ReportService
+    upkeep: BridgeUpkeep
     control: ControlPlane
     components: Mapping[str, App]
     chores: tuple[Chore, ...]
@@ -95,21 +109,20 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     chain = ChainService(store, clock, material.found_message_key)
     snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
     reports = ReportService(store, clock, ids)
-    outbox = OutboxService(store, clock, outward)
-    witness = WitnessService(store, clock, ids, outward)
-    pulse, findings = PulseService(store, clock, ids, certificates, outward), FindingService(store, clock, ids)
+    outbox, pulse, witness = assemble_post(ground, certificates, reports)
+    findings = FindingService(store, clock, ids)
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
     changes.followers.append(ground.crossings.follow)
-    reports.on_contact.append(outbox.wake)
-    outbox.on_gap.append(pulse.repair)
-    pulse.on_heads.append(witness.hear)
-    certificates.on_bundle.append(partial(tell_bundle, clock))
     instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates, witness)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
+    bridging = Bridging(store, clock, ids, changes, certificates)
+    bridging.join(components, pulse)
+    tokens = GrantTokens(ground.vault)
+    gatekeeper = register_granted(components, ground, changes, tokens)
     return Federation(
         services=FederationServices(
             facts=FederationService(store, clock, changes, certificates),
@@ -119,29 +132,58 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             findings=findings,
             witness=witness,
             certificates=certificates,
+            bridges=bridging.service,
             instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
+            grants=GrantService(GrantGround(store, clock, ids), changes, tokens, ground.kinds),
+            catalogue=ServiceCatalogue(store, clock, ids, ground.crossings),
+            explaining=ExplainService(store, clock),
         ),
         changes=changes,
         snapshots=snapshots,
         reports=reports,
+        upkeep=bridging.upkeep,
         control=ControlPlane(snapshots, reports),
-        components=component_apps(components, ground.places, store, clock),
+        components=component_apps(components, ground.places, store, clock, gatekeeper),
         chores=(
             Chore("linking the audit log", LINK_SECONDS, chain.work),
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
+            Chore("keeping what is said of bridges up", UPKEEP_SECONDS, bridging.upkeep.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
             Chore("keeping the heads of audit logs of remotes", WITNESS_SECONDS, witness.work),
             Chore("closing what has expired", CROSSING_SECONDS, ground.crossings.work),
             Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
-            *component_chores(store, clock),
+            *component_chores(store, clock, gatekeeper),
         ),
     )
+
+
+def assemble_post(
+    ground: Ground, certificates: CertificateService, reports: ReportService
+) -> tuple[OutboxService, PulseService, WitnessService]:
+    """What carries our words to remotes, and finds out what they have heard."""
+    outbox = OutboxService(ground.store, ground.clock, ground.outward)
+    pulse = PulseService(ground.store, ground.clock, ground.ids, certificates, ground.outward)
+    witness = WitnessService(ground.store, ground.clock, ground.ids, ground.outward)
+    reports.on_contact.append(outbox.wake)
+    outbox.on_gap.append(pulse.repair)
+    pulse.on_heads.append(witness.hear)
+    certificates.on_bundle.append(partial(tell_bundle, ground.clock))
+    return outbox, pulse, witness
+
+
+def register_granted(
+    components: Components, ground: Ground, changes: FederationChanges, tokens: GrantTokens
+) -> Gatekeeper:
+    """Register what grants open, and how they are told; what comes back decides about every call."""
+    components.register("grants", GrantsComponent(changes).endpoints())
+    components.register("resources", ResourcesComponent(ground.kinds).endpoints())
+    return Gatekeeper(tokens)
 
 
 @dataclass(frozen=True, slots=True)

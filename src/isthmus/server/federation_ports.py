@@ -149,6 +149,9 @@ class Outbox(Protocol):
         """Make all messages of a domain due that wait and are not parked; returns how many it were."""
 
     async def clear(self, remote_id: UUID, lanes: Iterable[Lane]) -> None: ...
+    async def drop_subject(self, remote_id: UUID, subject: str) -> None:
+        """Delete what waits on one subject, in whatever lane."""
+
     async def lane(self, remote_id: UUID, lane: Lane) -> LaneState: ...
     async def lanes(self, remote_id: UUID) -> list[LaneState]: ...
     async def save_lane(self, state: LaneState) -> None:

@@ -78,9 +78,13 @@ class Lane(StrEnum):
     TRUST = "trust"
 
 
+TRUST_LANES = frozenset({Lane.TRUST, Lane.TRUST_REVOCATION})
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One that must arrive. `parked` says why it is not tried again; its lane waits behind it."""
+    """One that must arrive. `parked` says why it is not tried again; its lane waits behind it. In the lanes of trust a
+    new message takes the place of an older one on the same `subject`."""
 
     remote_id: UUID
     lane: Lane
@@ -93,6 +97,7 @@ class Message:
     attempts: int = 0
     error: str = ""
     parked: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True, slots=True)

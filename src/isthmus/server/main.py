@@ -57,6 +57,7 @@ from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.background import Chore, repeating
+from isthmus.server.extensions import ExtensionUnusable, kinds_with
 from isthmus.server.federation import Federation, Ground, Sockets, assemble_federation, bind_sockets
 from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
@@ -82,7 +83,14 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         # What was imported stays: no collection has to walk over it again.
         gc.freeze()
         uvloop.run(_run(settings))
-    except (SettingsRefused, StoreUnavailable, CannotListen, VaultUnusable, FolderUnusable) as reason:
+    except (
+        SettingsRefused,
+        StoreUnavailable,
+        CannotListen,
+        VaultUnusable,
+        FolderUnusable,
+        ExtensionUnusable,
+    ) as reason:
         sys.stderr.write(f"isthmus server: {reason}\n")
         return 1
     return 0
@@ -212,9 +220,10 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
-    federation = assemble_federation(
-        Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database)), outward
-    )
+    kinds = kinds_with(settings.extensions)
+    ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds)
+    federation = assemble_federation(ground, outward)
+    fanout.members.append(federation.upkeep)
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),

@@ -227,6 +227,9 @@ class Journal(Protocol):
     async def audit_page(self, limit: int, after: int | None = None) -> list[AuditRow]:
         """Rows newest first; with `after`, those older than that number."""
 
+    async def audit_of_request(self, request_id: str) -> list[AuditRow]:
+        """The rows with that request id, newest first, a few at most."""
+
 
 class KeptKeys(Protocol):
     async def put(self, key: KeptKey) -> None: ...
@@ -417,6 +420,8 @@ class Vault(Protocol):
 
     def seal(self, secret: bytes, owner: UUID) -> bytes: ...
     def open(self, sealed: bytes, owner: UUID) -> bytes: ...
+    def digest(self, text: str) -> Digest:
+        """HMAC-SHA-256 under a key that is derived from that one: who reads the database alone can check no guess."""
 
 
 class Listeners(Protocol):

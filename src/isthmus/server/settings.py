@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,6 +23,10 @@ FOREIGN = (
     "ISTHMUS_CONFIG",
 )
 RETIRED: dict[str, str] = {"database_path": 'set database_url = "sqlite:///path" instead'}
+
+
+Extension = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,199}$")]
+"""A Python module whose `register(kinds)` adds kinds of resources."""
 
 
 class SettingsRefused(Exception):
@@ -43,6 +47,7 @@ class Settings(BaseModel):
     tls_key: Path | None = None
     plaintext: Literal["loopback", "behind-proxy", "development"] = "loopback"
     domain_suffix: str = Field(default="internal", pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
+    extensions: tuple[Extension, ...] = ()
     history_revisions: int = Field(default=10_000, ge=5_000, le=10_000_000)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -12,6 +12,7 @@ from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.crossing import Crossing
 from isthmus.server.records import Page
+from isthmus.server.trust_records import Wish
 
 
 class Bridges(Protocol):
@@ -41,6 +42,11 @@ class Bridges(Protocol):
 
     async def save(self, bridge: Bridge) -> None:
         """Raises `BridgeExists` where it would become a second live one of its pair."""
+
+    async def put_wish(self, wish: Wish) -> None: ...
+    async def wish(self, wish_id: UUID) -> Wish | None: ...
+    async def wishes(self) -> list[Wish]: ...
+    async def drop_wish(self, wish_id: UUID) -> None: ...
 
 
 class Grants(Protocol):

@@ -25,9 +25,12 @@ from isthmus.server.adapters.clock import SystemClock
 from isthmus.server.adapters.components.contexts import Gate
 from isthmus.server.adapters.components.plane import ComponentApp, Ledger
 from isthmus.server.adapters.listeners import Listener, bind_unix, serve
+from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application.calls import Call, Component, Writing
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.effects import Effects
+from isthmus.server.application.gate import Gatekeeper
+from isthmus.server.application.grant_tokens import GrantTokens
 from isthmus.server.federation_records import Federation
 from isthmus.server.ports import Store, Transaction
 from isthmus.server.records import AuditEntry, Outcome
@@ -182,7 +185,7 @@ async def answering(store: Store, folder: Path, components: Mapping[str, Compone
     places = Places(folder)
     for path in (places.run, places.context_key("any").parent):
         path.mkdir(mode=0o700, parents=True)
-    effects = Effects(store, components)
+    effects = Effects(store, components, Gatekeeper(GrantTokens(FileVault(folder / "vault.key"))))
     ledger = Ledger(store, DenialService(store, SystemClock()))
     listeners = []
     for name in components:

@@ -11,9 +11,11 @@ from uuid import uuid4
 import msgspec
 import pytest
 
+from isthmus.domain.federation.grant import Grant, GrantToken, Scope
 from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.federation.remote import Action, Direction, Remote, Strategy
 from isthmus.protocol.federation import COMPONENTS, RPCS, Admits
+from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application.calls import Call, Component, Endpoint, Outside, Reading, TableDiffers, Writing
 from isthmus.server.application.components import Components
 from isthmus.server.federation_records import RemoteInstance
@@ -31,7 +33,28 @@ SAMPLES: Mapping[tuple[str, str], Any] = {
     ("heartbeat", "beat"): {"bundle_sequence": 1, "known_sequence": 1, "state": "active", "sent": {}},
     ("heartbeat", "get-versions"): {},
     ("heartbeat", "call-back"): {},
+    ("heartbeat", "get-audit-heads"): {},
+    ("grants", "tell"): {
+        "id": str(INSTANCE),
+        "revision": 1,
+        "subject": "bob@b.example",
+        "kind": "network",
+        "resource_id": None,
+        "scopes": ["read"],
+        "issued_at": 1.0,
+        "expires_at": 2.0,
+    },
+    ("grants", "get"): {},
+    ("resources", "get"): {"kind": "network", "id": "1"},
+    ("resources", "list"): {"kind": "network"},
+    ("resources", "update"): {"kind": "network", "id": "1", "changes": {"note": ""}},
+    ("resources", "export"): {"kind": "network", "id": "1"},
+    ("resources", "get-grants"): {"kind": "network"},
 }
+PUBLIC, SECRET = "A" * 12, "B" * 43
+# What a grant that allows everything of its kind is used by.
+BEARER = f"Bearer isthmus-grant-{PUBLIC}.{SECRET}"
+GRANTED = [key for key, rpc in RPCS.items() if rpc.scope is not None]
 FOR_REMOTES = [key for key, rpc in RPCS.items() if rpc.admits != frozenset({Admits.INVITED})]
 Change = Callable[[Transaction, Remote], Awaitable[None]]
 
@@ -53,7 +76,7 @@ class Recorder:
         async def within(call: Call, tx: Transaction) -> msgspec.Struct:
             return await self._note(call)
 
-        if RPCS[name, rpc].changes or rpc == "accept":
+        if RPCS[name, rpc].writes:
             return Writing(within)
         return Outside(self._note) if rpc == "call-back" else Reading(within)
 
@@ -78,11 +101,22 @@ def remote() -> Remote:
 async def sockets(store: Store, tmp_path: Path, recorder: Recorder, remote: Remote) -> AsyncIterator[Sockets]:
     await federated(store, remote)
     async with answering(store, tmp_path, recorder.components()) as made:
+        await put_grant(store, FileVault(tmp_path / "vault.key"))
         yield made
 
 
+async def put_grant(store: Store, vault: FileVault) -> None:
+    now = datetime.now(UTC)
+    end = now + timedelta(hours=1)
+    grant = Grant(uuid4(), A, 1, "bob@a.example", "user:ada", "network", None, frozenset(Scope), now, end)
+    async with store.transaction() as tx:
+        await tx.grants.add(grant)
+        await tx.grants.add_token(GrantToken(PUBLIC, grant.id, vault.digest(f"{PUBLIC}.{SECRET}"), now))
+
+
 def asking(key: tuple[str, str], **fields: Any) -> Asking:
-    return Asking(*key, SAMPLES[key], headers={"idempotency-key": uuid4().hex}, **fields)
+    headers = {"idempotency-key": uuid4().hex, "authorization": BEARER}
+    return Asking(*key, SAMPLES[key], headers=headers | fields.pop("headers", {}), **fields)
 
 
 async def suspend(tx: Transaction, remote: Remote) -> None:
@@ -134,6 +168,33 @@ async def test_no_endpoint_is_asked_once_the_remote_may_not_call(
     row = await sockets.denied(await sockets.ask(asking(key)), 403, "remote_revoked")
     assert row.actor == f"remote:a.example/{INSTANCE}"
     assert recorder.asked == [asked]
+
+
+@pytest.mark.case("SEED-161")
+@pytest.mark.parametrize("key", GRANTED, ids="/".join)
+async def test_no_endpoint_that_needs_a_grant_is_asked_without_one(
+    sockets: Sockets, recorder: Recorder, key: tuple[str, str]
+) -> None:
+    answer = await sockets.ask(asking(key, headers={"authorization": None}))
+    await sockets.denied(answer, 401, "grant_token_required")
+    assert recorder.asked == []
+
+
+@pytest.mark.case("SEED-161")
+def test_a_call_that_neither_names_a_scope_nor_does_without_a_grant_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def answer(call: Call, tx: Transaction) -> msgspec.Struct:
+        raise AssertionError
+
+    planted = msgspec.structs.replace(RPCS["resources", "get"], scope=None)
+    monkeypatch.setitem(RPCS, ("resources", "get-everything"), planted)
+    with pytest.raises(TableDiffers, match="resources/get-everything needs no grant"):
+        Components().register("resources", {"get-everything": Reading(answer)})
+    nameless = msgspec.structs.replace(RPCS["directory", "get-instance"], scope=Scope.READ)
+    monkeypatch.setitem(RPCS, ("resources", "get-anything"), nameless)
+    with pytest.raises(TableDiffers, match="resources/get-anything needs a grant and does not say"):
+        Components().register("resources", {"get-anything": Writing(answer)})
 
 
 @pytest.mark.parametrize("what", CHANGES)

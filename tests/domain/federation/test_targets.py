@@ -1,5 +1,6 @@
 """Which addresses are dialled, in whatever disguise they come."""
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.targets import AddressPolicy, unwrapped
+from isthmus.domain.federation.targets import AddressPolicy, Ground, unwrapped
 
 FORBIDDEN = {
     "127.0.0.1": "loopback", "127.9.9.9": "loopback", "::1": "loopback", "::": "unspecified",
@@ -30,9 +31,10 @@ def wrapped(address: IPv4Address) -> list[IPv6Address]:
     ]
 
 
-def reason_of(policy: AddressPolicy, text: str, *bridged: str) -> str:
+def reason_of(policy: AddressPolicy, text: str, *bridged: str, overlays: Sequence[str] = ()) -> str:
+    ground = Ground(tuple(map(ip_network, bridged)), tuple(map(ip_network, overlays)))
     try:
-        policy.check(ip_address(text), tuple(map(ip_network, bridged)))
+        policy.check(ip_address(text), ground)
     except Denied as denied:
         return f"{denied.code}:{denied.reason}".removeprefix("target_address_forbidden:")
     return ""
@@ -71,15 +73,17 @@ def test_the_host_of_the_database_is_never_dialled_in_any_spelling() -> None:
 
 
 def test_an_overlay_is_reached_by_a_bridge_of_that_remote_alone() -> None:
-    policy = AddressPolicy(overlays=(ip_network("10.20.0.0/16"), ip_network("10.30.0.0/16")))
-    assert reason_of(policy, "10.20.0.1") == "address.overlay"
-    assert reason_of(policy, "10.20.0.1", "10.30.0.0/16") == "address.overlay"
-    assert reason_of(policy, "10.20.0.1", "10.20.0.0/24") == ""
+    overlays = ("10.20.0.0/16", "10.30.0.0/16", "203.0.113.0/24")
+    policy = AddressPolicy(allowed=(ip_network("10.0.0.0/8"),))
+    for address, own in (("10.20.0.1", "10.20.0.0/24"), ("203.0.113.7", "203.0.113.0/28")):
+        assert reason_of(policy, address, overlays=overlays) == "address.overlay"
+        assert reason_of(policy, address, "10.30.0.0/16", overlays=overlays) == "address.overlay"
+        assert reason_of(policy, address, own, overlays=overlays) == ""
 
 
 def test_what_a_snapshot_denies_is_never_dialled() -> None:
     policy = AddressPolicy(allowed=(ip_network("10.0.0.0/8"),))
     with pytest.raises(Denied) as denied:
-        policy.check(ip_address("64:ff9b::10.0.0.5"), denied=frozenset({ip_address("10.0.0.5")}))
+        policy.check(ip_address("64:ff9b::10.0.0.5"), Ground(denied=frozenset({ip_address("10.0.0.5")})))
     assert denied.value.reason == "address.own_host"
-    policy.check(ip_address("10.0.0.6"), denied=frozenset({ip_address("10.0.0.5")}))
+    policy.check(ip_address("10.0.0.6"), Ground(denied=frozenset({ip_address("10.0.0.5")})))

@@ -18,7 +18,7 @@ FOR_THE_BOUND = frozenset(
 )
 """Codes that tell something of a remote, and so only to itself."""
 
-BETWEEN_BACKENDS = frozenset({"handshake", "heartbeat"})
+BETWEEN_BACKENDS = frozenset({"handshake", "heartbeat", "bridges"})
 """Components by which backends keep each other's standing; an entry cannot leave them out."""
 
 

@@ -10,7 +10,7 @@ class Denied(Exception):
     """A check said no. `code` is what the caller reads, `reason` the precise one that only the audit row gets.
 
     `members` are further members of the problem document (`allowed`, `expected`, `retry_after`, …); `facts` go to the
-    audit row alone and hold no secret.
+    audit row alone and hold no secret. `finding` is the kind of finding about the caller that it leaves, if any.
     """
 
     code: str
@@ -18,6 +18,7 @@ class Denied(Exception):
     detail: str = ""
     members: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+    finding: str = ""
 
     def __post_init__(self) -> None:
         self.reason = self.reason or self.code

@@ -76,6 +76,9 @@ KINDS: Mapping[str, Kind] = {
         Severity.HIGH,
         "somebody changed the ingress's files, which were rendered anew: find out who; isthmus ingress status",
     ),
+    "ingress_listener_missing": Kind(
+        Severity.WARNING, "isthmus ingress status says why the ingress does not listen inside a network", ALARM_QUIET
+    ),
     CERTIFICATE_EXPIRING: Kind(
         Severity.HIGH, "of ours: isthmus certificate list says what keeps it; of a remote: its operator renews it", None
     ),

@@ -8,7 +8,7 @@ from isthmus.domain.federation.remote import Direction, State
 from isthmus.domain.federation.view import Known, View
 
 # The two sides keep in touch by these, whatever else they have agreed on.
-CONTACT = frozenset({"handshake", "heartbeat"})
+CONTACT = frozenset({"handshake", "heartbeat", "bridges"})
 NOTICE = ("handshake", "notice")
 FIRST_VERSION = 0
 """What a remote speaks that lists no versions."""

@@ -26,7 +26,6 @@ UNLESS_ALLOWED: tuple[tuple[str, tuple[IPNetwork, ...]], ...] = (
     ("private", _networks("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")),
 )
 NAT64 = IPv6Network("64:ff9b::/96")
-NOBODY: frozenset[IPAddress] = frozenset()
 COMPATIBLE = IPv6Network("::/96")
 
 
@@ -45,41 +44,44 @@ def unwrapped(address: IPAddress) -> IPAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class Ground:
+    """What holds for one remote now. It has effective bridges into `bridged`, alone of all `overlays`: the ranges of
+    our networks and of bridges. `denied` are dialled never, like the policy's `hosts`."""
+
+    bridged: tuple[IPNetwork, ...] = ()
+    overlays: tuple[IPNetwork, ...] = ()
+    denied: frozenset[IPAddress] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class AddressPolicy:
     """`allowed` opens private and loopback ranges to remotes (a private WAN, a lab). `hosts` are dialled never: those
-    of our own database. `overlays` are the ranges of our networks: a remote is reached in them by an active bridge
-    alone."""
+    of our own database."""
 
     allowed: tuple[IPNetwork, ...] = ()
     hosts: frozenset[IPAddress] = field(default_factory=frozenset)
-    overlays: tuple[IPNetwork, ...] = ()
 
-    def check(
-        self, address: IPAddress, bridged: tuple[IPNetwork, ...] = (), denied: frozenset[IPAddress] = NOBODY
-    ) -> None:
-        """Raise `Denied` unless `address` may be dialled for a remote with active bridges into `bridged`, and is none
-        of `denied`, which are dialled never, like `hosts`."""
-        reason = _fault(self, address, bridged, denied)
+    def check(self, address: IPAddress, ground: Ground) -> None:
+        """Raise `Denied` unless `address` may be dialled for a remote that has this ground."""
+        reason = _fault(self, address, ground)
         if reason:
             detail = f"the remote's name leads to {address}, which is not dialled: {reason.replace('_', ' ')}"
             raise Denied("target_address_forbidden", f"address.{reason}", detail, facts={"address": _text(address)})
 
 
 @lru_cache(maxsize=4096)
-def _fault(
-    policy: AddressPolicy, address: IPAddress, bridged: tuple[IPNetwork, ...], denied: frozenset[IPAddress]
-) -> str:
+def _fault(policy: AddressPolicy, address: IPAddress, ground: Ground) -> str:
     seen = {address, unwrapped(address)}
     for name, networks in NEVER:
         if _any_within(seen, networks):
             return name
-    hosts = policy.hosts | denied
+    hosts = policy.hosts | ground.denied
     if seen & (hosts | set(map(unwrapped, hosts))):
         return "own_host"
-    if _any_within(seen, policy.overlays):
-        return "" if _all_within(seen, bridged) else "overlay"
+    if _any_within(seen, ground.overlays):
+        return "" if _all_within(seen, ground.bridged) else "overlay"
     for name, networks in UNLESS_ALLOWED:
-        if _any_within(seen, networks) and not _all_within(seen, (*policy.allowed, *bridged)):
+        if _any_within(seen, networks) and not _all_within(seen, (*policy.allowed, *ground.bridged)):
             return name
     return ""
 

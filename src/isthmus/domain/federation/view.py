@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from isthmus.domain.addresses import IPAddress
+from isthmus.domain.addresses import IPAddress, IPNetwork
 from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
 from isthmus.domain.federation.remote import Direction, Limits, State, Strategy, Trust
+from isthmus.domain.federation.targets import Ground
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +15,26 @@ class Credential:
 
     chain: str
     key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    """An effective bridge with a remote: the network of ours that it joins, the prefixes in which the remote is reached
+    there, where its ingress listens inside (None where it does not), and our own addresses to call from."""
+
+    network: str
+    prefixes: tuple[IPNetwork, ...]
+    vip: IPAddress | None = None
+    port: int = 0
+    sources: tuple[IPAddress, ...] = ()
+
+    def has(self, address: IPAddress) -> bool:
+        """Whether the remote is reached there."""
+        return any(address in prefix for prefix in self.prefixes)
+
+    def source_for(self, address: IPAddress) -> IPAddress | None:
+        """Our own address to call that one from."""
+        return next((each for each in self.sources if each.version == address.version), None)
 
 
 DEFAULT_LIMITS = Limits()
@@ -57,6 +78,7 @@ class Known:
     revoked: Revoked = Revoked()
     credential: Credential | None = None
     listed: bool = True
+    bridges: tuple[Bridged, ...] = ()
 
     def is_expired(self, now: float) -> bool:
         return self.expires_at is not None and now >= self.expires_at
@@ -65,7 +87,9 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class View:
     """`generation` grows with every change. `own_authorities` (DER) verify our own invitations; `own_revoked` are
-    SHA-256 fingerprints of leaves of ours that must not be presented. `denied` are addresses that are never dialled."""
+    SHA-256 fingerprints of leaves of ours that must not be presented. `denied` are addresses that are never dialled.
+    `listeners` are those of the ingress by their ids, each with its network; `overlays` are all ranges of our networks
+    and of bridges, in which a remote is reached by its own effective bridge alone."""
 
     generation: int
     domain: BackendDomain
@@ -81,6 +105,13 @@ class View:
     bundle_sequence: int = 0
     stranger_limits: Limits = STRANGER_LIMITS
     denied: frozenset[IPAddress] = frozenset()
+    listeners: Mapping[str, str] = field(default_factory=dict)
+    overlays: tuple[IPNetwork, ...] = ()
+
+    def ground(self, known: Known) -> Ground:
+        """By what an address of that remote is judged."""
+        bridged = tuple(prefix for bridge in known.bridges for prefix in bridge.prefixes)
+        return Ground(bridged, self.overlays, self.denied)
 
     def find(self, domain: BackendDomain) -> Known | None:
         """The remote of that name as the strategy sees it: `none` knows nobody, and under `all` whoever has no entry is

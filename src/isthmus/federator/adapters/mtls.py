@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv6Address
 
-from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.certificate import (
     SERVER_AUTH,
     LeafFacts,
@@ -18,7 +17,6 @@ from isthmus.domain.federation.certificate import (
     identity_of,
 )
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.discovery import Target
 from isthmus.federator.adapters.wire import Wire
 from isthmus.federator.calling import CallFailed, Identity, Way
 from isthmus.federator.dane import vouches
@@ -97,6 +95,8 @@ async def _dialled(way: Way) -> socket.socket:
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if way.source is not None:
+            sock.bind((str(way.source), 0))
         await asyncio.get_running_loop().sock_connect(sock, (str(way.address), way.target.port))
     except TimeoutError:
         sock.close()
@@ -175,8 +175,7 @@ def _tls_failed(way: Way, why: str, text: str) -> CallFailed:
 class PassiveLooker:
     """`isthmus.federator.doctor.Looker`. It verifies nothing, shows nothing of ours and sends no request."""
 
-    async def look(self, target: Target, address: IPAddress) -> Shown:
-        way = Way(target, address)
+    async def look(self, way: Way) -> Shown:
         try:
             sock = await _dialled(way)
         except CallFailed as failed:

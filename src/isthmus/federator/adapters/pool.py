@@ -3,14 +3,14 @@
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from isthmus.domain.federation.discovery import Target
 from isthmus.domain.federation.names import BackendDomain
+from isthmus.domain.federation.view import Bridged
 from isthmus.federator.adapters.http1 import Http
 from isthmus.federator.adapters.mtls import Now, connect, context_of, utc_now
-from isthmus.federator.calling import CallFailed, Channel, Identity, Reply, Way
+from isthmus.federator.calling import CallFailed, Channel, Identity, Place, Reply, Way
 
 HTTPS = 443
 # Well below the time after which the ingress closes a connection that rests: neither end must do so while the other
@@ -24,7 +24,7 @@ class _Connection:
     """`cut`: it was closed by us, whoever used it."""
 
     http: Http
-    target: Target
+    place: Place
     ends_at: float
     cut: bool = False
     timer: asyncio.TimerHandle | None = None
@@ -37,7 +37,7 @@ class _Remote:
     domain: BackendDomain
     digest: bytes
     context: ssl.SSLContext
-    idle: dict[Target, list[_Connection]] = field(default_factory=lambda: defaultdict(list))
+    idle: dict[Place, list[_Connection]] = field(default_factory=lambda: defaultdict(list))
     busy: set[_Connection] = field(default_factory=set)
     retired: bool = False
 
@@ -64,7 +64,7 @@ class Pool:
 
     async def reach(self, identity: Identity, way: Way, *, fresh: bool) -> Channel:
         remote = self._of(identity)
-        connection = None if fresh else self._rested(remote, way.target)
+        connection = None if fresh else self._rested(remote, way.place)
         if connection is None:
             connection = await self._opened(remote, identity, way)
         remote.busy.add(connection)
@@ -99,7 +99,17 @@ class Pool:
         if cut:
             former = [each for each in self._draining if each.domain == domain]
             for each in [*former, *([remote] if remote is not None else [])]:
-                _cut(each)
+                _cut(each.busy)
+
+    def keep(self, domain: BackendDomain, bridges: Collection[Bridged]) -> None:
+        """Those over a bridge that is none of these are closed, whoever uses them."""
+        remotes = [each for each in (self._remotes.get(domain), *self._draining) if each and each.domain == domain]
+        for remote in remotes:
+            for place in [each for each in remote.idle if each[1] is not None and each[1] not in bridges]:
+                for connection in remote.idle.pop(place):
+                    _stop(connection)
+                    connection.http.close()
+            _cut(each for each in remote.busy if each.place[1] is not None and each.place[1] not in bridges)
 
     @property
     def domains(self) -> list[BackendDomain]:
@@ -120,12 +130,12 @@ class Pool:
             remote = self._remotes[identity.domain] = _Remote(identity.domain, identity.digest, context)
         return remote
 
-    def _rested(self, remote: _Remote, target: Target) -> _Connection | None:
-        resting = remote.idle.get(target, [])
+    def _rested(self, remote: _Remote, place: Place) -> _Connection | None:
+        resting = remote.idle.get(place, [])
         while resting:
             connection = resting.pop()
             _stop(connection)
-            _forget_empty(remote, target)
+            _forget_empty(remote, place)
             if connection.http.is_usable and self._now().timestamp() < connection.ends_at:
                 return connection
             connection.http.close()
@@ -137,20 +147,20 @@ class Pool:
         target = way.target
         authority = target.host if target.port == HTTPS else f"{target.host}:{target.port}"
         # No connection outlives the certificate that it was trusted for.
-        return _Connection(Http(secured.wire, authority), target, secured.leaf.not_after.timestamp())
+        return _Connection(Http(secured.wire, authority), way.place, secured.leaf.not_after.timestamp())
 
     def _rest(self, remote: _Remote, connection: _Connection) -> None:
-        is_full = len(remote.idle.get(connection.target, ())) >= MOST_IDLE
+        is_full = len(remote.idle.get(connection.place, ())) >= MOST_IDLE
         if remote.retired or not connection.http.is_usable or is_full:
             connection.http.close()
             return
-        remote.idle[connection.target].append(connection)
+        remote.idle[connection.place].append(connection)
         connection.timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._expire, remote, connection)
 
     def _expire(self, remote: _Remote, connection: _Connection) -> None:
-        if connection in remote.idle.get(connection.target, ()):
-            remote.idle[connection.target].remove(connection)
-            _forget_empty(remote, connection.target)
+        if connection in remote.idle.get(connection.place, ()):
+            remote.idle[connection.place].remove(connection)
+            _forget_empty(remote, connection.place)
         connection.http.close()
 
     def _retire(self, remote: _Remote) -> None:
@@ -163,14 +173,14 @@ class Pool:
             self._draining.add(remote)
 
 
-def _forget_empty(remote: _Remote, target: Target) -> None:
+def _forget_empty(remote: _Remote, place: Place) -> None:
     """A remote may give itself another name in DNS as often as it likes."""
-    if not remote.idle[target]:
-        del remote.idle[target]
+    if not remote.idle[place]:
+        del remote.idle[place]
 
 
-def _cut(remote: _Remote) -> None:
-    for connection in list(remote.busy):
+def _cut(connections: Iterable[_Connection]) -> None:
+    for connection in list(connections):
         connection.cut = True
         connection.http.abort()
 

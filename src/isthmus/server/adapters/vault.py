@@ -1,11 +1,14 @@
 """The vault: AES-256-GCM under a key in a file beside the database, never in it."""
 
+import hmac
 import os
 import secrets
 from pathlib import Path
 from uuid import UUID
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from isthmus.domain.ids import Digest
 
 KEY_BYTES, NONCE_BYTES = 32, 12
 
@@ -18,7 +21,10 @@ class FileVault:
     """Seals a secret for one owner: moved to another row, it does not open."""
 
     def __init__(self, path: Path) -> None:
-        self._cipher = AESGCM(_key(path))
+        key = _key(path)
+        self._cipher = AESGCM(key)
+        # A key of its own: what signs must not be what encrypts.
+        self._digest_key = hmac.digest(key, b"isthmus: digests of tokens", "sha256")
 
     def seal(self, secret: bytes, owner: UUID) -> bytes:
         nonce = secrets.token_bytes(NONCE_BYTES)
@@ -26,6 +32,9 @@ class FileVault:
 
     def open(self, sealed: bytes, owner: UUID) -> bytes:
         return self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], owner.bytes)
+
+    def digest(self, text: str) -> Digest:
+        return Digest(hmac.digest(self._digest_key, text.encode("utf-8", "surrogatepass"), "sha256"))
 
 
 def _key(path: Path) -> bytes:

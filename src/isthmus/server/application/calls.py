@@ -1,24 +1,22 @@
-"""A federated call as a component gets it, the one function that says whether it may happen, and what it is made of.
+"""A federated call as a component gets it, and what a component is made of.
 
 A component is a table of endpoints. The plane (`adapters/components`) has verified the context and decoded the body by
-the time an endpoint is asked; every endpoint passes `authorize`, in the transaction that its effect is in.
+the time an endpoint is asked; every endpoint is behind the gate (`gate.py`), in the transaction that its effect is in.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeAlias
-from uuid import UUID
 
 from msgspec import Struct
 
-from isthmus.domain.errors import NotFound
-from isthmus.domain.federation.authorization import Standing, check_component, check_standing
 from isthmus.domain.federation.denial import Denied
-from isthmus.domain.federation.names import BackendDomain, InstanceId
-from isthmus.domain.federation.remote import Remote, State, Strategy
+from isthmus.domain.federation.grant import Grant
+from isthmus.domain.federation.names import BackendDomain
+from isthmus.domain.federation.remote import Remote
 from isthmus.protocol.context import Context
-from isthmus.protocol.federation import RPCS, Admits, Rpc
+from isthmus.protocol.federation import RPCS, Rpc
 from isthmus.server.application.caller import Caller
 from isthmus.server.ports import Transaction
 from isthmus.server.records import AuditEntry, Outcome
@@ -26,11 +24,16 @@ from isthmus.server.records import AuditEntry, Outcome
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """That `authorize` has let a call pass. Nothing else makes one, and no endpoint is asked without."""
+    """That the gate has let a call pass. Nothing else makes one, and no endpoint is asked without.
+
+    `facts` are those of grant and bridge, for the audit log.
+    """
 
     remote: Remote | None
     """None for the holder of an invitation, and for a remote without an entry where the strategy is `all`."""
     own_domain: BackendDomain
+    grant: Grant | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class Call:
 
     @property
     def permit(self) -> Permit:
-        """What `authorize` found of the caller. Raises `RuntimeError` in an endpoint that was asked past it."""
+        """What the gate found of the caller. Raises `RuntimeError` in an endpoint that was asked past it."""
         if self.permitted is None:
             raise RuntimeError(f"{self.action} was asked without a permit")
         return self.permitted
@@ -82,7 +85,8 @@ class Call:
         return self._entry or self._told(self.action, self.context.remote or self.context.origin)
 
     def _told(self, action: str, subject: object, **facts: Any) -> AuditEntry:
-        return self.caller.did(action, subject, self.at, **facts_of(self.context), **facts)
+        judged = self.permitted.facts if self.permitted is not None else {}
+        return self.caller.did(action, subject, self.at, **{**facts_of(self.context), **judged, **facts})
 
 
 Within: TypeAlias = Callable[[Call, Transaction], Awaitable[Struct]]
@@ -120,50 +124,6 @@ class TableDiffers(RuntimeError):
     """What the components answer is not what the table of federated calls says."""
 
 
-STATES: Mapping[Admits, State] = {
-    Admits.PENDING: State.PENDING,
-    Admits.SUSPENDED: State.SUSPENDED,
-    Admits.ACTIVE: State.ACTIVE,
-}
-# Without these a remote could not even end what it has with us: they are for every remote, whatever else it may use.
-FOR_ALL = frozenset({"handshake", "heartbeat"})
-
-
-async def authorize(call: Call, tx: Transaction, *, hold: bool) -> Permit:
-    """The one gate of every endpoint, asked in the transaction of the effect. Raises `Denied`.
-
-    With `hold` the remote's entry stays as it is until the end of the transaction: a revocation waits for that.
-    """
-    context, admits = call.context, call.entry.admits
-    federation = await tx.federation.get()
-    if federation is None:
-        raise Denied("federation_denied", "no_federation")
-    if context.invitation:
-        if Admits.INVITED not in admits or context.remote:
-            raise Denied("federation_denied", "invitation.elsewhere")
-        return Permit(None, federation.domain)
-    states = frozenset(STATES[each] for each in admits if each in STATES)
-    standing = await standing_of(tx, context, federation.strategy, hold=hold)
-    check_standing(standing, context.generation, states, call.at)
-    if standing.remote is not None and call.component not in FOR_ALL:
-        check_component(standing.remote, call.component)
-    return Permit(standing.remote, federation.domain)
-
-
-async def standing_of(tx: Transaction, context: Context, strategy: Strategy, *, hold: bool) -> Standing:
-    domain = BackendDomain(context.remote)
-    try:
-        instance = InstanceId(UUID(context.instance))
-    except ValueError:
-        raise Denied("federation_denied", "no_instance") from None
-    try:
-        remote = await (tx.remotes.lock(domain) if hold else tx.remotes.get(domain))
-    except NotFound:
-        remote = None
-    known = await tx.remote_instances.get(domain, instance)
-    return Standing(remote, strategy, known is not None and known.blocked_at is not None)
-
-
 def actor_of(context: Context) -> str:
     return f"remote:{context.remote}/{context.instance}" if context.remote else "anyone"
 
@@ -176,6 +136,7 @@ def facts_of(context: Context) -> dict[str, Any]:
         "leaf": context.leaf,
         "network": context.network,
         "listener": context.listener,
+        "assurance": context.assurance,
         "snapshot": context.snapshot,
         "stage": "component",
     }

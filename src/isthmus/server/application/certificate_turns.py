@@ -141,7 +141,7 @@ class Turns:
         if last is None or last.digest == bundle.digest:
             return
         bundle = replace(bundle, sequence=rules.next_sequence(last.sequence, draft.now))
-        signer = self._material.message_key(rules.signer_of(draft.after).id)
+        signer = self._material.message_key(rules.signer_of(draft.after.keys).id)
         signed = seal(bundle, signer)
         draft.after = replace(
             draft.after, bundle=replace(last, sequence=bundle.sequence, digest=bundle.digest, signed=signed)

@@ -28,6 +28,7 @@ from isthmus.domain.federation.names import (
 )
 from isthmus.domain.federation.rollover import Schedule
 from isthmus.protocol.federator import Credential
+from isthmus.protocol.message_key import MessageKey
 from isthmus.server.application import own_trust as rules
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificate_list import Entry, entries
@@ -106,6 +107,8 @@ class CertificateService:
         takes our leaves any more."""
         try:
             if (names := await self._names()) is not None:
+                # A newer release may have more components than the one that set this up.
+                await asyncio.to_thread(self._material.prepare)
                 state = await self._settle(names, Wish(), BY_ITSELF)
                 # A CA whose key cannot be read is told now, not when the next leaf is due.
                 await asyncio.to_thread(self._material.authority, state.issuing().fingerprint)
@@ -137,6 +140,14 @@ class CertificateService:
         if bundle is None:
             raise _not_set_up()
         return bundle.signed
+
+    async def message_key(self, tx: Transaction) -> MessageKey:
+        """The key that signs what remotes keep of us: one that those know, too, who were away for a while. Raises
+        `NotFound` before `prepare`, `MaterialUnusable`."""
+        keys = await tx.own_trust.keys()
+        if not keys:
+            raise _not_set_up()
+        return await asyncio.to_thread(self._material.message_key, rules.signer_of(keys).id)
 
     async def state(self) -> OwnState:
         """Authorities, keys and leaves as they are stored."""

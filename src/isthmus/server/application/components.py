@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from isthmus.protocol.federation import RPCS
+from isthmus.protocol.federation import RPCS, WITHOUT_GRANT
 from isthmus.server.application.calls import Component, Endpoint, TableDiffers, Writing
 
 
@@ -14,15 +14,21 @@ class Components:
 
     def register(self, component: str, endpoints: Component) -> None:
         """Add endpoints of `component`; it may come in parts. Raises `TableDiffers` for one that the table of calls
-        lacks, that somebody answers already, or that is a mutation there and does not write."""
+        lacks, that somebody answers already, or that needs more than it has: a mutation that does not write, a call
+        that no grant opens."""
         known = self.endpoints.setdefault(component, {})
         for rpc, endpoint in endpoints.items():
             if (component, rpc) not in RPCS:
                 raise TableDiffers(f"the table of calls has no {component}/{rpc}")
             if rpc in known:
                 raise TableDiffers(f"{component}/{rpc} has two endpoints")
-            if RPCS[component, rpc].changes and not isinstance(endpoint, Writing):
-                raise TableDiffers(f"{component}/{rpc} is a mutation in the table and does not write")
+            entry = RPCS[component, rpc]
+            if entry.writes and not isinstance(endpoint, Writing):
+                raise TableDiffers(f"{component}/{rpc} is to leave a row, by the table, and does not write")
+            if entry.scope is None and component not in WITHOUT_GRANT:
+                raise TableDiffers(f"{component}/{rpc} needs no grant, by the table: it must name a scope")
+            if entry.scope is not None and not {"kind", "id"} <= set(entry.request.__struct_fields__):
+                raise TableDiffers(f"{component}/{rpc} needs a grant and does not say for which kind and id")
             known[rpc] = endpoint
 
     def missing(self) -> set[tuple[str, str]]:

@@ -13,8 +13,8 @@ from isthmus.server.application.calls import (
     Outside,
     Reading,
     Writing,
-    authorize,
 )
+from isthmus.server.application.gate import Gatekeeper
 from isthmus.server.directory_ports import AnswerKey, KeptAnswer
 from isthmus.server.ports import Clock, Conflict, Store, Transaction
 
@@ -26,8 +26,9 @@ MOST_ROUNDS = 100
 class Effects:
     """Every endpoint of every component, behind the one gate."""
 
-    def __init__(self, store: Store, components: Mapping[str, Component]) -> None:
+    def __init__(self, store: Store, components: Mapping[str, Component], gatekeeper: Gatekeeper) -> None:
         self._store = store
+        self._gatekeeper = gatekeeper
         self._components = components
         self._running: set[AnswerKey] = set()
 
@@ -41,11 +42,11 @@ class Effects:
         match endpoint:
             case Outside():
                 async with self._store.reading() as tx:
-                    call.permitted = await authorize(call, tx, hold=False)
+                    call.permitted = await self._gatekeeper.authorize(call, tx, hold=False)
                 return encoded(await endpoint.answer(call))
             case Reading():
                 async with self._store.reading() as tx:
-                    call.permitted = await authorize(call, tx, hold=False)
+                    call.permitted = await self._gatekeeper.authorize(call, tx, hold=False)
                     return encoded(await endpoint.answer(call, tx))
             case Writing():
                 return await self._once(call, endpoint)
@@ -65,7 +66,7 @@ class Effects:
 
     async def _written(self, call: Call, endpoint: Writing, key: AnswerKey | None) -> bytes:
         async with self._store.transaction() as tx:
-            call.permitted = await authorize(call, tx, hold=True)
+            call.permitted = await self._gatekeeper.authorize(call, tx, hold=True)
             if key is not None and (kept := await tx.answers.get(key)) is not None:
                 return same_as(kept, call)
             answer = encoded(await endpoint.answer(call, tx))

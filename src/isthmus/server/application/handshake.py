@@ -65,6 +65,10 @@ class HandshakeComponent:
         remote = remote_of(self._ids.new(), bundle, generation, code, call.at)
         await tx.invitations.save(invitation)
         await tx.remotes.add(remote)
+        wish = await tx.bridges.wish(invitation.id)
+        if wish is not None:
+            await tx.bridges.drop_wish(wish.id)
+            await tx.bridges.put_wish(replace(wish, id=remote.id))
         await self._changes.within(tx, call.afterwards)
         call.did("invitation.accept", remote.domain, bundle=bundle.digest.hex(), **told_of(remote))
         return wire.Accepted(sealed, code)
@@ -159,5 +163,5 @@ async def _told(call: Call, tx: Transaction, before: Remote) -> Remote:
     if after.state_there is not State.REVOKED or after.state is State.REVOKED:
         return after
     after = replace(after.after(Action.REVOKE, call.at), version=after.version)
-    await end(tx, after, call.at, tell=False)
+    await end(tx, after, call.caller, call.at, tell=False)
     return after

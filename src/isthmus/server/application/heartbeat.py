@@ -5,6 +5,7 @@ from isthmus.domain.federation.remote import State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.federation import API_VERSIONS, RPCS
 from isthmus.server.application.audit_witness import Heads, WitnessService, heads_for
+from isthmus.server.application.bridge_upkeep import heard_of
 from isthmus.server.application.calls import Call, Component, Outside, Reading
 from isthmus.server.federation_ports import KnowsTrust
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
@@ -43,6 +44,7 @@ class HeartbeatComponent:
             state=State.ACTIVE.value if remote is None else remote.state.value,
             received={state.lane.value: state.received for state in lanes},
             time=call.at.timestamp(),
+            bridges={} if remote is None else await heard_of(tx, remote),
             audit_head=heads.own,
             audit_held=heads.held,
         )

@@ -14,6 +14,7 @@ from isthmus.domain.federation.bundle import Bundle, short_code
 from isthmus.domain.federation.invitation import LEAF_OUTLIVES, LIFETIME, Invitation, check_lifetime
 from isthmus.domain.federation.names import BackendDomain, backend_domain
 from isthmus.domain.federation.remote import Action, Remote, State, Strategy
+from isthmus.domain.ids import NetworkId
 from isthmus.protocol import handshake as wire
 from isthmus.protocol import invitation as text_of
 from isthmus.protocol.bundle import open_first
@@ -30,6 +31,7 @@ from isthmus.server.federation_ports import OwnCertificates
 from isthmus.server.federation_records import Acceptance, Federation
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
 from isthmus.server.ports import Clock, Ids, RemoteExists, Store, Transaction, Vault
+from isthmus.server.trust_records import Wish
 
 log = structlog.get_logger()
 
@@ -78,8 +80,11 @@ class InvitationService:
         self._voice = voice
         self._under_way: set[UUID] = set()
 
-    async def invite(self, caller: Caller, domain: str, lifetime: timedelta = LIFETIME) -> Invited:
-        """A new invitation for one domain; its text is told once."""
+    async def invite(
+        self, caller: Caller, domain: str, lifetime: timedelta = LIFETIME, network_id: NetworkId | None = None
+    ) -> Invited:
+        """A new invitation for one domain; its text is told once. A bridge of the network is proposed when the remote
+        is active."""
         named, now = backend_domain(domain), self._clock.now()
         token = secrets.new_token(secrets.INVITATION)
         ends = now + check_lifetime(lifetime)
@@ -92,6 +97,9 @@ class InvitationService:
             await next_generation(tx, named)
             await tx.invitations.prune(now - KEPT)
             await tx.invitations.add(invitation)
+            if network_id is not None:
+                network = await tx.networks.get(network_id)
+                await tx.bridges.put_wish(Wish(invitation.id, network.id, proposes=True, at=now))
             told = {"domain": named, "expires_at": ends.isoformat()}
             await tx.journal.audit([caller.did("invitation.create", invitation.id, now, **told)])
         text = text_of.Invitation(
@@ -121,10 +129,12 @@ class InvitationService:
             if before is None:
                 raise NotFound("invitation", str(invitation_id))
             await tx.invitations.save(before.withdrawn(now))
+            await tx.bridges.drop_wish(invitation_id)
             await tx.journal.audit([caller.did("invitation.withdraw", invitation_id, now, domain=before.domain)])
 
-    async def accept(self, caller: Caller, text: str) -> Accepted:
-        """Make the remote that invites us, pending, and tell it so at once. Raises what the other side refuses with."""
+    async def accept(self, caller: Caller, text: str, network_id: NetworkId | None = None) -> Accepted:
+        """Make the remote that invites us, pending, and tell it so at once. Raises what the other side refuses with.
+        The network is the one for the bridge that it will propose."""
         invitation, bundle = text_of.read(text)
         facts = await self._ready(bundle.domain)
         if invitation.invited != facts.domain:
@@ -136,9 +146,17 @@ class InvitationService:
         code = await asyncio.to_thread(short_code, ours, bundle)
         remote_id = self._ids.new()
         with self._telling(remote_id):
+            if network_id is not None:
+                await self._wish(remote_id, network_id)
             remote, acceptance, generation = await self._add(caller, remote_id, invitation, bundle, code)
             await self._voice.applied(generation, APPLY_SECONDS)
             return await self._tell(caller, remote, acceptance)
+
+    async def _wish(self, remote_id: UUID, network_id: NetworkId) -> None:
+        # Ahead of the entry, so that it is there with it; one whose entry never comes is forgotten.
+        async with self._store.transaction() as tx:
+            network = await tx.networks.get(network_id)
+            await tx.bridges.put_wish(Wish(remote_id, network.id, proposes=False, at=self._clock.now()))
 
     @contextlib.contextmanager
     def _telling(self, remote_id: UUID) -> Iterator[None]:

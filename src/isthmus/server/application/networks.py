@@ -15,8 +15,8 @@ from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.domain.mesh.template import POOL, Sources
 from isthmus.server.application import addressing
+from isthmus.server.application.bridge_rows import check_unbridged
 from isthmus.server.application.caller import Caller
-from isthmus.server.application.overlays import note_moved
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
 from isthmus.server.application.revisions import log_network
 from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction
@@ -92,6 +92,8 @@ class NetworkService:
             for cidr in network.cidrs:
                 await tx.holdings.reset_free(network.id, 4 if cidr.version == 4 else 6, ipam.free_ranges(cidr, []))
             await log_network(tx, network, "network.created", now)
+            # The Federator dials nobody in the ranges of our networks.
+            await tx.federation.advance()
             await tx.journal.audit([caller.did("network.create", network.id, now, name=network.name)])
             sized = Sized(network, await addressing.capacity(tx, network))
         self._listeners.changed(Commit(network.id, network, reload=True, event="network.created"))
@@ -150,6 +152,8 @@ class NetworkService:
             if after != before:
                 after = replace(after.advanced(jumps=True, shared=True), version=before.version + 1)
                 await tx.networks.save(after)
+                if (before.name, before.cidrs) != (after.name, after.cidrs):
+                    await tx.federation.advance()
                 moved = await tx.peers.of_network(network_id) if _moves(before, after) else None
                 event = "network.changed" if moved is None else "network.renumbered"
                 await log_network(tx, after, event, now, renumbered=moved)
@@ -205,7 +209,6 @@ class NetworkService:
             await _check_is_free(tx, after.cidr_v4, after.name, others)
             await _check_misses_offers(tx, after, after.cidr_v4)
         await addressing.renumber(tx, before, before.cidr_v4, after.cidr_v4, [peer.id for peer in peers])
-        await note_moved(tx, before.id, [peer.id for peer in peers])
         return static
 
     async def delete(self, caller: Caller, network_id: NetworkId, version: int | None, *, force: bool) -> None:
@@ -218,7 +221,9 @@ class NetworkService:
                 raise TransitionNotAllowed(
                     network.name, f"still has {len(peers)} peers", "delete them first, or delete the network with force"
                 )
+            await check_unbridged(tx, network)
             await tx.networks.delete(network_id)
+            await tx.federation.advance()
             await tx.journal.audit([caller.did("network.delete", network_id, now, name=network.name, peers=len(peers))])
         gone = tuple(peer.id for peer in peers)
         self._listeners.changed(Commit(network_id, None, removed=gone, ended=gone, event="network.deleted"))

@@ -16,7 +16,7 @@ from isthmus.domain.federation.remote import Remote, State, Trust
 from isthmus.protocol import handshake as wire
 from isthmus.protocol.federation import RPCS
 from isthmus.protocol.problem import Problem
-from isthmus.server.federation_records import Lane, LaneState, Message
+from isthmus.server.federation_records import TRUST_LANES, Lane, LaneState, Message
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
 from isthmus.server.ports import Clock, Store, Transaction
 
@@ -38,6 +38,9 @@ FOR_EVER = frozenset(
         "idempotency_conflict", "body_too_large", "method_not_allowed",
     }
 )  # fmt: skip
+DROPPED_AFTER = 5
+"""So many refusals by the remote itself end a message of trust, so that it does not hold up those on other subjects;
+heartbeats bring it up again."""
 AS_NOTICE: Mapping[State, str] = {State.ACTIVE: "resumed", State.SUSPENDED: "suspended"}
 GONE = frozenset({"remote_revoked", "federation_denied"})
 GONE_AFTER = 3
@@ -46,12 +49,14 @@ GONE_AFTER = 3
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A call that must arrive. In a numbered lane the `number` of its body is filled in."""
+    """A call that must arrive. In a numbered lane the `number` of its body is filled in. In the lanes of trust it takes
+    the place of what waits on its `subject`."""
 
     lane: Lane
     component: str
     rpc: str
     body: Struct
+    subject: str = ""
 
 
 def notice(what: str, bundle: str = "") -> Letter:
@@ -64,14 +69,27 @@ def notice(what: str, bundle: str = "") -> Letter:
 async def enqueue(tx: Transaction, remote: Remote, letter: Letter, now: datetime) -> None:
     """Queue a letter for `remote`, which this transaction has locked."""
     state = await tx.outbox.lane(remote.id, letter.lane)
-    if state.sent - state.acknowledged >= MOST_IN_LANE:
+    if letter.lane in TRUST_LANES:
+        if letter.subject:
+            await tx.outbox.drop_subject(remote.id, letter.subject)
+        await _make_room(tx, remote, letter.lane)
+    elif state.sent - state.acknowledged >= MOST_IN_LANE:
         state = await thin_out(tx, remote, letter.lane)
     number = state.sent + 1
     await tx.outbox.save_lane(replace(state, sent=number))
     body = msgspec.to_builtins(letter.body)
     if letter.lane in NUMBERED:
         body["number"] = number
-    await tx.outbox.add(Message(remote.id, letter.lane, number, letter.component, letter.rpc, body, now, now))
+    made = Message(remote.id, letter.lane, number, letter.component, letter.rpc, body, now, now, subject=letter.subject)
+    await tx.outbox.add(made)
+
+
+async def _make_room(tx: Transaction, remote: Remote, lane: Lane) -> None:
+    """A long lane of trust loses its oldest message: heartbeats find what was never heard."""
+    queued = await tx.outbox.of_lane(remote.id, lane)
+    if len(queued) >= MOST_IN_LANE:
+        log.warning("a long lane lost its oldest message", remote=remote.domain, lane=lane.value)
+        await tx.outbox.delete(remote.id, lane, queued[0].number)
 
 
 async def thin_out(tx: Transaction, remote: Remote, lane: Lane) -> LaneState:
@@ -95,8 +113,9 @@ async def thin_out(tx: Transaction, remote: Remote, lane: Lane) -> LaneState:
     return after
 
 
-def _subject(message: Message) -> tuple[str, str, bool]:
-    return message.component, message.rpc, bool(message.body.get("bundle"))
+def _subject(message: Message) -> tuple[str, str, bool, str]:
+    """What a message is about; of grants, each is a subject of its own."""
+    return message.component, message.rpc, bool(message.body.get("bundle")), str(message.body.get("id", ""))
 
 
 def renumbered(message: Message, number: int) -> Message:
@@ -219,6 +238,10 @@ class OutboxService:
                 # An operator has dropped it meanwhile.
                 return True
             if remote.state is State.REVOKED and code in GONE and attempts >= GONE_AFTER:
+                await _done(tx, message)
+                return True
+            if message.lane in TRUST_LANES and (code in FOR_EVER or (code and attempts >= DROPPED_AFTER)):
+                log.error("a remote refuses to hear of something", remote=remote.domain, code=code, on=message.subject)
                 await _done(tx, message)
                 return True
             if code in FOR_EVER:

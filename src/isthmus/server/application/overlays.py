@@ -1,16 +1,33 @@
 """Where the ingress listens inside our networks: at the tunnel addresses of a peer whose host runs it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
-from isthmus.domain.addresses import IPAddress
+from isthmus.domain.addresses import IPAddress, IPNetwork, collapse
 from isthmus.domain.errors import InvalidValue, NotFound
+from isthmus.domain.federation.bridge import Bridge
+from isthmus.domain.federation.remote import Remote, State
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Peer
+from isthmus.protocol.federator import Bridged
+from isthmus.protocol.ingress import Listener, overlay_listener_id
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.federation_records import DEFAULT_PORT, OverlayIngress
 from isthmus.server.ports import Clock, Store, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Overlays:
+    """Our networks as the ingress and the Federator see them: a listener at each address of each peer that runs the
+    ingress, the names of those networks that have an effective bridge by their ids, all ranges of networks and bridges,
+    and the effective bridges by the ids of their remotes' entries."""
+
+    listeners: tuple[Listener, ...]
+    bridged: Mapping[str, str]
+    ranges: tuple[IPNetwork, ...]
+    bridges: Mapping[UUID, Sequence[Bridged]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +91,61 @@ async def overlay_listener(tx: Transaction, network_id: NetworkId) -> tuple[tupl
     return addresses_of(await tx.peers.get(found.peer_id)), found.port
 
 
-async def note_moved(tx: Transaction, network_id: NetworkId, peers: Sequence[PeerId]) -> None:
-    """Have the ingress and the Federator look anew when one of `peers`, which went or got other addresses, has it."""
-    found = await tx.overlay_ingresses.get(network_id)
-    if found is not None and found.peer_id in peers:
+async def overlays_of(tx: Transaction) -> Overlays:
+    """As they are now. A bridge with a remote that is not active is not effective, whatever its own state."""
+    networks = {network.id: network for network in await tx.networks.all()}
+    placed = {network_id: found for network_id in networks if (found := await overlay_listener(tx, network_id))}
+    active = {(remote.domain, remote.generation): remote.id for remote in await _active(tx)}
+    live = await tx.bridges.all_live()
+    bridged: dict[str, str] = {}
+    bridges: dict[UUID, list[Bridged]] = {}
+    for bridge in live:
+        remote_id = active.get((bridge.remote, bridge.remote_generation))
+        if not bridge.is_effective or remote_id is None or bridge.network_id is None:
+            continue
+        bridged[str(bridge.network_id)] = networks[bridge.network_id].name
+        sources, _ = placed.get(bridge.network_id, ((), 0))
+        bridges.setdefault(remote_id, []).append(_bridged(bridge, bridge.network_id, sources))
+    return Overlays(
+        listeners=tuple(_listeners(placed)),
+        bridged=bridged,
+        ranges=collapse(
+            [
+                *(cidr for network in networks.values() for cidr in network.cidrs),
+                *(prefix for bridge in live for prefix in bridge.accepted),
+            ]
+        ),
+        bridges=bridges,
+    )
+
+
+async def _active(tx: Transaction) -> list[Remote]:
+    return [remote for remote in await tx.remotes.all() if remote.state is State.ACTIVE]
+
+
+def _listeners(placed: Mapping[NetworkId, tuple[tuple[IPAddress, ...], int]]) -> Iterator[Listener]:
+    for network_id, (addresses, port) in placed.items():
+        for address in addresses:
+            name = str(network_id)
+            yield Listener(overlay_listener_id(name, address.version), str(address), port, name)
+
+
+def _bridged(bridge: Bridge, network_id: NetworkId, sources: Sequence[IPAddress]) -> Bridged:
+    theirs = None if bridge.theirs is None else bridge.theirs.terms
+    has_ingress = theirs is not None and theirs.vip is not None and theirs.port is not None
+    return Bridged(
+        network=str(network_id),
+        prefixes=[str(prefix) for prefix in bridge.accepted],
+        vip=str(theirs.vip) if theirs is not None and has_ingress else "",
+        port=(theirs.port or 0) if theirs is not None and has_ingress else 0,
+        sources=[str(each) for each in sources],
+    )
+
+
+async def note_gone(tx: Transaction, peer: Peer) -> None:
+    """Have the ingress and the Federator look anew when a peer goes that has the ingress of its network."""
+    found = await tx.overlay_ingresses.get(peer.network_id)
+    if found is not None and found.peer_id == peer.id:
         await tx.federation.advance()
 
 

@@ -1,6 +1,6 @@
 """What is so of the backend's own certificates and keys, and what must become so. Decided here, done by the service."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -166,8 +166,8 @@ def next_sequence(last: int, now: datetime) -> int:
     return max(last + 1, int(now.timestamp()))
 
 
-def signer_of(state: OwnState) -> OwnKey:
-    """The message key that signs a new bundle: the oldest that is in it, for that is the one that a remote which was
-    away knows."""
-    published = [key for key in state.keys if key.standing is not Standing.NEXT]
+def signer_of(keys: Iterable[OwnKey]) -> OwnKey:
+    """The message key that signs what remotes keep, such as a new bundle: the oldest that is in it, for that is the one
+    that a remote which was away knows."""
+    published = [key for key in keys if key.standing is not Standing.NEXT]
     return min(published, key=lambda key: (key.standing is Standing.CURRENT, key.published_at))

@@ -15,7 +15,7 @@ from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.server.application import addressing, secrets
 from isthmus.server.application.addressing import QUARANTINE, Wanted
-from isthmus.server.application.overlays import note_moved
+from isthmus.server.application.overlays import note_gone
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
 from isthmus.server.application.revisions import Step, advance
 from isthmus.server.application.static_config import parse_public_key
@@ -151,7 +151,7 @@ class PeerSteps:
     async def delete(self, tx: Transaction, network: Network, peer: Peer, now: datetime, *, force: bool) -> Commit:
         if peer.is_jump:
             await _check_may_leave(tx, peer, force=force)
-        await note_moved(tx, network.id, [peer.id])
+        await note_gone(tx, peer)
         commit = await advance(tx, network, Step("peer.deleted", peer.id, peer, None), now)
         await addressing.quarantine(tx, network.id, peer.addresses, now + QUARANTINE)
         await tx.peers.delete(peer.id)

@@ -1,7 +1,7 @@
 """Heartbeats to remotes: they find what a queue has lost, carry new bundles, and tell how the other side stands."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -37,7 +37,8 @@ IN_TOUCH = frozenset({State.PENDING, State.ACTIVE})
 
 
 class PulseService:
-    """`on_heads` hears what a remote's answer says of audit logs."""
+    """`on_heads` hears what a remote's answer says of audit logs; `on_answer` see all of what a remote answered, in a
+    transaction that has locked its entry."""
 
     def __init__(self, store: Store, clock: Clock, ids: Ids, certificates: OwnCertificates, outward: Outward) -> None:
         self._store = store
@@ -47,6 +48,7 @@ class PulseService:
         self._silent_since: dict[UUID, datetime] = {}
         self._certificates = certificates
         self._outward = outward
+        self.on_answer: list[Callable[[Transaction, Remote, wire.BeatAnswer, datetime], Awaitable[None]]] = []
 
     async def work(self) -> None:
         """Say to every remote that may be called that we are there."""
@@ -116,6 +118,8 @@ class PulseService:
                 await _mend(tx, present, lane, answer.received.get(lane.value, 0), now)
             if bundle and not await _is_queued(tx, present, bundle):
                 await enqueue(tx, present, notice("bundle", bundle), now)
+            for follow in self.on_answer:
+                await follow(tx, present, answer, now)
             await tx.outbox.wake(present.domain, now)
 
 

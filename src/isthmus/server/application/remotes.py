@@ -12,13 +12,15 @@ from isthmus.domain.federation.remote import Action, Direction, Limits, Remote, 
 from isthmus.domain.mesh.peer import parse_text
 from isthmus.protocol.federation import COMPONENTS
 from isthmus.protocol.handshake import Confirm
+from isthmus.server.application.bridge_rows import end_bridges
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import check_is_ours, parse_infra_domains
+from isthmus.server.application.grant_rows import revoke_all
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.outbox import Letter, enqueue, notice
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
-from isthmus.server.federation_records import Acceptance, Lane, LaneState, Message, RemoteInstance
+from isthmus.server.federation_records import TRUST_LANES, Acceptance, Lane, LaneState, Message, RemoteInstance
 from isthmus.server.ports import Clock, Ids, RemoteExists, Store, Transaction
 
 MOST_MESSAGES = 100
@@ -41,6 +43,7 @@ class Update:
     needs_dnssec: Maybe[bool] = UNSET
     needs_tlsa: Maybe[bool] = UNSET
     known_instances_only: Maybe[bool] = UNSET
+    wan_permitted: Maybe[bool] = UNSET
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +163,7 @@ class RemoteService:
             after = before.removed(now)
             await tx.remotes.save(after)
             if before.state is not State.REVOKED:
-                await end(tx, after, now)
+                await end(tx, after, caller, now)
             await tx.journal.audit([caller.did("remote.remove", domain, now, before=before.state, **told_of(after))])
 
     async def _move(self, caller: Caller, domain: BackendDomain, action: Action) -> Remote:
@@ -170,7 +173,7 @@ class RemoteService:
             after = before.after(action, now)
             await tx.remotes.save(after)
             if action is Action.REVOKE:
-                await end(tx, after, now)
+                await end(tx, after, caller, now)
             else:
                 await enqueue(tx, after, notice("suspended" if action is Action.SUSPEND else "resumed"), now)
             await tx.journal.audit([caller.did(f"remote.{action}", domain, now, **told_of(after))])
@@ -231,11 +234,14 @@ def opened(remote: Remote, now: datetime) -> Remote:
     return replace(remote.after(Action.CONFIRM, now), version=remote.version)
 
 
-async def end(tx: Transaction, remote: Remote, now: datetime, *, tell: bool = True) -> None:
-    """What goes with a remote that is revoked in this transaction; `tell` it so, unless the news came from there."""
+async def end(tx: Transaction, remote: Remote, caller: Caller, now: datetime, *, tell: bool = True) -> None:
+    """What goes with a remote that is revoked in this transaction; `tell` it so, unless the news came from there. Its
+    bridges end here as well, and there when it hears of its own end."""
+    await revoke_all(tx, remote, caller, now)
+    await end_bridges(tx, remote, now, caller)
     acceptances = {each.remote_id for each in await tx.remotes.acceptances()}
     await tx.remotes.drop_acceptance(remote.id)
-    await tx.outbox.clear(remote.id, (Lane.HANDSHAKE, Lane.STATE))
+    await tx.outbox.clear(remote.id, (Lane.HANDSHAKE, Lane.STATE, *TRUST_LANES))
     # Who has never heard of us has nothing to be told, and who is known by shared roots alone knows no news of ours.
     if tell and remote.id not in acceptances and remote.trust is Trust.PINNED:
         await enqueue(tx, remote, notice("revoked"), now)
@@ -279,6 +285,7 @@ def changed(before: Remote, update: Update) -> Remote:
         needs_dnssec=chosen(update.needs_dnssec, before.needs_dnssec),
         needs_tlsa=chosen(update.needs_tlsa, before.needs_tlsa),
         known_instances_only=chosen(update.known_instances_only, before.known_instances_only),
+        wan_permitted=chosen(update.wan_permitted, before.wan_permitted),
     )
 
 

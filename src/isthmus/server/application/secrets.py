@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from isthmus.domain.ids import Digest
 
 ENROLLMENT, SESSION, API = "isthmus-enroll", "isthmus-session", "isthmus-api"
-INVITATION = "isthmus-invitation"
+INVITATION, GRANT = "isthmus-invitation", "isthmus-grant"
 SHOWN = 6  # random characters that people may see: 36 of 256 bits, enough to tell tokens apart
 
 

@@ -12,8 +12,9 @@ import msgspec
 
 from isthmus.domain.federation.remote import Remote, Revocation, State
 from isthmus.protocol.federation import API_VERSIONS
-from isthmus.protocol.federator import Credential, Entry, Limits, Snapshot
+from isthmus.protocol.federator import Bridged, Credential, Entry, Limits, Snapshot
 from isthmus.protocol.ingress import IngressFacts
+from isthmus.server.application.overlays import Overlays, overlays_of
 from isthmus.server.federation_ports import KnowsTrust, OwnTrust
 from isthmus.server.federation_records import Acceptance, Federation, RemoteInstance
 from isthmus.server.ports import Clock, Store, Transaction, Vault
@@ -114,12 +115,18 @@ class SnapshotService:
             facts = await tx.federation.get()
             if facts is None:
                 return None
-            entries, anchors = await self._entries(tx)
-        snapshot = msgspec.structs.replace(snapshot_of(facts, trust, entries), denied_addresses=self._denied_addresses)
-        ingress = ingress_of(facts, trust, anchors)
+            overlays = await overlays_of(tx)
+            entries, anchors = await self._entries(tx, overlays)
+        snapshot = msgspec.structs.replace(
+            snapshot_of(facts, trust, entries),
+            denied_addresses=self._denied_addresses,
+            listeners={each.id: each.network for each in (*facts.listeners, *overlays.listeners)},
+            overlays=[str(each) for each in overlays.ranges],
+        )
+        ingress = ingress_of(facts, trust, anchors, overlays)
         return Prepared(facts.generation, msgspec.json.encode(snapshot), msgspec.json.encode(ingress))
 
-    async def _entries(self, tx: Transaction) -> tuple[list[Entry], list[bytes]]:
+    async def _entries(self, tx: Transaction, overlays: Overlays) -> tuple[list[Entry], list[bytes]]:
         """Every remote, and the certificates that verify leaves of those who may knock at all."""
         remotes = await tx.remotes.all()
         acceptances = {each.remote_id: each for each in await tx.remotes.acceptances()}
@@ -133,6 +140,7 @@ class SnapshotService:
                 known.get(remote.domain, [each for each in blocked if each.domain == remote.domain]),
                 [each for each in revocations if each.domain == remote.domain],
                 self._credential(remote, acceptances),
+                overlays.bridges.get(remote.id, []),
             )
             for remote in remotes
         ]
@@ -185,13 +193,14 @@ def snapshot_of(facts: Federation, trust: OwnTrust, entries: list[Entry]) -> Sna
     )
 
 
-def ingress_of(facts: Federation, trust: OwnTrust, anchors: Iterable[bytes]) -> IngressFacts:
+def ingress_of(facts: Federation, trust: OwnTrust, anchors: Iterable[bytes], overlays: Overlays) -> IngressFacts:
     distinct = dict.fromkeys((*trust.authorities, *facts.shared_roots, *anchors))
     return IngressFacts(
         generation=facts.generation,
         infra_domains=list(facts.infra_domains),
-        listeners=list(facts.listeners),
+        listeners=[*facts.listeners, *(each for each in overlays.listeners if each.network in overlays.bridged)],
         anchors=pem_of(list(distinct)),
+        networks=dict(overlays.bridged),
     )
 
 
@@ -200,6 +209,7 @@ def entry_of(
     instances: Sequence[RemoteInstance],
     revocations: Sequence[Revocation],
     credential: Credential | None,
+    bridges: Sequence[Bridged],
 ) -> Entry:
     return Entry(
         domain=remote.domain,
@@ -224,6 +234,7 @@ def entry_of(
         revoked_keys=_texts(each.key for each in revocations),
         credential=credential,
         listed=remote.removed_at is None,
+        bridges=list(bridges),
     )
 
 

@@ -12,10 +12,12 @@ from isthmus.server.adapters.api.routes import (
     accounts,
     audit,
     bridge_status,
+    bridges,
     bulk,
     certificates,
     directory,
     federation,
+    grants,
     history,
     incidents,
     instances,
@@ -27,6 +29,7 @@ from isthmus.server.adapters.api.routes import (
     remotes,
     templates,
 )
+from isthmus.server.adapters.api.routes import services as catalogue
 from isthmus.server.adapters.api.views import Problem
 from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.events.plane import EventPlane
@@ -56,7 +59,8 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
     ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations, bridge_status)
-    for module in (*ours, directory, federation, remotes, messages, certificates, instances):
+    trust = (directory, federation, remotes, messages, certificates, instances, bridges, grants, catalogue)
+    for module in (*ours, *trust):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

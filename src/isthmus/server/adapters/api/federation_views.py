@@ -112,6 +112,7 @@ class RemotePatch(Body):
     needs_dnssec: bool = False
     needs_tlsa: bool = False
     known_instances_only: bool = False
+    wan_permitted: bool = True
 
 
 class LimitsView(View):
@@ -140,6 +141,7 @@ class RemoteView(View):
     needs_dnssec: bool
     needs_tlsa: bool
     known_instances_only: bool
+    wan_permitted: bool
     confirmed_here: bool
     confirmed_there: bool
     short_code: str
@@ -157,7 +159,7 @@ class RemoteView(View):
 def remote_fields(remote: Remote) -> dict[str, Any]:
     same = (
         "id", "domain", "generation", "state", "state_there", "changed_at", "direction", "trust", "expires_at",
-        "needs_dnssec", "needs_tlsa", "known_instances_only",
+        "needs_dnssec", "needs_tlsa", "known_instances_only", "wan_permitted",
         "confirmed_here", "confirmed_there", "short_code", "bundle_sequence", "contact",
         "notes", "version",
     )  # fmt: skip
@@ -259,6 +261,7 @@ class RemoteDetailsView(RemoteView):
 class InviteBody(Body):
     domain: Domain
     lifetime: Annotated[int, Field(description="seconds, a day at most")] = 86_400
+    network_id: Annotated[UUID | None, Field(strict=False, description="a bridge of it is proposed then")] = None
 
 
 class InvitationView(View):
@@ -295,6 +298,7 @@ def invitation_fields(invitation: Invitation, now: datetime) -> dict[str, Any]:
 
 class AcceptBody(Body):
     invitation: Annotated[str, Field(max_length=65_536, json_schema_extra={"format": "password"})]
+    network_id: Annotated[UUID | None, Field(strict=False, description="of ours, for the bridge they propose")] = None
 
 
 class RemoteProblemView(View):

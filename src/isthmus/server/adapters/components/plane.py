@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import structlog
@@ -25,6 +26,7 @@ from isthmus.server.application.caller import Caller
 from isthmus.server.application.calls import Call, denied
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.effects import Effects
+from isthmus.server.federation_records import RemoteFinding
 from isthmus.server.ports import Conflict, Store, StoreUnavailable
 
 log = structlog.get_logger()
@@ -50,11 +52,14 @@ class Ledger:
         await self._kept(self.denials.record(caller, f"component {component}", subject, reason), request.request_id)
 
     async def of_caller(self, call: Call, denial: Denied) -> None:
-        await self._kept(self._write(denied(call, denial)), call.context.request_id)
+        await self._kept(self._write(call, denial), call.context.request_id)
 
-    async def _write(self, entry: Any) -> None:
+    async def _write(self, call: Call, denial: Denied) -> None:
         async with self.store.transaction() as tx:
-            await tx.journal.audit([entry])
+            await tx.journal.audit([denied(call, denial)])
+            if denial.finding:
+                domain, evidence = call.context.remote, dict(denial.facts)
+                await tx.findings.put(RemoteFinding(uuid4(), denial.finding, domain, call.at, call.at, 1, evidence))
 
     @staticmethod
     async def _kept(writing: Any, request_id: str) -> None:

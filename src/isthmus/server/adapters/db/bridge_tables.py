@@ -1,8 +1,8 @@
-"""The table of bridges."""
+"""The tables of bridges."""
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, Table, Text, text
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Index, Table, Text, text
 
 from isthmus.server.adapters.db.schema import metadata, optional, required
 from isthmus.server.adapters.db.types import Id, Moment
@@ -34,4 +34,14 @@ bridges = Table(
     required("version", BigInteger),
     Index("uq_bridges_live", "remote", "network_id", unique=True, **ONLY_LIVE),
     Index(None, "network_id"),
+)
+
+# Of an invitation or of a remote's entry: there is no one table to refer to.
+bridge_wishes = Table(
+    "bridge_wishes",
+    metadata,
+    Column("id", Id, primary_key=True),
+    required("network_id", Id),
+    required("proposes", Boolean),
+    required("at", Moment),
 )

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from isthmus.domain.addresses import IPNetwork
 from isthmus.domain.errors import NotFound
@@ -14,9 +14,10 @@ from isthmus.domain.federation.bridge import Bridge, Hold, Side, State
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.ids import NetworkId
 from isthmus.protocol import bridges as wire
-from isthmus.server.adapters.db.bridge_tables import bridges
-from isthmus.server.adapters.db.statements import AnyRow, Statements, values_of
+from isthmus.server.adapters.db.bridge_tables import bridge_wishes, bridges
+from isthmus.server.adapters.db.statements import AnyRow, Statements, upsert_into, values_of
 from isthmus.server.records import Page
+from isthmus.server.trust_records import Wish
 
 IS_IT = bridges.c.id == bindparam("bridge_id")
 IS_LIVE = bridges.c.state != State.REVOKED.value
@@ -32,6 +33,10 @@ FIRST = select(bridges).order_by(bridges.c.id).limit(bindparam("most"))
 NEXT = FIRST.where(bridges.c.id > bindparam("after"))
 ADD = insert(bridges)
 SAVE = update(bridges).where(IS_IT)
+OF_WISH = bridge_wishes.c.id == bindparam("wish_id")
+WISH = select(bridge_wishes).where(OF_WISH)
+WISHES = select(bridge_wishes).order_by(bridge_wishes.c.id)
+DROP_WISH = delete(bridge_wishes).where(OF_WISH)
 
 
 class SqlBridges:
@@ -71,6 +76,19 @@ class SqlBridges:
     async def save(self, bridge: Bridge) -> None:
         if not await self._statements.write(SAVE, {"bridge_id": bridge.id, **fields_of(bridge)}):
             raise NotFound("bridge", str(bridge.id))
+
+    async def put_wish(self, wish: Wish) -> None:
+        await self._statements.write(upsert_into(bridge_wishes, self._statements.dialect), values_of(wish))
+
+    async def wish(self, wish_id: UUID) -> Wish | None:
+        row = await self._statements.row(WISH, {"wish_id": wish_id})
+        return None if row is None else Wish(**row._mapping)
+
+    async def wishes(self) -> list[Wish]:
+        return [Wish(**row._mapping) for row in await self._statements.rows(WISHES)]
+
+    async def drop_wish(self, wish_id: UUID) -> None:
+        await self._statements.write(DROP_WISH, {"wish_id": wish_id})
 
 
 def found(row: AnyRow | None, bridge_id: UUID) -> Bridge:

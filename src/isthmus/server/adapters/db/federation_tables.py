@@ -174,6 +174,7 @@ outbox = Table(
     required("attempts", Integer),
     required("error", Text),
     required("parked", Text),
+    Column("subject", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("remote_id", "lane", "number"),
     Index(None, "next_at"),
 )

@@ -71,6 +71,12 @@ NUMBER = update(backend).values(audited=backend.c.audited + bindparam("more")).r
 AUDIT = insert(audit_log)
 NEWEST = select(audit_log).order_by(audit_log.c.number.desc()).limit(bindparam("most"))
 OLDER = NEWEST.where(audit_log.c.number < bindparam("before"))
+OF_REQUEST = (
+    select(audit_log)
+    .where(audit_log.c.request_id == bindparam("of_request"))
+    .order_by(audit_log.c.number.desc())
+    .limit(16)
+)
 
 
 class SqlJournal:
@@ -120,6 +126,9 @@ class SqlJournal:
             raise RuntimeError("the database lost the row of its backend: restore it from a backup")
         first = row.audited - len(new) + 1
         await self._statements.write(AUDIT, [audit_fields(number, entry) for number, entry in enumerate(new, first)])
+
+    async def audit_of_request(self, request_id: str) -> list[AuditRow]:
+        return [audit_row(row) for row in await self._statements.rows(OF_REQUEST, {"of_request": request_id})]
 
     async def audit_page(self, limit: int, after: int | None = None) -> list[AuditRow]:
         if after is None:

@@ -42,6 +42,9 @@ ADD = insert(outbox)
 SAVE = update(outbox).where(*IN_LANE, outbox.c.number == bindparam("of_number"))
 DELETE = delete(outbox).where(*IN_LANE, outbox.c.number <= bindparam("up_to"))
 CLEAR = delete(outbox).where(*IN_LANE)
+REPLACE = delete(outbox).where(
+    outbox.c.remote_id == bindparam("of_remote"), outbox.c.subject == bindparam("on_subject")
+)
 WAKE = (
     update(outbox)
     .where(
@@ -92,6 +95,9 @@ class SqlOutbox:
     async def clear(self, remote_id: UUID, lanes: Iterable[Lane]) -> None:
         for lane in lanes:
             await self._statements.write(CLEAR, {"of_remote": remote_id, "in_lane": lane.value})
+
+    async def drop_subject(self, remote_id: UUID, subject: str) -> None:
+        await self._statements.write(REPLACE, {"of_remote": remote_id, "on_subject": subject})
 
     async def lane(self, remote_id: UUID, lane: Lane) -> LaneState:
         row = await self._statements.row(LANE, {"of_remote": remote_id, "in_lane": lane.value})

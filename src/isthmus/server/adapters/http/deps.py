@@ -14,6 +14,7 @@ from isthmus.server.application.agents import AgentService
 from isthmus.server.application.audit_log import AuditLogService
 from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.bridge_status import BridgeStatusService
+from isthmus.server.application.bridges import BridgeService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificates import CertificateService
@@ -21,8 +22,10 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.explain import ExplainService
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.findings import FindingService
+from isthmus.server.application.grants import GrantService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.instances import InstanceService
@@ -36,6 +39,7 @@ from isthmus.server.application.overlays import OverlayService
 from isthmus.server.application.paths import PathService
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.remotes import RemoteService
+from isthmus.server.application.services import ServiceCatalogue
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.outward_ports import Examiner
@@ -56,7 +60,11 @@ class FederationServices:
     certificates: CertificateService
     instances: InstanceService
     overlays: OverlayService
+    bridges: BridgeService
     doctor: Examiner
+    grants: GrantService
+    catalogue: ServiceCatalogue
+    explaining: ExplainService
 
 
 @dataclass(frozen=True, slots=True)

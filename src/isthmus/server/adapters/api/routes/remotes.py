@@ -8,6 +8,7 @@ from fastapi import Query, Response
 
 from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.federation.remote import Remote
+from isthmus.domain.ids import NetworkId
 from isthmus.server.adapters.api.federation_views import (
     AcceptBody,
     AcceptedView,
@@ -69,7 +70,8 @@ async def list_invitations(
 async def invite(body: InviteBody, calls: Calls, by: By) -> InvitedView:
     """Invite one domain. The text is shown once; hand it to the operator there over a channel that you trust."""
     lifetime = timedelta(seconds=max(0, min(body.lifetime, 10**9)))
-    made = await calls.federation.invitations.invite(by, body.domain, lifetime)
+    network_id = None if body.network_id is None else NetworkId(body.network_id)
+    made = await calls.federation.invitations.invite(by, body.domain, lifetime, network_id)
     return InvitedView(**invitation_fields(made.invitation, datetime.now(UTC)), text=made.text)
 
 
@@ -82,7 +84,8 @@ async def withdraw(invitation_id: UUID, calls: Calls, by: By) -> None:
 @router.post("/remotes/accept", operation_id="acceptInvitation", status_code=201)
 async def accept(body: AcceptBody, calls: Calls, by: By) -> AcceptedView:
     """Accept an invitation of another backend, and tell it so at once. Compare the short code, then confirm it."""
-    done = await calls.federation.invitations.accept(by, body.invitation)
+    network_id = None if body.network_id is None else NetworkId(body.network_id)
+    done = await calls.federation.invitations.accept(by, body.invitation, network_id)
     return AcceptedView.of(done.remote, done.problem)
 
 
