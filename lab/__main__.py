@@ -1,4 +1,4 @@
-"""`python -m lab [mesh] [federation]`: the way of a new user, live, in network namespaces of this machine."""
+"""`python -m lab [mesh] [federation] [bridge]`: the way of a new user, live, in network namespaces of this machine."""
 
 import sys
 

@@ -5,21 +5,22 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 
+from isthmus.domain.mesh.crossing import LEASE
 from lab import web
 from lab.certificates import Authority
-from lab.errors import CommandFailed
 from lab.host import Host
 from lab.lab import Lab
+from lab.meeting import at_once
 from lab.mesh import Member, token_in
 from lab.organisation import PORT as INGRESS_PORT
 from lab.organisation import Organisation, federate
 from lab.probes import Probe, Probes
-from lab.side import at_once
 from lab.terminal import Terminal
-from lab.traces import allowed_ips, handshakes, public_key
+from lab.traces import allowed_ips, handshakes, public_key, routes, rules
 from lab.waiting import wait_until
 from lab.zone import NsdHost
 
@@ -28,6 +29,10 @@ PORT, BEACON = 443, 4000
 LEAF = "/var/lib/isthmus-agent/instance/current"
 NETWORKS = {"a": "office", "b": "plant"}
 SUBJECT = "bob@b.example"
+CUT = (
+    "add table inet cut; add chain inet cut out {{ type filter hook output priority 0; }};"
+    " add rule inet cut out ip daddr {address} drop"
+)
 
 
 @dataclass
@@ -39,6 +44,7 @@ class Alliance:
     a: Organisation
     b: Organisation
     probes: Probes
+    started: float
     web: Authority = field(default_factory=lambda: Authority("wiki"))
     bridge: str = ""
     grants: dict[str, str] = field(default_factory=dict)
@@ -79,17 +85,17 @@ class Alliance:
         """Datagrams of the named instance to the beacon of A, tapped at A's gateway."""
         return self.probes.all["beacon"]
 
-    def ends(self, what: str, site: Organisation, *command: str) -> None:
-        """A command that stops the stream; measured until the last datagram, on each side."""
-        started = time.monotonic()
+    def ends(self, what: str, site: Organisation, *command: str, is_told: bool = True) -> None:
+        """A command that stops the stream; measured from what the audit log says of it until the last datagram, at A
+        and, where the other side is told, at the gateway of B."""
         site.cli(*command)
-        typed = time.monotonic() - started
-        arrived = self.stream.stops(started, within=FOLLOW_SECONDS)
-        carried = self.stream.stops_to_be_carried(started, within=FOLLOW_SECONDS)
-        self.say.fact(
-            f"{what}: last packet through A {arrived * 1e3:.0f} ms after the command began, out of B "
-            f"{carried * 1e3:.0f} ms; the command itself took {typed * 1e3:.0f} ms"
-        )
+        rows = site.api.get("/audit", params={"limit": 20}).raise_for_status().json()["items"]
+        moment = next(row["at"] for row in rows if row["actor"] == "local")
+        since = datetime.fromisoformat(moment).timestamp() - time.time() + time.monotonic()
+        told = [f"last packet into A {self.stream.stops(since, within=FOLLOW_SECONDS) * 1e3:.0f} ms later"]
+        if is_told:
+            told.append(f"out of B {self.stream.stops_to_be_carried(since, within=FOLLOW_SECONDS) * 1e3:.0f} ms later")
+        self.say.fact(f"{what}: {', '.join(told)}")
 
     def flows(self) -> None:
         """The stream runs, or runs again."""
@@ -98,11 +104,10 @@ class Alliance:
 
 def assemble(say: Terminal, lab: Lab, probes: Probes) -> Alliance:
     """Start the processes of both at once."""
-    names = NsdHost(lab)
-    sites = [Organisation(names, name, watch=say.command) for name in NETWORKS]
-    for site in sites:
-        site.await_server()
-    return Alliance(say, lab, *sites, probes)
+    started, names = time.monotonic(), NsdHost(lab)
+    a, b = (Organisation(names, name, watch=say.command) for name in NETWORKS)
+    at_once([a.await_server, b.await_server])
+    return Alliance(say, lab, a, b, probes, started)
 
 
 def initialise(alliance: Alliance) -> None:
@@ -163,20 +168,29 @@ def fetches(alliance: Alliance, name: str) -> bool:
 
 def grant(alliance: Alliance) -> None:
     """A names its wiki and grants it to one instance of B, over one network, from one prefix"""
-    a, wiki = alliance.a, alliance.member("a-wiki")
-    instance = instance_of(alliance, "b-app")
-    prefix = prefix_of(alliance.b)
-    for name, protocol, port in (("wiki", "tcp", PORT), ("beacon", "udp", BEACON)):
-        where = ["--network", NETWORKS["a"], "--address", wiki.ipv6, "--protocol", protocol, "--port", str(port)]
-        a.cli("service", "create", name, *where)
-        narrow = ["--instance", instance, "--network", NETWORKS["a"], "--source", prefix, "--expires", "30d"]
-        what = ["--kind", "service", "--resource", name, "--scopes", "connect,read"]
-        printed = a.cli("grant", "create", "--to", SUBJECT, *what, *narrow)
-        alliance.grants[name] = re.findall(r"^grant (\S+)$", printed, re.MULTILINE)[0]
-        if name == "wiki":
-            alliance.token = printed.split()[-1]
-            alliance.waits("the wiki to answer", lambda: web.answers(alliance.member("b-app").host, wiki.ipv6, PORT))
-            alliance.say.fact(f"fresh start → first allowed packet: {alliance.say.part_seconds:.0f} s")
+    wiki = alliance.member("a-wiki")
+    where = ["--network", NETWORKS["a"], "--address", wiki.ipv6]
+    alliance.a.cli("service", "create", "wiki", *where, "--port", str(PORT))
+    alliance.token = grant_service(alliance, "wiki")
+    alliance.waits("the wiki to answer", partial(reads, alliance))
+    seconds = time.monotonic() - alliance.started
+    alliance.say.fact(f"fresh start → first allowed packet: {seconds:.1f} s")
+    alliance.a.cli("service", "create", "beacon", *where, "--protocol", "udp", "--port", str(BEACON))
+    grant_service(alliance, "beacon")
+
+
+def grant_service(alliance: Alliance, name: str) -> str:
+    """Grant a service as narrowly as can be; returns the token."""
+    narrow = ["--instance", instance_of(alliance, "b-app"), "--network", NETWORKS["a"]]
+    narrow += ["--source", prefix_of(alliance.b), "--expires", "30d"]
+    what = ["--kind", "service", "--resource", name, "--scopes", "connect,read"]
+    printed = alliance.a.cli("grant", "create", "--to", SUBJECT, *what, *narrow)
+    alliance.grants[name] = re.findall(r"^grant (\S+)$", printed, re.MULTILINE)[0]
+    return printed.split()[-1]
+
+
+def reads(alliance: Alliance) -> bool:
+    return web.answers(alliance.member("b-app").host, alliance.member("a-wiki").ipv6, PORT, alliance.web)
 
 
 def instance_of(alliance: Alliance, peer: str) -> str:
@@ -206,12 +220,7 @@ def calls(alliance: Alliance) -> None:
     alliance.a.cli("grant", "explain", alliance.grants["wiki"], "--request-id", said["request_id"])
     said = by_the_federator(alliance, body)
     alliance.expects((said["status"], said["axis"]) == ("403", "instance"), "B's own Federator is another instance")
-    federator = next(
-        each["id"]
-        for each in alliance.b.api.get("/instances").raise_for_status().json()["items"]
-        if each["name"] == "federator"
-    )
-    instances = ["--instance", instance_of(alliance, "b-app"), "--instance", federator]
+    instances = ["--instance", instance_of(alliance, "b-app"), "--instance", said["supplied"]]
     alliance.a.cli("grant", "set", alliance.grants["wiki"], *instances)
     alliance.expects(by_the_federator(alliance, body)["status"] == "200", "once it is listed, it is answered 200")
     alliance.a.cli("audit", "list", "--limit", "5")
@@ -246,9 +255,10 @@ def asked(alliance: Alliance, host: Host, command: list[str], body: str, where: 
     more = ["-H", "Content-Type: application/json", "-d", body, "-w", "\n%{http_code}", where]
     text, _, status = alliance.types(host, *command, *more).rpartition("\n")
     found = json.loads(text)
-    problem = found.get("remote", {}) | found if "code" in found else {}
-    axis = found.get("axis") or found.get("remote", {}).get("axis", "")
-    return {"status": status, "axis": axis, "request_id": problem.get("request_id", "")}
+    # What the remote said is inside what the own Federator says.
+    told = found.get("remote", found)
+    names = ("axis", "supplied", "request_id")
+    return {"status": str(told.get("status", status))} | {name: str(told.get(name, "")) for name in names}
 
 
 def take_back(alliance: Alliance) -> None:
@@ -264,36 +274,45 @@ def take_back(alliance: Alliance) -> None:
         site.cli("bridge", "resume", alliance.bridge)
         alliance.flows()
     instance = instance_of(alliance, "b-app")
-    alliance.ends("instance blocked", a, "remote", "block", b.domain, instance, "--reason", "a test")
+    alliance.ends("instance blocked", a, "remote", "block", b.domain, instance, "--reason", "a test", is_told=False)
     a.cli("remote", "unblock", b.domain, instance)
     alliance.flows()
     reason = ["--reason", "the project is over", "--yes"]
     alliance.ends("grant revoked", a, "grant", "revoke", alliance.grants["beacon"], *reason)
+    grant_service(alliance, "beacon")
+    alliance.flows()
 
 
 def expire(alliance: Alliance) -> None:
-    """A gateway that is cut off from its controller goes on until its lease has run out, and no longer"""
+    """A gateway that is cut off from its controller closes the bridge by itself when its lease has run out"""
+    gateway = alliance.member("a-gw").host
+    alliance.types(gateway, "nft", CUT.format(address=alliance.a.host.ipv4))
+    alliance.say.note(f"… waiting for the lease to end, {LEASE} s at most")
+    started = time.monotonic()
+    ended = alliance.stream.stops(started, within=LEASE + FOLLOW_SECONDS)
+    alliance.expects(ended <= LEASE + 1, f"the last packet passed {ended:.1f} s after the gateway was cut off")
+    alliance.types(gateway, "nft", "delete table inet cut")
+    alliance.flows()
 
 
 def part(alliance: Alliance) -> None:
-    """A revokes the bridge: no rule, route or tunnel is left on any host"""
+    """B revokes the bridge, and then A the remote: no rule, route or tunnel is left on any host"""
     a, b = alliance.both
-    a.cli("bridge", "revoke", alliance.bridge, "--reason", "the project is over", "--yes")
+    reason = ["--reason", "the project is over", "--yes"]
+    alliance.ends("bridge revoked by B", b, "bridge", "revoke", alliance.bridge, *reason)
     for site, other in ((a, b), (b, a)):
-        key = public_key(alliance.member(f"{other.name}-gw"))
-        gateway = alliance.member(f"{site.name}-gw")
-        alliance.waits("the tunnel to go", lambda gateway=gateway, key=key: key not in allowed_ips(gateway))
-    alliance.say.fact("both gateways have forgotten each other")
+        for member in site.mesh.members.values():
+            alliance.waits(f"{member.name} to forget", partial(is_clean, member, prefix_of(other)))
+    alliance.say.fact("no host holds a rule, a route or a tunnel of the bridge any more")
+    a.cli("remote", "revoke", b.domain, "--yes")
+    b.await_remote(a, "revoked")
+    a.cli("grant", "list")
 
 
-def refuses(alliance: Alliance, site: Organisation, *command: str) -> str:
-    """A command that must fail; returns what it said."""
-    try:
-        site.cli(*command)
-    except CommandFailed as failure:
-        alliance.say.command(site.host, ["isthmus", *command], failure.output)
-        return failure.output
-    raise AssertionError(f"`isthmus {' '.join(command)}` should have been refused at {site.domain}")
+def is_clean(member: Member, prefix: str) -> bool:
+    """Whether nothing on a member's host names the other side's prefix."""
+    tunnels = any(prefix in found for found in allowed_ips(member).values())
+    return not tunnels and prefix not in routes(member.host) and prefix not in rules(member.host)
 
 
-STEPS = [initialise, furnish, propose, grant, packets, calls, take_back, part]
+STEPS = [initialise, furnish, propose, grant, packets, calls, take_back, expire, part]

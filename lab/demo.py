@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from lab import bridge_steps
 from lab.backend import Backend
 from lab.errors import CommandFailed, LabUnavailable
 from lab.federation_steps import STEPS as FEDERATION_STEPS
@@ -11,6 +12,7 @@ from lab.first_steps import create, delete, isolate, join, leave, overview, phon
 from lab.further_steps import direct, failover, history, many, names, revoke, rotate, theft
 from lab.journey import Journey
 from lab.lab import Lab
+from lab.probes import Probes
 from lab.terminal import Terminal
 
 LOG_LINES = 20
@@ -49,8 +51,8 @@ STEPS = [
 ]
 
 
-def main(parts: Sequence[str] = ("mesh", "federation")) -> int:
-    """Run both parts or one; returns 0, 1 where something was not as expected, or 130 after Ctrl-C."""
+def main(parts: Sequence[str] = ("mesh", "federation", "bridge")) -> int:
+    """Run all parts or some; returns 0, 1 where something was not as expected, or 130 after Ctrl-C."""
     say = Terminal()
     try:
         for name in parts:
@@ -84,7 +86,18 @@ def federation(say: Terminal) -> int:
             diplomacy.close()
 
 
-PARTS: Mapping[str, Callable[[Terminal], int]] = {"mesh": mesh, "federation": federation}
+def bridge(say: Terminal) -> int:
+    """Two organisations, and what passes between their networks."""
+    with Lab() as lab, Probes() as probes:
+        say.step("Two organisations start, on empty databases")
+        alliance = bridge_steps.assemble(say, lab, probes)
+        try:
+            return travel(alliance, bridge_steps.STEPS)
+        finally:
+            alliance.close()
+
+
+PARTS: Mapping[str, Callable[[Terminal], int]] = {"mesh": mesh, "federation": federation, "bridge": bridge}
 
 
 def travel(journey: Told, steps: Sequence[Callable[[Any], None]]) -> int:

@@ -50,7 +50,7 @@ class Probe:
     @property
     def last(self) -> float:
         """When a packet got through last, in either direction; 0 for never."""
-        return max(*self.arrived[-1:], *self.answered[-1:], 0.0)
+        return max([0.0, *self.arrived[-1:], *self.answered[-1:]])
 
     def passes(self, *, within: float) -> float:
         """Wait until one that is sent from now on is answered; returns the seconds."""
@@ -72,7 +72,7 @@ class Probe:
         """The same as `stops`, at the tap."""
         what = f"{self} to be carried no more"
         wait_until(lambda: self.has_lost_all_since(max(self.carried, default=0.0)), within=within, what=what)
-        return max(0.0, *self.carried[-1:], since) - since
+        return max([since, *self.carried[-1:]]) - since
 
     def has_lost_all_since(self, last: float) -> bool:
         return sum(at > last for at in self.sent[-UNANSWERED:]) == UNANSWERED
@@ -249,7 +249,7 @@ class Bytes:
 
     def tick(self) -> None:
         now = time.monotonic()
-        if now - max(self._since, *self.probe.answered[-1:], 0.0) > STALLED_SECONDS:
+        if now - max([self._since, *self.probe.answered[-1:]]) > STALLED_SECONDS:
             self._connect(now)
         if self._socket is not None:
             with contextlib.suppress(OSError):

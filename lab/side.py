@@ -1,11 +1,11 @@
 """One side of a bridge in a lab: an organisation with a network, its gateway, and hosts that are peers of it."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from lab.meeting import at_once
 from lab.mesh import Member
 from lab.organisation import Organisation
 
@@ -64,9 +64,3 @@ def build(
     members = at_once(joins)
     mesh.settle(within=60.0)
     return Side(site, network, members[0], members[1], dict(zip(others, members[2:], strict=True)))
-
-
-def at_once(works: Iterable[Callable[[], Any]]) -> list[Any]:
-    """Do all of this at the same time and return what came of each; what fails is raised."""
-    with ThreadPoolExecutor() as pool:
-        return [done.result() for done in [pool.submit(work) for work in works]]

@@ -54,6 +54,11 @@ def fetch_command(host: Host, address: str, port: int, authority: Authority) -> 
     return ["curl", "-sS", "--max-time", f"{FETCH_SECONDS:g}", "--cacert", ca, f"https://[{address}]:{port}/"]
 
 
+def answers(host: Host, address: str, port: int, authority: Authority) -> bool:
+    """Whether a host gets the page."""
+    return host.run(fetch_command(host, address, port, authority), check=False).stdout == ANSWER
+
+
 def main(address: str, port: str, certificate: str, key: str) -> None:
     """Serve until killed."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 
 from bench.cases import (
     bridges,
+    bridging,
     connect,
     creation,
     crowd,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "stalled": stalled.measured,
     "host": host.measured,
     "federation": federation.measured,
+    "bridging": bridging.measured,
     "loud-remote": federation.beside_a_loud_one,
     "bridges": bridges.measured,
 }

@@ -5,9 +5,9 @@ from typing import Any
 from uuid import uuid4
 
 from isthmus.protocol.federation import API_VERSION, ORIGIN
+from lab.alliance import Alliance
 from lab.mesh import Member
 from lab.organisation import PORT as INGRESS_PORT
-from tests.bridging.alliance import Alliance
 from tests.federation.party import over_socket
 from tests.federation.wire import Answer, Connection, Credential, client_context, request
 

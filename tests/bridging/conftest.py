@@ -5,14 +5,16 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from lab import Lab
-from tests.bridging.alliance import Alliance, assemble
+from lab.alliance import Alliance, assemble
+
+EXTENSION = "tests.bridging.skills"
 
 
 @pytest.fixture(scope="session")
 def alliance() -> Iterator[Alliance]:
     """One for all tests of a worker: leave it as you found it."""
     with Lab() as lab:
-        built = assemble(lab)
+        built = assemble(lab, EXTENSION)
         try:
             yield built
         finally:

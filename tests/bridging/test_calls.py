@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from isthmus.server.application import kinds
+from lab.alliance import WITHIN, Alliance
+from lab.organisation import PORT as INGRESS_PORT
 from lab.waiting import wait_until
-from tests.bridging.alliance import WITHIN, Alliance
 from tests.bridging.calls import asks, connect, line_of, through_the_federator, wanted
 from tests.federation.checks import refused
 from tests.federation.party import Party, Row
@@ -25,7 +26,7 @@ def bridge(alliance: Alliance) -> str:
 
 def can_connect(alliance: Alliance) -> bool:
     try:
-        connect(alliance, alliance.app).close()
+        alliance.app.host.connect(alliance.a.home.ipv6, INGRESS_PORT, timeout=1.0).close()
     except OSError:
         return False
     return True
@@ -111,7 +112,7 @@ def test_headers_of_the_callers_own_change_nothing(alliance: Alliance) -> None:
             denied = refused(asks(alliance, other, token, more=more), 403, "axis_denied").json
             assert (denied["axis"], denied["supplied"]) == ("source", other.ipv6)
     found = alliance.a.api.get("/findings").raise_for_status().json()["items"]
-    assert [each["subject"] for each in found if each["code"] == "trust_header_presented"] == [alliance.b.domain]
+    assert [each["domain"] for each in found if each["kind"] == "trust_header_presented"] == [alliance.b.domain]
 
 
 @pytest.mark.case("SEED-132", "SEED-133")

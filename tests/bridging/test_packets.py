@@ -5,11 +5,12 @@ from functools import partial
 
 import pytest
 
+from lab.alliance import WITHIN, Alliance
 from lab.mesh import Member
 from lab.side import Side
 from lab.traces import allowed_ips, handshakes, public_key, routes, rules
 from lab.waiting import wait_until
-from tests.bridging.alliance import WITHIN, Alliance, running
+from tests.bridging.traffic import running
 
 STOPS = 4.0
 """Seconds after which packets are still seen on a machine that does much else; `make bench` has the real figure."""

@@ -67,6 +67,32 @@ def test_three_organisations_find_each_other_and_every_arrow_of_a_call_is_seen(
     assert "expectations held" in shown.splitlines()[-1]
 
 
+def test_two_organisations_join_their_networks_and_part_again(capsys: pytest.CaptureFixture[str]) -> None:
+    assert demo.main(["bridge"]) == 0
+    shown = capsys.readouterr().out
+    for said in (
+        "a # isthmus bridge propose b.example --network office",
+        "b # isthmus bridge accept ",
+        "a # isthmus service create wiki --network office",
+        "a # isthmus grant create --to bob@b.example --kind service --resource wiki --scopes connect,read --instance ",
+        "a # isthmus bridge status ",
+        "a # isthmus grant explain ",
+        "✓ nothing passes yet",
+        "✓ fresh start → first allowed packet: ",
+        "✓ b-app reads the wiki of A",
+        "✓ b-other is answered 403: axis instance",
+        "✓ suspended by A: last packet into A ",
+        "✓ suspended by B: last packet into A ",
+        "✓ instance blocked: last packet into A ",
+        "✓ grant revoked: last packet into A ",
+        "✓ the last packet passed ",
+        "✓ bridge revoked by B: last packet into A ",
+        "✓ no host holds a rule, a route or a tunnel of the bridge any more",
+    ):
+        assert said in shown
+    assert "expectations held" in shown.splitlines()[-1]
+
+
 def test_a_step_that_fails_says_what_was_expected_and_shows_the_logs(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

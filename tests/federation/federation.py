@@ -1,16 +1,15 @@
 """Three organisations that federate: A and B and C of the catalogue, each whole, and a DNS that can lie."""
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from typing import Any
 
 from lab import Lab
-from lab.organisation import FOLLOW_SECONDS, PORT, Organisation, both
+from lab.meeting import acquaint, at_once, initialise
+from lab.organisation import Organisation
 from lab.scripted_names import ScriptedNames
-from lab.waiting import wait_until
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 
@@ -43,44 +42,9 @@ class Federation:
         return {str(party): "\n".join(party.site.log.splitlines()[-LOG_LINES:]) for party in self.parties}
 
 
-def at_once(works: Iterable[Callable[[], Any]]) -> None:
-    """Do all of this at the same time; what fails is raised."""
-    with ThreadPoolExecutor() as pool:
-        for done in [pool.submit(work) for work in works]:
-            done.result()
-
-
-def initialise(site: Organisation) -> None:
-    """`isthmus federation init` without the time that a command takes to start."""
-    body = {
-        "domain": site.domain,
-        "infra_domains": [site.infra, second_infra(site)],
-        "listen": f"{site.host.ipv4}:{PORT}",
-    }
-    site.api.post("/federation/init", json=body).raise_for_status()
-
-
 def second_infra(site: Organisation) -> str:
     """Another name that its certificates carry and that the others have pinned; DNS says nothing of it."""
     return f"infra2.{site.domain}"
-
-
-def acquaint(inviting: Organisation, accepting: Organisation) -> None:
-    """The journey of two operators, likewise; `lab.organisation.federate` types the commands."""
-    invited = inviting.api.post("/remotes/invitations", json={"domain": accepting.domain}).raise_for_status().json()
-    accepted = accepting.api.post("/remotes/accept", json={"invitation": invited["text"]}).raise_for_status().json()
-    assert accepted["problem"] is None, accepted
-    for one, two in both(inviting, accepting):
-        code = one.await_remote(two, "pending")["short_code"]
-        one.api.post(f"/remotes/{two.domain}/confirm", json={"short_code": code}).raise_for_status()
-    for one, two in both(inviting, accepting):
-        one.await_remote(two, "active")
-        wait_until(partial(has_told_all, one, two), within=FOLLOW_SECONDS, what=f"{two.domain} to have heard all")
-
-
-def has_told_all(one: Organisation, two: Organisation) -> bool:
-    """Whether no message for the other side waits any more: what is sent later would look like a test's doing."""
-    return not one.api.get(f"/remotes/{two.domain}/messages").raise_for_status().json()["items"]
 
 
 def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
@@ -89,7 +53,7 @@ def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
     given = {"agent_listen": f"127.0.0.1:{AGENT_PORT}"} | dict(settings or {})
     sites = [Organisation(names, name, settings=given, env=ENVIRONMENT) for name in ("a", "b", "c")]
     at_once(site.await_server for site in sites)
-    at_once(partial(initialise, site) for site in sites)
+    at_once(partial(initialise, site, second_infra(site)) for site in sites)
     for site in sites:
         site.publish()
     at_once(site.await_ingress for site in sites)

@@ -14,13 +14,14 @@ from uuid import uuid4
 from isthmus.protocol.federation import ORIGIN
 from lab.host import Host
 from lab.lab import Lab
+from lab.meeting import initialise
 from lab.names_server import Reply
 from lab.organisation import PORT, Organisation
 from lab.scripted_names import ScriptedNames
 from lab.waiting import wait_until
 from tests.federation.checks import QUIET_SECONDS, ROW_SECONDS, no_component_call, no_state_change, refused
 from tests.federation.counting import Counted, connections_from
-from tests.federation.federation import Federation, initialise
+from tests.federation.federation import Federation, second_infra
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 from tests.federation.stand import Answers, Stand
@@ -136,7 +137,7 @@ def a_loner(federation: Federation) -> Iterator[Loner]:
     root = an_authority("the strangers' root", starts=now - timedelta(days=1), ends=now + timedelta(days=300))
     environment = {**ENVIRONMENT, "ISTHMUS_FEDERATOR_DENIED_ADDRESSES": DATABASE_HOST}
     with Organisation(federation.names, "n", env=environment) as site:
-        initialise(site)
+        initialise(site, second_infra(site))
         site.publish()
         site.await_ingress()
         party = Party(site)

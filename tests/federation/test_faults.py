@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
 
+import pytest
+
 from isthmus.protocol.federation import CONTENT_DIGEST, IDEMPOTENCY_KEY, SIGNATURE, SIGNATURE_INPUT
 from isthmus.protocol.message_key import MessageKey
 from isthmus.protocol.signatures import Message, sign
@@ -61,6 +63,7 @@ def of(party: Party, other: Party, after: int) -> list[Row]:
     return [row for row in rows if not row["subject"].startswith("heartbeat/")]
 
 
+@pytest.mark.case("FAULT-001")
 def test_a_federator_that_is_killed_before_it_answers_costs_no_second_effect(federation: Federation) -> None:
     a, b = federation.a, federation.b
     rows, calls, key = b.last_row(), b.component("handshake").count(), str(uuid4())
@@ -88,6 +91,8 @@ def test_a_federator_that_is_killed_before_it_answers_costs_no_second_effect(fed
     assert a.asks(b, confirmation(a, b, str(uuid4()))).status == 200
     assert remote(b, a)["version"] == version + 2
     assert len(of(b, a, rows)) == 2
+    # Raises where a row was lost or changed.
+    b.site.cli("audit", "verify")
 
 
 def test_a_notice_is_answered_from_the_store_when_the_federator_died_under_it(federation: Federation) -> None:

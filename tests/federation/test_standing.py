@@ -6,9 +6,10 @@ from uuid import uuid4
 import pytest
 
 from isthmus.protocol.federation import ORIGIN
+from lab.meeting import acquaint
 from lab.waiting import wait_until
 from tests.federation.checks import clean_request, refused, refusing
-from tests.federation.federation import Federation, acquaint
+from tests.federation.federation import Federation
 from tests.federation.party import Party
 
 WITHIN = 20.0

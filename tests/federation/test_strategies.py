@@ -9,10 +9,11 @@ from uuid import uuid4
 import pytest
 
 from isthmus.protocol.federation import ORIGIN
+from lab.meeting import initialise
 from lab.organisation import PORT, Organisation
 from lab.waiting import wait_until
 from tests.federation.checks import clean_request, refused, refusing
-from tests.federation.federation import Federation, initialise
+from tests.federation.federation import Federation, second_infra
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 from tests.x509.forge import Forged, an_authority
@@ -76,7 +77,7 @@ def a_newcomer(federation: Federation) -> Iterator[Party]:
     """A fourth organisation, which lists B and which nobody lists."""
     b = federation.b
     with Organisation(federation.names, "s", env=ENVIRONMENT) as site:
-        initialise(site)
+        initialise(site, second_infra(site))
         site.publish()
         site.await_ingress()
         party = Party(site)

@@ -1,6 +1,6 @@
-"""Two organisations that federate, each with a network and hosts in it: what bridges and grants are tried on."""
+"""Two organisations that federate, each with a network and hosts in it; bridges and grants by their APIs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,21 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab import Lab
+from lab.lab import Lab
+from lab.meeting import acquaint, at_once, initialise
 from lab.mesh import Member
 from lab.organisation import Organisation
-from lab.probes import Probe, Probes
 from lab.scripted_names import ScriptedNames
-from lab.side import Side, at_once, build
+from lab.side import Side, build
 from lab.waiting import wait_until
-from tests.federation.federation import acquaint, initialise
 
 LOG_LINES = 30
 WITHIN = 40.0
 """Seconds for something that takes one: the machine may be busy."""
-PORT, BEACON, CLOSED = 443, 4000, 4443
-CHECKOUT = Path(__file__).resolve().parent.parent.parent
-EXTENSION = "tests.bridging.skills"
+PORT, BEACON = 443, 4000
+CHECKOUT = Path(__file__).resolve().parent.parent
 
 Json = dict[str, Any]
 
@@ -94,7 +92,8 @@ class Alliance:
     def act(self, side: Side, action: str, **fields: Any) -> Json:
         """`accept`, `suspend`, `resume` or `revoke` the bridge on one side."""
         bridge = self.bridge(side)
-        assert bridge is not None, f"there is no bridge at {side.domain}"
+        if bridge is None:
+            raise LookupError(f"there is no bridge at {side.domain}")
         body = {"reason": "a test"} | fields
         answer: Json = side.api.post(f"/bridges/{bridge['id']}/{action}", json=body).raise_for_status().json()
         return answer
@@ -141,62 +140,12 @@ class Alliance:
         return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
 
 
-@dataclass
-class Traffic:
-    """What runs all the time: `allowed` is what the usual grants open, `others` are what nothing opens."""
-
-    allowed: list[Probe]
-    others: list[Probe]
-
-    def passes(self) -> None:
-        for probe in self.allowed:
-            probe.passes(within=WITHIN)
-
-    def stops(self, since: float) -> float:
-        """Wait until nothing gets through any more; returns the seconds until the last one did."""
-        return max(probe.stops(since, within=WITHIN) for probe in self.allowed)
-
-    def check_others(self) -> None:
-        """None of what nothing opens has ever got anywhere."""
-        for probe in self.others:
-            assert probe.sent, f"{probe} has not been sent"
-            assert not probe.arrived, f"{probe} has arrived"
-            assert not probe.answered, f"{probe} was answered"
-
-
-@contextmanager
-def running(alliance: Alliance) -> Iterator[Traffic]:
-    """From the named instance and from its neighbour, to the services and beside them."""
-    wiki, desk = alliance.wiki, alliance.a.hosts["desk"]
-    app, other = alliance.app, alliance.b.hosts["other"]
-    with Probes() as probes:
-        for member, port in ((wiki, PORT), (wiki, BEACON), (wiki, CLOSED), (desk, PORT)):
-            probes.echo(member.host, member.ipv6, port)
-        allowed = [
-            Probe("wiki", app.host, wiki.ipv6, PORT, "tcp"),
-            Probe("beacon", app.host, wiki.ipv6, BEACON, "udp"),
-        ]
-        others = [
-            Probe("other-instance", other.host, wiki.ipv6, PORT, "tcp"),
-            Probe("other-instance-udp", other.host, wiki.ipv6, BEACON, "udp"),
-            Probe("other-port", app.host, wiki.ipv6, CLOSED, "udp"),
-            Probe("other-protocol", app.host, wiki.ipv6, PORT, "udp"),
-            Probe("other-host", app.host, desk.ipv6, PORT, "udp"),
-            Probe("gateway-of-b", alliance.b.gateway.host, wiki.ipv6, BEACON, "udp"),
-            Probe("backwards", wiki.host, app.ipv6, PORT, "udp"),
-        ]
-        probes.echo(app.host, app.ipv6, PORT)
-        for probe in (*allowed, *others):
-            probes.send(probe)
-        yield Traffic(allowed, others)
-
-
-def assemble(lab: Lab) -> Alliance:
-    """Start everything, as much as possible at the same time."""
+def assemble(lab: Lab, *extensions: str) -> Alliance:
+    """Start everything, as much as possible at the same time. `extensions` are those of A's server."""
     names = ScriptedNames(lab)
-    settings = {"a": {"extensions": [EXTENSION]}, "b": {}}
     env = {"PYTHONPATH": str(CHECKOUT)}
-    sites = [Organisation(names, name, settings=given, env=env) for name, given in settings.items()]
+    given: Mapping[str, Json] = {"a": {"extensions": list(extensions)} if extensions else {}, "b": {}}
+    sites = [Organisation(names, name, settings=settings, env=env) for name, settings in given.items()]
     at_once([site.await_server for site in sites])
     at_once([partial(initialise, site) for site in sites])
     for site in sites:
