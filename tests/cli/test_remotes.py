@@ -53,6 +53,7 @@ def a_remote(**changes: Any) -> Json:
         "needs_dnssec": False,
         "needs_tlsa": False,
         "known_instances_only": False,
+        "wan_permitted": True,
         "confirmed_here": True,
         "confirmed_there": True,
         "short_code": CODE,

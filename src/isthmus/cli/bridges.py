@@ -62,7 +62,7 @@ def accept(
 
 @command(app, "suspend", "isthmus bridge suspend b.example --reason maintenance")
 def suspend(session: Session, bridge: Bridge, reason: Reason = None) -> None:
-    """Let nothing pass until it is resumed; all that it is stays."""
+    """Let nothing pass until it is resumed."""
     session.show(_act(session, bridge, "suspend", reason), lambda each: moved(each, "suspended"))
 
 

@@ -14,7 +14,7 @@ from isthmus.cli.lookup import network_id, service_id
 from isthmus.cli.options import without_none
 from isthmus.cli.session import Session
 
-app = noun("Grants: what somebody of a remote may do with a resource of ours.")
+app = noun("Grants: what somebody of a remote may do here.")
 
 Grant = Annotated[str, typer.Argument(metavar="GRANT", help="Id of the grant.")]
 Subject = Annotated[str, typer.Option("--to", metavar="SUBJECT", help="To whom, for example bob@b.example.")]

@@ -165,7 +165,7 @@ def ingress(
     port: Annotated[int | None, typer.Option(help="Where it listens; 8443 unless given.")] = None,
     off: Annotated[bool, typer.Option("--off", help="No ingress listens in this network.")] = False,
 ) -> None:
-    """Show or say whose host answers calls of bridged remotes inside a network."""
+    """Show or say whose host runs the ingress inside a network."""
     path = f"{network_path(session.api, name)}/ingress"
     if off:
         if peer is not None or port is not None:

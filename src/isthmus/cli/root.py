@@ -26,7 +26,7 @@ COMMANDS = {
     "federation": ("federation:app", "Federation: what this backend is to others."),
     "remote": ("remotes:app", "Remotes: other backends, from the invitation to the end."),
     "service": ("services:app", "Services: addresses and ports that can be granted to remotes."),
-    "grant": ("grants:app", "Grants: what somebody of a remote may do with a resource of ours."),
+    "grant": ("grants:app", "Grants: what somebody of a remote may do here."),
     "bridge": ("bridges:app", "Bridges: networks that are joined with networks of remotes."),
     "ingress": ("ingress:app", "Ingress: takes calls of other backends."),
     "incident": ("incidents:app", "Incidents: copied agents, shared configs, tokens used twice."),
