@@ -31,12 +31,12 @@ def wanted(alliance: Alliance, kind: str = "service", resource: str | None = Non
     return json.dumps({"kind": kind, "id": resource or alliance.service("wiki")["id"]}).encode()
 
 
-def connect(alliance: Alliance, member: Member, *, wan: bool = False, leaf: Member | None = None) -> Connection:
+def connect(alliance: Alliance, member: Member, *, wan: bool = False, sni: str = "") -> Connection:
     """A connection from a member of B to A's ingress inside the network, or to the one for everybody. It shows the
-    leaf of the instance there, or of the one on another host."""
+    leaf of the instance there."""
     address = alliance.a.site.host.ipv4 if wan else alliance.a.home.ipv6
     raw = member.host.connect(address, INGRESS_PORT)
-    return Connection(raw, client_context(leaf_of(leaf or member)), alliance.a.site.infra)
+    return Connection(raw, client_context(leaf_of(member)), sni or alliance.a.site.infra)
 
 
 def line_of(alliance: Alliance, rpc: str, body: bytes, more: Headers) -> bytes:

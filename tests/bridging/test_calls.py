@@ -1,11 +1,14 @@
 """Calls between two organisations over their bridge: the grant that lets one through, and each way to be refused."""
 
+import ssl
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
+from cryptography import x509
 
 from isthmus.server.application import kinds
-from lab.alliance import WITHIN, Alliance
+from lab.alliance import WITHIN, Alliance, second_infra
 from lab.organisation import PORT as INGRESS_PORT
 from lab.waiting import wait_until
 from tests.bridging.calls import asks, connect, line_of, through_the_federator, wanted
@@ -74,11 +77,15 @@ def test_the_sample_grant_lets_its_one_caller_through_and_nobody_else(
     # The right instance over the internet is at another network, and this one comes first.
     denied = refused(asks(alliance, app, token, body=skill(alliance), wan=True), 403, "axis_denied").json
     assert denied["axis"] == "network"
+    # From outside the prefix, which is the one of the seed here.
+    with alliance.granted("skill", "skill-x", scopes=["read", "migrate"], sources=["fd00:abcd:1234::/48"]) as (_, far):
+        denied = refused(asks(alliance, app, far, body=skill(alliance)), 403, "axis_denied").json
+        assert (denied["axis"], denied["supplied"]) == ("source", app.ipv6)
+        assert denied["allowed"] == ["fd00:abcd:1234::/48"]
     # Another resource is none of its business.
     refused(asks(alliance, app, token, body=skill(alliance, "skill-y")), 403, "grant_resource_mismatch")
 
 
-@pytest.mark.case("SEED-007")
 def test_its_own_federator_finds_the_way_over_the_bridge(alliance: Alliance) -> None:
     with alliance.granted(instances=None) as (_, token):
         answer = through_the_federator(alliance, token)
@@ -127,3 +134,62 @@ def test_a_call_over_a_bridge_that_is_not_active_is_refused_on_a_connection_that
         alliance.act(alliance.a, "resume")
         wait_until(lambda: can_connect(alliance), within=WITHIN, what="the ingress of A inside the network")
         assert asks(alliance, alliance.app, token).status == OK
+
+
+@pytest.mark.case("SEED-007")
+def test_a_backend_that_moves_to_another_infra_domain_keeps_bridge_grant_and_identity(
+    alliance: Alliance, bridge: str
+) -> None:
+    a, b = alliance.sides
+    first, second = a.site.infra, second_infra(a.site)
+    federator = next(each["id"] for each in instances(alliance) if each["name"] == "federator")
+    with alliance.granted(instances=[federator]) as (grant, token):
+        assert through_the_federator(alliance, token).status == OK
+        known = b.site.remote(a.site)
+        try:
+            moves(alliance, second, [second])
+            answer = wait_until(partial(answered, alliance, token), within=WITHIN, what="an answer from there")
+            assert answer is not None
+            assert answer.json["owner"] == a.domain
+        finally:
+            moves(alliance, first, [first, second])
+        wait_until(partial(answered, alliance, token), within=WITHIN, what="an answer from there")
+        now = b.site.remote(a.site)
+        assert known is not None
+        assert now is not None
+        assert (now["id"], now["generation"]) == (known["id"], known["generation"])
+        assert [(alliance.bridge(side) or {})["id"] for side in alliance.sides] == [bridge, bridge]
+        assert a.api.get(f"/grants/{grant}").raise_for_status().json()["state"] == "live"
+
+
+def moves(alliance: Alliance, infra: str, names: list[str]) -> None:
+    """A is reached at `infra` from now on, proves `names`, and B has nothing of before in its memory."""
+    a, b = alliance.sides
+    tag = a.api.get("/federation").raise_for_status().headers["ETag"]
+    a.api.patch("/federation", json={"infra_domains": names}, headers={"If-Match": tag}).raise_for_status()
+    alliance.names.forget(f"{a.site.infra} A")
+    alliance.names.publish(a.domain, infra, [a.site.host.ipv4], INGRESS_PORT)
+    wait_until(lambda: proves(alliance, names), within=WITHIN, what=f"the ingress of A to prove {names}")
+    b.site.restart("federator")
+    wait_until(b.site.places.outward.is_socket, within=WITHIN, what="the Federator of B")
+
+
+def answered(alliance: Alliance, token: str) -> Answer | None:
+    """What B's own Federator gets for its grant, once it gets it."""
+    answer = through_the_federator(alliance, token)
+    return answer if answer.status == OK else None
+
+
+def proves(alliance: Alliance, names: list[str]) -> bool:
+    try:
+        with connect(alliance, alliance.app, wan=True, sni=names[0]) as connection:
+            leaf = connection.server_leaf
+    except ssl.SSLError:
+        return False
+    found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    return sorted(found.get_values_for_type(x509.DNSName)) == sorted(names)
+
+
+def instances(alliance: Alliance) -> list[Row]:
+    found: list[Row] = alliance.b.api.get("/instances").raise_for_status().json()["items"]
+    return found

@@ -8,7 +8,7 @@ import pytest
 from lab.alliance import WITHIN, Alliance
 from lab.mesh import Member
 from lab.side import Side
-from lab.traces import allowed_ips, handshakes, public_key, routes, rules
+from lab.traces import allowed_ips, handshakes, listeners, public_key, routes, rules
 from lab.waiting import wait_until
 from tests.bridging.traffic import running
 
@@ -92,10 +92,17 @@ def test_everything_that_a_bridge_put_there_is_gone_after_its_end(alliance: Alli
         alliance.act(alliance.b, "revoke")
         for member in hosts:
             wait_until(partial(is_clean, alliance, member), within=WITHIN, what=f"{member.name} to forget")
+    for side in alliance.sides:
+        wait_until(partial(is_quiet, side), within=WITHIN, what=f"the ingress of {side.name} to leave the network")
 
 
 def has_handshake(here: Side, there: Side) -> bool:
     return handshakes(here.gateway).get(public_key(there.gateway), 0) > 0
+
+
+def is_quiet(side: Side) -> bool:
+    """Whether nothing listens at the address of the backend's host inside the network."""
+    return not any(side.home.ipv6 in each for each in listeners(side.site.host))
 
 
 def is_clean(alliance: Alliance, member: Member) -> bool:

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from lab import Lab
+from lab.alliance import second_infra
 from lab.meeting import acquaint, at_once, initialise
 from lab.organisation import Organisation
 from lab.scripted_names import ScriptedNames
@@ -40,11 +41,6 @@ class Federation:
     def logs(self) -> dict[str, str]:
         """The last lines of each backend's processes."""
         return {str(party): "\n".join(party.site.log.splitlines()[-LOG_LINES:]) for party in self.parties}
-
-
-def second_infra(site: Organisation) -> str:
-    """Another name that its certificates carry and that the others have pinned; DNS says nothing of it."""
-    return f"infra2.{site.domain}"
 
 
 def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:

@@ -12,6 +12,7 @@ from typing import Any
 from uuid import uuid4
 
 from isthmus.protocol.federation import ORIGIN
+from lab.alliance import second_infra
 from lab.host import Host
 from lab.lab import Lab
 from lab.meeting import initialise
@@ -21,7 +22,7 @@ from lab.scripted_names import ScriptedNames
 from lab.waiting import wait_until
 from tests.federation.checks import QUIET_SECONDS, ROW_SECONDS, no_component_call, no_state_change, refused
 from tests.federation.counting import Counted, connections_from
-from tests.federation.federation import Federation, second_infra
+from tests.federation.federation import Federation
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 from tests.federation.stand import Answers, Stand

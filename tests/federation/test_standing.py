@@ -69,7 +69,8 @@ def test_a_proven_remote_or_instance_that_may_not_call_is_told_so(federation: Fe
     clean_request(c, b)
 
 
-# Without the clauses on streams, bridges and grants, which nothing of the federation has yet, no claim of ADM-007.
+# What it means for a bridge and a grant is in tests/bridging.
+@pytest.mark.case("ADM-007")
 def test_a_removed_remote_is_cut_on_open_sessions_and_is_a_stranger(federation: Federation) -> None:
     a, b, c = federation.parties
     path = f"/remotes/{a.domain}"

@@ -9,11 +9,12 @@ from uuid import uuid4
 import pytest
 
 from isthmus.protocol.federation import ORIGIN
+from lab.alliance import second_infra
 from lab.meeting import initialise
 from lab.organisation import PORT, Organisation
 from lab.waiting import wait_until
 from tests.federation.checks import clean_request, refused, refusing
-from tests.federation.federation import Federation, second_infra
+from tests.federation.federation import Federation
 from tests.federation.party import Party
 from tests.federation.planting import ENVIRONMENT
 from tests.x509.forge import Forged, an_authority
