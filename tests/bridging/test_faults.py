@@ -15,6 +15,7 @@ from tests.bridging.test_packets import STOPS, is_clean
 from tests.bridging.traffic import running
 from tests.federation.checks import refused
 
+pytestmark = pytest.mark.timeout(400)
 HEALS = 60.0
 """Seconds within which both sides speak to each other again, on a busy machine."""
 CUT = """

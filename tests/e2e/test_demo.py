@@ -67,6 +67,8 @@ def test_three_organisations_find_each_other_and_every_arrow_of_a_call_is_seen(
     assert "expectations held" in shown.splitlines()[-1]
 
 
+# It waits for a lease to end, a minute.
+@pytest.mark.timeout(600)
 def test_two_organisations_join_their_networks_and_part_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert demo.main(["bridge"]) == 0
     shown = capsys.readouterr().out
