@@ -11,6 +11,7 @@ from lab.side import Side
 from lab.traces import allowed_ips, handshakes, listeners, public_key, routes, rules
 from lab.waiting import wait_until
 from tests.bridging.traffic import running
+from tests.federation.party import Party
 
 STOPS = 4.0
 """Seconds after which packets are still seen on a machine that does much else; `make bench` has the real figure."""
@@ -123,3 +124,33 @@ def traces(alliance: Alliance, member: Member) -> list[str]:
     if any(prefix in prefixes for prefixes in allowed_ips(member).values()):
         found.append("an allowed IP")
     return found
+
+
+@pytest.mark.case("SEED-150")
+def test_whoever_proposed_cannot_accept_and_nothing_passes_before_both_are_active(alliance: Alliance) -> None:
+    a, b = alliance.sides
+    alliance.act(a, "revoke")
+    with running(alliance) as traffic, alliance.granted(), alliance.granted(resource="beacon"):
+        body = {"remote": b.domain, "network_id": a.network_id}
+        made = a.api.post("/bridges", json=body).raise_for_status().json()
+        wait_until(lambda: alliance.bridge(b), within=WITHIN, what="the proposal at B")
+        rows = Party(a.site).last_row()
+        refusal = a.api.post(f"/bridges/{made['id']}/accept", json={"network_id": a.network_id})
+        assert (refusal.status_code, refusal.json()["code"]) == (409, "transition_not_allowed")
+        assert [row["outcome"] for row in Party(a.site).audit(rows)] == ["denied"]
+        after = alliance.bridge(a)
+        assert after is not None
+        assert (after["state"], after["version"]) == ("proposed", made["version"])
+        for probe in traffic.allowed:
+            wait_until(probe.is_silent, within=WITHIN, what=f"{probe} to be tried often enough")
+            assert not probe.arrived
+        alliance.join()
+        traffic.passes()
+        for side in alliance.sides:
+            bridge = alliance.bridge(side)
+            assert bridge is not None
+            assert (bridge["state"], bridge["state_there"]) == ("active", "active")
+        (accepted,) = [
+            row for row in Party(b.site).audit() if row["action"] == "bridge.accept" and row["subject"] == made["id"]
+        ]
+        assert (accepted["actor"], accepted["outcome"]) == ("local", "done")

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from isthmus.domain.federation.bridge import TRANSITIONS, Action, State
+from isthmus.domain.federation.disclosure import SENTENCES
 from tools import bridge_states
 
 
@@ -34,3 +35,12 @@ def test_a_move_that_is_not_in_the_page_fails_the_check(
 def test_a_page_without_a_place_for_a_picture_is_named() -> None:
     with pytest.raises(LookupError, match="states"):
         bridge_states.redrawn("# Trust")
+
+
+def test_every_refusal_of_the_gate_is_explained_with_its_mend() -> None:
+    page = bridge_states.PAGE.read_text(encoding="utf-8")
+    table = page.partition("| code | what it means | the mend |\n")[2].partition("\n\n")[0]
+    rows = table.splitlines()[1:]
+    explained = {code for row in rows for code in re.findall(r"`(\w+)`", row.split(" | ")[0])}
+    assert explained >= {*SENTENCES, "axis_denied", "instance_blocked"}
+    assert all(row.count("|") == 4 and row.split("|")[3].strip() for row in rows)
