@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
@@ -118,6 +119,7 @@ class Caller:
         context = ssl.create_default_context(cafile=str(alliance.a.site.places.authority / "ca.pem"))
         context.load_cert_chain(pair / "chain.pem", pair / "key.pem")
         raw = alliance.app.host.connect(alliance.a.home.ipv6, PORT)
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._http = http.client.HTTPConnection(alliance.a.site.infra, PORT, timeout=CALL_SECONDS)
         self._http.sock = context.wrap_socket(raw, server_hostname=alliance.a.site.infra)
         self._body = json.dumps({"kind": "service", "id": alliance.service("wiki")["id"]})
