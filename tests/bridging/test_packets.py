@@ -2,6 +2,7 @@
 
 import time
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from lab.side import Side
 from lab.traces import allowed_ips, handshakes, listeners, public_key, routes, rules
 from lab.waiting import wait_until
 from tests.bridging.traffic import running
-from tests.federation.party import Party
+from tests.federation.party import Party, Row
 
 STOPS = 4.0
 """Seconds after which packets are still seen on a machine that does much else; `make bench` has the real figure."""
@@ -54,14 +55,19 @@ def test_a_bridge_lets_pass_while_it_is_active_and_at_no_other_time(alliance: Al
     with running(alliance) as traffic, alliance.granted(), alliance.granted(resource="beacon"):
         traffic.passes()
         for side in alliance.sides:
+            before = kept(alliance)
             started = time.monotonic()
             alliance.act(side, "suspend")
             assert traffic.stops(started) < STOPS
+            assert kept(alliance) == before
             alliance.act(side, "resume")
             traffic.passes()
+            assert moves(side)[:2] == ["bridge.resume", "bridge.suspend"]
         started = time.monotonic()
         ended = alliance.act(alliance.a, "revoke")
         assert traffic.stops(started) < STOPS
+        for side in alliance.sides:
+            wait_until(partial(has_reason, side, ended["id"]), within=WITHIN, what=f"the reason at {side.domain}")
         alliance.join()
         again = alliance.bridge(alliance.a)
         assert again is not None
@@ -95,6 +101,29 @@ def test_everything_that_a_bridge_put_there_is_gone_after_its_end(alliance: Alli
             wait_until(partial(is_clean, alliance, member), within=WITHIN, what=f"{member.name} to forget")
     for side in alliance.sides:
         wait_until(partial(is_quiet, side), within=WITHIN, what=f"the ingress of {side.name} to leave the network")
+
+
+def kept(alliance: Alliance) -> list[Any]:
+    """What a suspension leaves alone: what both sides have agreed on, and the grants."""
+    bridges = [alliance.bridge(side) or {} for side in alliance.sides]
+    agreed = [[each[name] for name in ("id", "network", "ours", "accepted")] for each in bridges]
+    return [*agreed, alliance.a.api.get("/grants").raise_for_status().json()["items"]]
+
+
+def moves(side: Side) -> list[str]:
+    """What its operator did with bridges, the newest first."""
+    rows = Party(side.site).audit()[::-1]
+    return [row["action"] for row in rows if row["actor"] == "local" and row["action"].startswith("bridge.")]
+
+
+def has_reason(side: Side, bridge: str) -> bool:
+    """Whether the audit log tells why the bridge was revoked."""
+    rows = [row for row in Party(side.site).audit() if row["subject"] == bridge]
+    return any(row["facts"].get("reason") == "a test" and is_end(row) for row in rows)
+
+
+def is_end(row: Row) -> bool:
+    return "revoked" in (row["facts"].get("state"), row["facts"].get("there"))
 
 
 def has_handshake(here: Side, there: Side) -> bool:
