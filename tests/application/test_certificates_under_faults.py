@@ -11,6 +11,7 @@ import pytest
 from isthmus.server.adapters import material
 from isthmus.server.certificate_ports import MaterialUnusable
 from isthmus.server.ports import Store
+from isthmus.x509 import pair_files
 from tests.application.backend import ADA
 from tests.application.own_certificates import DAY, HOUR, Own
 
@@ -24,7 +25,11 @@ class Faults:
         self.left: int | None = None
         self.hit = False
         for name in STEPS:
-            monkeypatch.setattr(material, name, self.spoilt(getattr(material, name)))
+            spoilt = self.spoilt(getattr(pair_files, name))
+            # Those who took the name over by import have it as their own.
+            for module in (pair_files, material):
+                if hasattr(module, name):
+                    monkeypatch.setattr(module, name, spoilt)
 
     def at(self, step: int | None) -> None:
         self.left, self.hit = step, False

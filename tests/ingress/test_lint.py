@@ -22,7 +22,7 @@ LAYOUT = Layout.of(Places(Path("/var/lib/isthmus")), secret)
 def facts(tmp_path_factory: pytest.TempPathFactory) -> IngressFacts:
     ca = Ca(tmp_path_factory.mktemp("ca"), "a")
     listeners = [Listener("wan", "192.0.2.1", 8443), Listener("overlay-1", "fd00::1", 8443, OVERLAY)]
-    return IngressFacts(3, ["infra.b.example"], listeners, [ca.pem])
+    return IngressFacts(3, ["infra.b.example"], listeners, [ca.pem], {OVERLAY: "office"})
 
 
 @pytest.fixture(scope="module")

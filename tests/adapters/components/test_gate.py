@@ -45,6 +45,8 @@ SAMPLES: Mapping[tuple[str, str], Any] = {
         "expires_at": 2.0,
     },
     ("grants", "get"): {},
+    ("bridges", "tell"): {"statement": "e30.e30.e30"},
+    ("bridges", "get"): {"bridge": str(uuid4())},
     ("resources", "get"): {"kind": "network", "id": "1"},
     ("resources", "list"): {"kind": "network"},
     ("resources", "update"): {"kind": "network", "id": "1", "changes": {"note": ""}},
