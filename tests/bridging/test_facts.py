@@ -107,7 +107,6 @@ def test_no_header_can_have_a_proven_fact_taken_away(alliance: Alliance) -> None
         ]
 
 
-@pytest.mark.case("SEED-131")
 def test_a_listener_inside_a_network_serves_calls_and_nothing_else(alliance: Alliance) -> None:
     headers = [("Host", f"{alliance.a.site.infra}:{INGRESS_PORT}")]
     for path in ("/", "/api/v1/networks", "/api/v1/agent/enroll", "/federationx/resources/get"):

@@ -98,7 +98,6 @@ def test_an_agent_that_is_killed_with_a_bridge_open_closes_it_when_it_returns(
         traffic.stops(time.monotonic())
 
 
-@pytest.mark.case("DATA-009")
 def test_a_gateway_that_does_not_hear_its_controller_closes_its_bridges_by_lease(alliance: Alliance) -> None:
     gateway, server = alliance.a.gateway, alliance.a.site.host
     with running(alliance) as traffic, alliance.granted(), alliance.granted(resource="beacon"):

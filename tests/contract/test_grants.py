@@ -123,7 +123,6 @@ DAMAGE = (
 )  # fmt: skip
 
 
-@pytest.mark.case("GRANT-005")
 @pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
 async def test_a_damaged_axis_reads_as_a_list_that_admits_nothing(store: Store, database_url: str, damage: str) -> None:
     await put(store, FULL, BARE)

@@ -115,7 +115,6 @@ def refused_call(stage: Stage, party: Organisation) -> Answer:
     return stage.ask(party, Isthmus_Api_Version="999")
 
 
-@pytest.mark.case("SEED-160")
 def test_a_remote_that_is_refused_again_and_again_is_limited_and_reported_and_no_other_one(stage: Stage) -> None:
     # The twin: as many refusals, each once there is room for it again. A tenth of what is asked may be refused.
     stage.relist(stage.a.entry(limits=Limits(200, 10, 1000, 1000, 100)), stage.c.entry())

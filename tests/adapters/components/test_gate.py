@@ -172,7 +172,6 @@ async def test_no_endpoint_is_asked_once_the_remote_may_not_call(
     assert recorder.asked == [asked]
 
 
-@pytest.mark.case("SEED-161")
 @pytest.mark.parametrize("key", GRANTED, ids="/".join)
 async def test_no_endpoint_that_needs_a_grant_is_asked_without_one(
     sockets: Sockets, recorder: Recorder, key: tuple[str, str]
@@ -182,7 +181,6 @@ async def test_no_endpoint_that_needs_a_grant_is_asked_without_one(
     assert recorder.asked == []
 
 
-@pytest.mark.case("SEED-161")
 def test_a_call_that_neither_names_a_scope_nor_does_without_a_grant_stops_the_start(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -302,7 +302,6 @@ def test_what_is_not_effective_on_both_sides_has_no_crossing(fields: dict[str, A
     assert crossings_of(some_facts(grants=[a_grant()], **fields), NOON) == ()
 
 
-@pytest.mark.case("BRIDGE-002")
 @pytest.mark.parametrize(("ours", "theirs"), list(product(State, State)))
 def test_of_the_sixteen_pairs_of_states_one_lets_packets_pass(ours: State, theirs: State) -> None:
     bridge = an_open_bridge(state=ours)
