@@ -6,9 +6,9 @@ import time
 from functools import partial
 from typing import Any
 
-from lab.backend import Member
 from lab.echoes import Echoes
 from lab.journey import NETWORK, Journey, answers, keys_known, way
+from lab.mesh import Member
 from lab.waiting import wait_until
 
 STATE = "/var/lib/isthmus-agent"

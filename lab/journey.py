@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from lab.backend import Backend, Member, token_in
+from lab.backend import Backend
 from lab.host import Host
 from lab.lab import Lab
+from lab.mesh import Member, token_in
 from lab.terminal import Terminal
 from lab.waiting import wait_until
 

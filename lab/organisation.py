@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from types import TracebackType
@@ -13,8 +13,9 @@ from typing import Any, Protocol, Self
 import httpx2
 
 from isthmus.protocol.places import Places
-from lab.host import Host
+from lab.certificates import Authority
 from lab.lab import Lab
+from lab.mesh import Mesh, Watcher, served_with
 from lab.waiting import wait_until
 
 DATA = "/var/lib/isthmus"
@@ -26,8 +27,6 @@ FOLLOW_SECONDS = 60.0
 CALL_SECONDS = 20.0
 STOP_SECONDS = 30.0
 NOT_FOUND = 404
-
-Watcher = Callable[[Host, Sequence[str], str], None]
 
 
 class Names(Protocol):
@@ -54,7 +53,8 @@ class Organisation:
             a.cli("user", "lookup", "alice@b.example")
 
     `name` is the host's and the first label of the domain: `a` is a.example, reached at infra.a.example. Everything is
-    done by the command line, on the host; `api` are calls over the server's own socket.
+    done by the command line, on the host; `api` are calls over the server's own socket. `mesh` is made up of hosts
+    that reach the server's listener for agents.
     """
 
     def __init__(
@@ -75,12 +75,16 @@ class Organisation:
         self.host.path("/etc/resolv.conf").write_text(f"nameserver {names.address}\n")
         # In the lab's folder, whose path is the same from inside and outside: SQLite resolves paths by itself.
         self.database = self.host.folder / "isthmus.db"
+        authority = Authority()
         given = {"listen": LISTEN, "database_url": f"sqlite:///{self.database}"} | dict(settings or {})
+        if "agent_listen" not in given:
+            given |= {"agent_listen": f"{self.host.ipv4}:443"} | served_with(self.host, authority)
         self.host.path(CONFIG).write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in given.items()))
         self.up = self.host.start(["isthmus", "up", "--config", CONFIG], name="up", env=env)
         # Its socket by way of our own view of the host's files: no process has to be started for a question.
         transport = httpx2.HTTPTransport(uds=str(self.host.path(f"{DATA}/server.sock")))
         self.api = httpx2.Client(base_url="http://local/api/v1", transport=transport, timeout=CALL_SECONDS)
+        self.mesh = Mesh(self.api, f"https://{self.host.ipv4}", authority, self._watch)
 
     def __enter__(self) -> Self:
         self.await_server()

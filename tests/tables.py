@@ -31,8 +31,9 @@ async def on_connection(url: str, work: Callable[[Connection], T]) -> T:
 
 
 async def contents(url: str, *, without: frozenset[str] = frozenset()) -> Contents:
-    """All rows of all tables by name; the audit log, which every refusal moves on, is left out, and so is `without`."""
-    left_out = without | {"audit_log", "backend"}
+    """All rows of all tables by name; the audit log and its chain, which every refusal moves on, are left out, and so
+    is `without`."""
+    left_out = without | {"audit_log", "audit_links", "audit_seals", "audit_witnesses", "backend"}
 
     def read(connection: Connection) -> Contents:
         tables = [table for table in metadata.sorted_tables if table.name not in left_out]

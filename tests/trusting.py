@@ -7,7 +7,9 @@ from uuid import UUID
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.federation.bridge import Bridge, Gateway, Side, State, Statement, Terms
-from isthmus.domain.federation.names import BackendDomain, InstanceId
+from isthmus.domain.federation.names import BackendDomain, InfraDomain, InstanceId
+from isthmus.domain.federation.remote import Remote
+from isthmus.domain.federation.remote import State as Standing
 from tests.builders import NOON, OFFICE_ID, OFFICE_V6, a_key
 
 A, B, C = (BackendDomain(f"{name}.example") for name in "abc")
@@ -35,3 +37,9 @@ def a_bridge(number: int = 1, **fields: Any) -> Bridge:
     """Bridge 1 of "office" with B, which we have proposed and nobody has answered."""
     bare = Bridge(UUID(int=number), B, 1, 1, OFFICE_ID, Side.OURS, State.PROPOSED, NOON, NOON, ours=OUR_TERMS)
     return replace(bare, **fields)
+
+
+def an_active_remote(domain: BackendDomain = B, **fields: Any) -> Remote:
+    """The first entry of B, confirmed by both operators."""
+    remote = Remote(UUID(int=ord(domain[0])), domain, 1, Standing.ACTIVE, NOON, (InfraDomain(f"infra.{domain}"),))
+    return replace(remote, **fields)

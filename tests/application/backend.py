@@ -21,6 +21,7 @@ from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import Enrolled, EnrollmentService
@@ -111,6 +112,7 @@ class Backend:
         self.endpoints = EndpointService(store, self.clock, fanout, self.mesh, self.memory)
         self.jumps = JumpWatch(store, self.clock, fanout, self.mesh, self.memory)
         self.paths = PathService(store, self.memory)
+        self.crossings = CrossingWatch(store, self.clock, fanout)
         self.agents.on_beat += [self.endpoints.take, self.memory.take]
         fanout.members = [
             self.mesh,
@@ -120,6 +122,7 @@ class Backend:
             self.liveness,
             self.memory,
             self.endpoints,
+            self.crossings,
             self.heard,
         ]
         self.listeners = fanout

@@ -22,12 +22,13 @@ from isthmus.protocol.places import Places
 from isthmus.protocol.problem import Nested, Stage, problem
 from isthmus.protocol.steady import since_start
 from isthmus.server.adapters.vault import FileVault
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.federation_facts import Draft
 from isthmus.server.federation import Federation, Ground, assemble_federation
 from isthmus.server.outward_ports import Errand, RemoteRefused
 from isthmus.server.ports import Store
 from isthmus.server.records import AuditEntry
-from tests.application.backend import ADA, CountedIds, TurnedClock
+from tests.application.backend import ADA, CountedIds, Heard, TurnedClock
 
 T = TypeVar("T", bound=Struct)
 
@@ -101,7 +102,9 @@ class Side:
         self.clock = TurnedClock()
         line = Line(wire, domain)
         folder.mkdir(exist_ok=True)
-        ground = Ground(store, self.clock, CountedIds(), FileVault(folder / "vault.key"), self.places, line)
+        self.heard = Heard()
+        crossings = CrossingWatch(store, self.clock, self.heard)
+        ground = Ground(store, self.clock, CountedIds(), FileVault(folder / "vault.key"), self.places, line, crossings)
         self.federation: Federation = assemble_federation(ground, line)
         self.services = self.federation.services
         wire.sides[domain] = self
@@ -131,8 +134,12 @@ class Side:
                 await chore.work()
 
     async def beat(self) -> None:
+        await self.chore("heartbeats")
+
+    async def chore(self, begin: str) -> None:
+        """A turn of the chores whose name begins so."""
         for chore in self.federation.chores:
-            if chore.name.startswith("heartbeats"):
+            if chore.name.startswith(begin):
                 await chore.work()
 
     async def remote(self, domain: str) -> Remote:

@@ -2,11 +2,17 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
+from isthmus.domain.federation.bridge import Bridge
+from isthmus.domain.federation.bridge import Side as BridgeSide
+from isthmus.domain.federation.bridge import State as BridgeState
 from isthmus.domain.federation.finding import GRANT_AXIS_OPEN, KINDS, QUIET, Cause, Severity, kind_of
-from isthmus.domain.federation.names import BackendDomain
+from isthmus.domain.federation.grant import Axis, AxisMode, Grant, Scope
+from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.federation.remote import State
 from isthmus.protocol.federator import Report, Suspicion
 from isthmus.server.application.findings import FindingService
@@ -157,3 +163,47 @@ async def test_a_look_says_all_causes_that_there_are_and_no_others(pair: Pair) -
 def test_every_kind_says_how_bad_it_is_and_what_to_do() -> None:
     assert {kind.severity for kind in KINDS.values()} == set(Severity)
     assert all(kind.mend for kind in (*KINDS.values(), kind_of("something new")))
+
+
+@pytest.mark.case("SEED-158")
+@BOTH_DATABASES
+async def test_an_unrestricted_powerful_grant_is_found_until_it_is_restricted_or_ends(pair: Pair) -> None:
+    a, b = pair
+    await federated(a, b)
+    grant = Grant(
+        UUID(int=77), B, 1, "bob@b.example", "ada", "service", "wiki", frozenset({Scope.READ, Scope.ADMIN}),
+        a.clock.now(), a.clock.now() + timedelta(days=30),
+    )  # fmt: skip
+    async with a.store.transaction() as tx:
+        await tx.grants.add(grant)
+    found = (await kinds(a))["grant_unrestricted_scope"]
+    assert (found.domain, found.subject, found.evidence["scopes"]) == (B, str(grant.id), ["admin"])
+    listed: Axis[InstanceId] = Axis(AxisMode.LIST, frozenset({InstanceId(UUID(int=1))}))
+    changes: list[dict[str, Any]] = [
+        {"instances": listed},
+        {"scopes": frozenset({Scope.READ})},
+        {"revoked_at": a.clock.now()},
+        {"expires_at": a.clock.now()},
+    ]
+    for change in changes:
+        async with a.store.transaction() as tx:
+            await tx.grants.save(replace(grant, **change))
+        assert "grant_unrestricted_scope" not in await kinds(a), change
+        async with a.store.transaction() as tx:
+            await tx.grants.save(grant)
+        assert "grant_unrestricted_scope" in await kinds(a)
+
+
+@BOTH_DATABASES
+async def test_a_bridge_that_nobody_accepts_is_found(pair: Pair) -> None:
+    a, b = pair
+    await federated(a, b)
+    bridge = Bridge(UUID(int=78), B, 1, 1, None, BridgeSide.THEIRS, BridgeState.PROPOSED, a.clock.now(), a.clock.now())
+    async with a.store.transaction() as tx:
+        await tx.bridges.add(bridge)
+    assert "bridge_stale_proposed" not in await kinds(a)
+    a.clock.turn(timedelta(days=8))
+    assert (await kinds(a))["bridge_stale_proposed"].subject == str(bridge.id)
+    async with a.store.transaction() as tx:
+        await tx.bridges.save(replace(bridge, state=BridgeState.REVOKED))
+    assert "bridge_stale_proposed" not in await kinds(a)

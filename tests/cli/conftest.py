@@ -61,14 +61,13 @@ class Asked:
 
 @dataclass
 class Script:
-    """What the server answers, by `METHOD path?query`, and what it was asked."""
+    """What the server answers, by `METHOD path?query`, and what it was asked. A body may be worked out from that."""
 
-    answers: dict[str, tuple[int, bytes, dict[str, str]]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, Any, dict[str, str]]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
 
     def on(self, request: str, body: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> None:
-        raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        self.answers[request] = (status, raw, headers or {})
+        self.answers[request] = (status, body, headers or {})
 
     def bodies_of(self, method: str) -> list[Any]:
         return [each.body for each in self.asked if each.method == method]
@@ -97,9 +96,11 @@ def handler_of(script: Script) -> type[BaseHTTPRequestHandler]:
             length = int(self.headers.get("content-length") or 0)
             body = json.loads(self.rfile.read(length)) if length else None
             script.asked.append(Asked(self.command, self.path, dict(self.headers.items()), body))
-            status, raw, headers = script.answers.get(
+            status, given, headers = script.answers.get(
                 f"{self.command} {self.path}", (404, b'{"title": "not scripted"}', {})
             )
+            given = given(script.asked[-1]) if callable(given) else given
+            raw = given if isinstance(given, bytes) else json.dumps(given).encode()
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)

@@ -6,11 +6,13 @@ import re
 import select
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +44,7 @@ class Running:
             env=environment | variables,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=False,
         )
 
@@ -181,6 +183,52 @@ def test_every_change_made_by_command_is_in_the_audit_log(backend: Running) -> N
         ("network.delete", "local", "done"),
         ("network.create", "local", "done"),
     ]
+
+
+@pytest.mark.case("OPS-006")
+def test_a_burst_of_rows_is_linked_and_what_is_changed_behind_the_log_is_named(backend: Running) -> None:
+    backend.done("federation", "init", "--domain", "a.example", "--infra", "infra.a.example")
+    write = "INSERT INTO audit_log VALUES (?, 1700000000000000, 'local', 'burst', ?, 'done', 'r', NULL, '{}')"
+    with closing(sqlite3.connect(backend.folder / "isthmus.db", timeout=30)) as database:
+        with database:
+            first = (
+                database.execute("UPDATE backend SET audited = audited + 10000 RETURNING audited").fetchone()[0] - 9999
+            )
+            database.executemany(write, [(number, str(number)) for number in range(first, first + 10_000)])
+
+        def verified() -> Any:
+            ran = backend.run("audit", "verify", "--json")
+            return json.loads(ran.stdout) | {"code": ran.returncode}
+
+        deadline = time.monotonic() + 60
+        while (found := verified())["unlinked"] and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert (found["code"], found["ok"], found["unlinked"], found["fault"]) == (0, True, 0, None)
+        assert found["rows"] >= 10_000
+        assert found["seals"] >= 10_000 // 256
+        last = first + 9_999
+        for statement, undo, row, wrong in (
+            (
+                "UPDATE audit_log SET subject = 'x' WHERE number = ?",
+                "UPDATE audit_log SET subject = number WHERE number = ?",
+                first + 5_000,
+                "changed",
+            ),
+            ("DELETE FROM audit_log WHERE number = ?", write.replace("?", "?1"), first + 7_000, "missing"),
+        ):
+            with database:
+                database.execute(statement, (row,))
+            found = verified()
+            assert (found["code"], found["fault"]["row"], found["fault"]["wrong"]) == (1, row, wrong)
+            with database:
+                database.execute(undo, (row,))
+            assert verified()["code"] == 0
+        with database:
+            database.execute("DELETE FROM audit_log WHERE number > ?", (last - 10,))
+        assert verified()["fault"]["wrong"] == "truncated"
+        with database:
+            database.executemany(write, [(number, str(number)) for number in range(last - 9, last + 1)])
+    assert verified()["code"] == 0
 
 
 def test_the_guide_to_many_peers_does_what_it_says(backend: Running, tmp_path: Path) -> None:

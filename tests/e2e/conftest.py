@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import pytest
 
 from lab import Lab
-from lab.backend import Backend, Member
+from lab.backend import Backend
+from lab.mesh import Member
 
 LAST_LINES = 25
 

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from lab import Host, Lab, wait_until
-from lab.backend import Member
+from lab.mesh import Member
 
 PING_SECONDS = 0.005
 ANSWER_SECONDS = 0.3

@@ -10,7 +10,7 @@ from isthmus.agent.settings import Settings
 from isthmus.agent.state import Identity
 from isthmus.protocol.agent import ConfigAnswer
 from lab import wait_until
-from lab.backend import Member
+from lab.mesh import Member
 from tests.e2e.conftest import Office
 from tests.e2e.observing import await_reach, reaches, sessions
 

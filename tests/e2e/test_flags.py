@@ -6,7 +6,8 @@ import httpx2
 import pytest
 
 from lab import Host, wait_until
-from lab.backend import Backend, Member
+from lab.backend import Backend
+from lab.mesh import Member
 from tests.e2e.conftest import Office
 from tests.e2e.observing import Pinging, await_reach, await_silence, network_state, reaches, sessions
 

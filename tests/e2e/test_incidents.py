@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from lab import Host, wait_until
-from lab.backend import Backend, Member
+from lab.backend import Backend
+from lab.mesh import Member
 from lab.process import Process
 from tests.e2e.conftest import Office
 from tests.e2e.observing import await_reach, await_silence, reaches, sessions

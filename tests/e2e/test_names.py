@@ -10,7 +10,8 @@ import dns.message
 import pytest
 
 from lab import Host, Lab, wait_until
-from lab.backend import Backend, Member
+from lab.backend import Backend
+from lab.mesh import Member
 from tests.e2e.observing import await_reach, reaches, underlay_way
 
 pytestmark = [pytest.mark.xdist_group("e2e-names"), pytest.mark.timeout(120)]

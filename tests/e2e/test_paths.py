@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from lab import Lab, Nat, wait_until
-from lab.backend import Backend, Member
+from lab.backend import Backend
+from lab.mesh import Member
 from tests.e2e.observing import Pinging, Session, reaches, sessions
 from tests.e2e.transfer import Transfer
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from lab import wait_until
-from lab.backend import Backend, Member
+from lab.backend import Backend
+from lab.mesh import Member
 from tests.e2e.conftest import Office
 from tests.e2e.observing import PING_SECONDS, Pinging, await_reach, reaches
 

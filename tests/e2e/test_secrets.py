@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from lab.backend import DATA, Backend, Member
+from lab.backend import DATA, Backend
+from lab.mesh import Member
 from tests.e2e.box import Box
 from tests.e2e.observing import await_reach
 

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from lab import wait_until
-from lab.backend import Member
+from lab.mesh import Member
 
 PORT = 9000
 SENDER = f"""

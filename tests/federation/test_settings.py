@@ -15,8 +15,8 @@ import isthmus.federator.settings as of_federator
 from isthmus.agent.errors import InvalidSettings
 from isthmus.federator.settings import SettingsRefused
 from lab import Lab
-from lab.backend import token_in, write_private
 from lab.certificates import Authority
+from lab.mesh import token_in, write_private
 from lab.waiting import wait_until
 
 ISTHMUS = Path(sys.executable).with_name("isthmus")

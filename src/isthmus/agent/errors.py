@@ -50,6 +50,18 @@ class EnrollmentRefused(Refusal):
 
 
 @dataclass(eq=False)
+class InstanceRefused(Refusal):
+    """The server's answer to whoever asked for a leaf; `hint` is its own."""
+
+    code = "agent_instance_refused"
+    detail: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"the server gives no leaf: {self.detail}" + (f" ({self.hint})" if self.hint else "")
+
+
+@dataclass(eq=False)
 class SessionEnded(Refusal):
     code = "agent_session_ended"
     mend = "to return, enroll with a new token: isthmus agent enroll --server URL"

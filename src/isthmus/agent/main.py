@@ -15,7 +15,8 @@ from isthmus.agent.adapters.control_plane import ServerConnection, check_server,
 from isthmus.agent.adapters.control_plane import enroll as ask_to_enroll
 from isthmus.agent.adapters.echo import Echo
 from isthmus.agent.apply import Applier
-from isthmus.agent.errors import AlreadyEnrolled, SessionEnded
+from isthmus.agent.errors import AgentBusy, AlreadyEnrolled, SessionEnded, Unreachable
+from isthmus.agent.instance import InstanceLeaf, Keeper, now
 from isthmus.agent.loop import Agent, Contact
 from isthmus.agent.pace import Pace, race
 from isthmus.agent.plan import Plan
@@ -26,6 +27,7 @@ from isthmus.agent.state import Applied, Identity, StateDir
 from isthmus.agent.status import Status, status_of
 from isthmus.agent.wiring import applier_for
 from isthmus.agent.worker import Worker
+from isthmus.domain.federation.certificate import LeafFacts
 from isthmus.protocol.agent import EnrollAnswer, EnrollRequest
 
 log = structlog.get_logger()
@@ -33,6 +35,9 @@ log = structlog.get_logger()
 # Changes come in bursts, and on some hosts without end: wait for the burst, and look this often at most.
 SETTLE_SECONDS = 1.0
 REST_SECONDS = 10.0
+# How long a running agent may take until it has the leaf that somebody asked for.
+AGENT_SECONDS = 20.0
+LOOK_SECONDS = 0.1
 
 
 async def enroll(settings: Settings, server: str, token: str) -> EnrollAnswer:
@@ -73,6 +78,35 @@ async def enroll(settings: Settings, server: str, token: str) -> EnrollAnswer:
             )
         )
         return answer
+
+
+async def instance(settings: Settings) -> LeafFacts:
+    """Ask for an instance on this host and its leaf, now. An agent that runs here does that, and renews it later.
+
+    Raises `InstanceRefused`, `NotEnrolled`, `SessionEnded` or `Unreachable`. Whatever comes of it, the agent that runs
+    here asks again by itself.
+    """
+    state = StateDir(Path(settings.state_dir))
+    identity, _ = state.enrolled()
+    leaf = InstanceLeaf(state.instance)
+    leaf.want()
+    url = check_server(identity.server, allow_http=settings.allow_http)
+    try:
+        with state.locked():
+            await leaf.renew(ServerConnection(url, identity.session_token, tls_context(url, settings.ca_file)))
+    except AgentBusy:
+        await _renewed_by_the_agent(leaf)
+    made = leaf.present()
+    if made is None:
+        raise Unreachable(f"there is no leaf in {leaf.folder} yet: the log of the running agent says why")
+    return made
+
+
+async def _renewed_by_the_agent(leaf: InstanceLeaf) -> None:
+    for _ in range(round(AGENT_SECONDS / LOOK_SECONDS)):
+        if leaf.left(now()):
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 async def run(settings: Settings) -> None:
@@ -172,7 +206,8 @@ async def _serve(
     try:
         with probes:
             agent = Agent(server, worker, pace, note, state.save_session_token)
-            await race(agent.run(), roads.run(), _keep_true(worker, changes), _stopped())
+            keeper = Keeper(InstanceLeaf(state.instance), server, pace)
+            await race(agent.run(), roads.run(), keeper.run(), _keep_true(worker, changes), _stopped())
     finally:
         await applier.settle()
 

@@ -20,7 +20,8 @@ class Pace:
     about how long a blocked agent waits before it asks again.
 
     The ways of packets are looked at every `quick` seconds while something may happen, else every `calm` seconds, and
-    more rarely where a look starts a program; round trips are measured every `measure` seconds.
+    more rarely where a look starts a program; round trips are measured every `measure` seconds. `refused` is about how
+    long a host waits that was given no leaf.
     """
 
     spread: Callable[[float, float], float]
@@ -37,6 +38,8 @@ class Pace:
     calm: float = 1.0
     calm_by_program: float = 5.0
     measure: float = 60.0
+    look_at_instance: float = 5.0
+    refused: float = 300.0
 
     def pause(self, failures: int) -> float:
         """Exponential back-off with full jitter."""
@@ -44,6 +47,9 @@ class Pace:
 
     def while_blocked(self) -> float:
         return self.blocked * self.spread(1 - HEARTBEAT_JITTER, 1 + HEARTBEAT_JITTER)
+
+    def while_refused(self) -> float:
+        return self.refused * self.spread(1 - HEARTBEAT_JITTER, 1 + HEARTBEAT_JITTER)
 
     def until_heartbeat(self, interval: float) -> float:
         return interval * self.spread(1 - HEARTBEAT_JITTER, 1 + HEARTBEAT_JITTER)

@@ -16,6 +16,7 @@ from isthmus.protocol.agent import (
     FromAgent,
     FromServer,
     Heartbeat,
+    InstanceAnswer,
     Refused,
     Rekey,
 )
@@ -132,6 +133,14 @@ class Polling(Protocol):
 
     async def rekey(self, made: Rekey) -> None:
         """Returns as well where the server does not want that key: it asks again when it wants one."""
+        ...
+
+
+class Issuer(Protocol):
+    """Who issues leaves for this host's instance."""
+
+    async def instance(self, csr: str) -> InstanceAnswer:
+        """Raises `InstanceRefused`, `Unreachable` or `SessionEnded`."""
         ...
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import fcntl
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -76,6 +77,11 @@ class StateDir:
             yield
         finally:
             os.close(descriptor)
+
+    @property
+    def instance(self) -> Path:
+        """Where the pair of this host's instance is, if it is to have one."""
+        return self.path / "instance"
 
     def private_key(self) -> PrivateKey | None:
         return self._key("private.key")
@@ -162,6 +168,7 @@ class StateDir:
 
     def empty(self) -> None:
         """Remove every file of ours, the key last."""
+        shutil.rmtree(self.instance, ignore_errors=True)
         for name in ("first.json", "applied.json", "undo.json", "identity.json", "next.key", "private.key"):
             (self.path / name).unlink(missing_ok=True)
             (self.path / f".{name}.new").unlink(missing_ok=True)

@@ -12,12 +12,13 @@ from isthmus.cli import options
 from isthmus.cli.agent_work import finish, load_settings, run_agent
 from isthmus.cli.ask import confirm, secret
 from isthmus.cli.command import SHARED, command, noun
-from isthmus.cli.errors import Misuse
+from isthmus.cli.errors import Failure, Misuse
 from isthmus.cli.session import Session
-from isthmus.cli.text import Column, age, fields, size, table
+from isthmus.cli.text import Column, age, fields, minute, size, table
 
 if TYPE_CHECKING:
     from isthmus.agent.plan import Plan
+    from isthmus.agent.settings import Settings
 
 app = noun("Join this host to a network and keep its tunnel up.")
 
@@ -31,6 +32,9 @@ def enroll(
     token_file: Annotated[
         str | None, typer.Option(metavar="FILE", help="Read the enrollment token from FILE, - for standard input.")
     ] = None,
+    with_instance: Annotated[
+        bool, typer.Option("--instance", help="Also ask for an instance: a leaf to call other backends with.")
+    ] = False,
     config: Annotated[Path | None, CONFIG] = None,
 ) -> None:
     """Make this host a peer. It takes the one-time token that `isthmus peer create` showed."""
@@ -44,7 +48,24 @@ def enroll(
     answer = finish(main.enroll(settings, url, token))
     shown = {"peer": msgspec.to_builtins(answer.peer), "network": msgspec.to_builtins(answer.network)}
     text = f"this host is {answer.peer.name} of network {answer.network.name}; bring its tunnel up: isthmus agent run"
+    if with_instance:
+        try:
+            made = _instance(settings)
+            shown["instance"] = made
+            text = f"{text}\n\n{instance_text(made)}"
+        except Failure as failure:
+            # The host is a peer all the same, and the agent that will run here asks again.
+            session.note(f"No instance yet: {failure.title}." + (f" {failure.hint}" if failure.hint else ""))
     session.show(shown, lambda _: text)
+
+
+@command(app, "instance", "isthmus agent instance", options=SHARED)
+def instance(session: Session, config: Annotated[Path | None, CONFIG] = None) -> None:
+    """Ask for an instance on this host.
+
+    It gets a leaf to call other backends with. The running agent renews it.
+    """
+    session.show(_instance(load_settings(config)), instance_text)
 
 
 @command(app, "run", "isthmus agent run", options={})
@@ -88,6 +109,19 @@ def leave(
 
     confirm("Take the tunnel down and forget this host's key?", yes=yes)
     _show_plan(session, finish(main.leave(settings)), "nothing was left to undo")
+
+
+def _instance(settings: "Settings") -> dict[str, str]:
+    from isthmus.agent import main
+
+    leaf = finish(main.instance(settings))
+    folder = Path(settings.state_dir) / "instance"
+    return {"uri": leaf.uris[0], "expires_at": leaf.not_after.isoformat(), "folder": str(folder)}
+
+
+def instance_text(made: dict[str, Any]) -> str:
+    folder = made["folder"]
+    return f"this host is {made['uri']}, until {minute(made['expires_at'])}: {folder}/chain.pem and {folder}/key.pem"
 
 
 def _show_plan(session: Session, plan: "Plan", nothing: str) -> None:

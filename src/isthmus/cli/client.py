@@ -82,12 +82,13 @@ class Client:
 
     def items(self, path: str, query: Query | None = None) -> list[Any]:
         """All rows of a list, page after page."""
-        return list(self._rows(path, dict(query or {})))
+        return list(self.stream(path, dict(query or {})))
 
-    def _rows(self, path: str, query: dict[str, Any]) -> Iterator[Any]:
-        after = None
+    def stream(self, path: str, query: Query) -> Iterator[Any]:
+        """The same, each page asked for when it is needed; `query` may name where to begin as `after`."""
+        after = query.get("after")
         for _ in range(MAX_PAGES):
-            page = self.get(path, query | {"limit": PAGE, "after": after})
+            page = self.get(path, {**query, "limit": PAGE, "after": after})
             yield from page["items"]
             after = page.get("next")
             if after is None:

@@ -30,6 +30,7 @@ COMMANDS = {
     "findings": ("findings:app", "Findings: what an operator should look at."),
     "user": ("users:app", "Users: people as other backends may see them."),
     "certificate": ("certificates:app", "Certificates of this backend: its CA, leaves and keys."),
+    "instance": ("instances:app", "Instances: processes of this backend that call others."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "events": ("events:app", "Events: what happens, as it happens."),
     "audit": ("audit:app", "Audit log: what was changed, when and by whom."),

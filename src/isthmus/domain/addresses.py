@@ -2,6 +2,8 @@
 
 import ipaddress
 import re
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Literal, Self
@@ -122,6 +124,27 @@ def collapse(networks: list[IPNetwork]) -> tuple[IPNetwork, ...]:
     v4 = [network for network in networks if isinstance(network, IPv4Network)]
     v6 = [network for network in networks if isinstance(network, IPv6Network)]
     return (*ipaddress.collapse_addresses(v4), *ipaddress.collapse_addresses(v6))
+
+
+def intersection(one: Iterable[IPNetwork], other: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
+    """The addresses that are in both, in the fewest prefixes, sorted."""
+    left, right = deque(collapse([*one])), deque(collapse([*other]))
+    found: list[IPNetwork] = []
+    while left and right:
+        if overlap(left[0], right[0]):
+            # Of two prefixes that overlap one lies within the other.
+            found.append(max(left[0], right[0], key=lambda network: network.prefixlen))
+        ends_first = left if _end(left[0]) <= _end(right[0]) else right
+        ends_first.popleft()
+    return tuple(found)
+
+
+def is_within(address: IPAddress, networks: Iterable[IPNetwork]) -> bool:
+    return any(address in network for network in networks)
+
+
+def _end(network: IPNetwork) -> tuple[int, int]:
+    return address_key(network.broadcast_address)
 
 
 @dataclass(frozen=True, slots=True)

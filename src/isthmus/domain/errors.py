@@ -175,6 +175,18 @@ class AgentSessionConflict(Refusal):
 
 
 @dataclass(eq=False)
+class CsrInvalid(Refusal):
+    """A certificate request (PKCS #10) from which no leaf is made."""
+
+    code = "csr_invalid"
+    mend = "make it with openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj / -keyout key.pem"
+    problem: str
+
+    def __str__(self) -> str:
+        return f"the certificate request {self.problem}"
+
+
+@dataclass(eq=False)
 class RateLimited(Refusal):
     code = "rate_limited"
     retry_after: int

@@ -337,6 +337,20 @@ decode_from_server = msgspec.json.Decoder(FromServer).decode
 decode_from_agent = msgspec.json.Decoder(FromAgent).decode
 
 
+class InstanceRequest(Struct, frozen=True):
+    """POST /api/v1/agent/instance: a certificate request in PEM, of which the public key alone counts."""
+
+    csr: Annotated[str, Meta(max_length=100_000)]
+
+
+class InstanceAnswer(Struct, frozen=True):
+    """The instance on the agent's host, and the chain of its new leaf in PEM."""
+
+    instance: str
+    name: str
+    chain: str
+
+
 class ConfigAnswer(Struct, frozen=True):
     """GET /api/v1/agent/config?revision=N: a whole config, or what has changed since N, or neither where
     nothing has. `rotate` and `session_token` are the messages of the same name."""

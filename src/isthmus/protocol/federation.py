@@ -107,6 +107,12 @@ RPCS: Mapping[tuple[str, str], Rpc] = {
     ("heartbeat", "get-versions"): Rpc(
         heartbeat.GetVersions, heartbeat.Versions, "The API versions that this backend speaks", admits=KNOWN
     ),
+    ("heartbeat", "get-audit-heads"): Rpc(
+        heartbeat.GetAuditHeads,
+        heartbeat.AuditHeads,
+        "The heads of the caller's audit log that this backend holds as a witness",
+        admits=KNOWN,
+    ),
     ("heartbeat", "call-back"): Rpc(
         heartbeat.CallBack, heartbeat.CalledBack, "Call the caller back and say how that went"
     ),

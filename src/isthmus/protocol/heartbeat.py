@@ -4,18 +4,24 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from isthmus.protocol.audit import LONGEST_HEAD
+
+MOST_HEADS = 64
+Head = Annotated[str, Meta(max_length=LONGEST_HEAD)]
 Text = Annotated[str, Meta(max_length=255, pattern=r"\A[^\x00-\x1f\x7f-\x9f]*\Z")]
 
 
 class Beat(Struct, frozen=True, forbid_unknown_fields=True):
     """`bundle_sequence` is that of the caller's own bundle, `known_sequence` what it knows of ours; `state` is what the
-    caller makes of us. The digests let each side find what a queue has lost: lane → last number sent."""
+    caller makes of us. The digests let each side find what a queue has lost: lane → last number sent. `audit_head` is
+    the head of the caller's audit log, `audit_held` the one that it holds of ours."""
 
     bundle_sequence: int
     known_sequence: int
     state: Annotated[str, Meta(max_length=16)]
     sent: Annotated[dict[str, int], Meta(max_length=8)]
-    audit_head: Annotated[str, Meta(max_length=128)] = ""
+    audit_head: Head = ""
+    audit_held: Head = ""
 
 
 class BeatAnswer(Struct, frozen=True):
@@ -24,7 +30,18 @@ class BeatAnswer(Struct, frozen=True):
     state: str
     received: dict[str, int]
     time: float
-    audit_head: str = ""
+    audit_head: Head = ""
+    audit_held: Head = ""
+
+
+class GetAuditHeads(Struct, frozen=True, forbid_unknown_fields=True):
+    """Ask for all heads of the caller's audit log that the other side holds."""
+
+
+class AuditHeads(Struct, frozen=True):
+    """In order of their numbers."""
+
+    heads: Annotated[list[Head], Meta(max_length=2 * MOST_HEADS)]
 
 
 class GetVersions(Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,11 +10,13 @@ from isthmus.domain.federation.rollover import Rolling
 
 
 class Purpose(StrEnum):
-    """What a leaf is for: the Federator's calls, the ingress's listeners, or the first call of somebody invited."""
+    """What a leaf is for: the Federator's calls, the ingress's listeners, the first call of somebody invited, or an
+    instance that an operator or an agent asked for."""
 
     FEDERATOR = "federator"
     INGRESS = "ingress"
     INVITATION = "invitation"
+    INSTANCE = "instance"
 
 
 PAIRS = (Purpose.FEDERATOR, Purpose.INGRESS)

@@ -8,6 +8,7 @@ from isthmus.server.adapters.components.contexts import Gate
 from isthmus.server.adapters.components.plane import ComponentApp, Ledger
 from isthmus.server.adapters.http.edge import App
 from isthmus.server.adapters.instances import LeafInstances
+from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.components import Components
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryComponent
@@ -21,10 +22,12 @@ from isthmus.server.ports import Clock, Store
 FORGET_SECONDS = 60.0
 
 
-def register_own(components: Components, places: Places, outward: Outward, trust: KnowsTrust) -> None:
+def register_own(
+    components: Components, places: Places, outward: Outward, trust: KnowsTrust, witness: WitnessService
+) -> None:
     """Register `directory` and `heartbeat`."""
     components.register("directory", DirectoryComponent(LeafInstances(places)).endpoints())
-    components.register("heartbeat", HeartbeatComponent(outward, trust).endpoints())
+    components.register("heartbeat", HeartbeatComponent(outward, trust, witness).endpoints())
 
 
 def component_apps(components: Components, places: Places, store: Store, clock: Clock) -> Mapping[str, App]:

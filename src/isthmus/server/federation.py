@@ -13,14 +13,18 @@ from isthmus.server.adapters.http.deps import FederationServices
 from isthmus.server.adapters.http.edge import App
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
 from isthmus.server.adapters.material import FileMaterial
+from isthmus.server.application.audit_chain import LINK_SECONDS, ChainService
+from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.certificates import CHORE_SECONDS, CertificateService
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.handshake import HandshakeComponent
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService, Voice
 from isthmus.server.application.messages import MessageService
 from isthmus.server.application.outbox import OutboxService, tell_bundle
@@ -36,9 +40,12 @@ from isthmus.server.ports import Clock, Ids, Store, Vault
 PRUNE_SECONDS = 60.0
 # It waits by itself until there is something to send.
 OUTBOX_SECONDS = 0.01
+CROSSING_SECONDS = 0.01
 PULSE_SECONDS = 60.0
 ACCEPT_SECONDS = 5.0
 FINDING_SECONDS = 15.0
+WITNESS_SECONDS = 1.0
+STRANDED_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Ground:
     vault: Vault
     places: Places
     outward: Outward
+    crossings: CrossingWatch
     denied_addresses: tuple[str, ...] = ()
 
 
@@ -82,19 +90,25 @@ class Federation:
 def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     store, clock, ids, outward = ground.store, ground.clock, ground.ids, ground.outward
     changes = FederationChanges(store)
-    certificates = CertificateService(CertificateGround(store, clock, ids, changes, FileMaterial(ground.places)))
+    material = FileMaterial(ground.places)
+    certificates = CertificateService(CertificateGround(store, clock, ids, changes, material))
+    chain = ChainService(store, clock, material.found_message_key)
     snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
     reports = ReportService(store, clock, ids)
     outbox = OutboxService(store, clock, outward)
+    witness = WitnessService(store, clock, ids, outward)
     pulse, findings = PulseService(store, clock, ids, certificates, outward), FindingService(store, clock, ids)
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
+    changes.followers.append(ground.crossings.follow)
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
+    pulse.on_heads.append(witness.hear)
     certificates.on_bundle.append(partial(tell_bundle, clock))
+    instances = InstanceService(store, clock, ids, certificates)
     components = Components()
-    register_own(components, ground.places, outward, certificates)
+    register_own(components, ground.places, outward, certificates, witness)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
     return Federation(
         services=FederationServices(
@@ -103,7 +117,9 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
             invitations=invitations,
             messages=MessageService(store, clock, outbox.wake),
             findings=findings,
+            witness=witness,
             certificates=certificates,
+            instances=instances,
             overlays=OverlayService(store, clock, changes),
             doctor=doctor,
         ),
@@ -113,10 +129,14 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
         control=ControlPlane(snapshots, reports),
         components=component_apps(components, ground.places, store, clock),
         chores=(
+            Chore("linking the audit log", LINK_SECONDS, chain.work),
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),
             Chore("keeping certificates up", CHORE_SECONDS, certificates.work),
             Chore("sending what must arrive at remotes", OUTBOX_SECONDS, outbox.work),
             Chore("heartbeats to remotes", PULSE_SECONDS, pulse.work),
+            Chore("keeping the heads of audit logs of remotes", WITNESS_SECONDS, witness.work),
+            Chore("closing what has expired", CROSSING_SECONDS, ground.crossings.work),
+            Chore("ending instances whose peers are gone", STRANDED_SECONDS, instances.work),
             Chore("clearing findings", FINDING_SECONDS, findings.work),
             Chore("telling that invitations were accepted", ACCEPT_SECONDS, invitations.work),
             *component_chores(store, clock),

@@ -34,8 +34,10 @@ from isthmus.server.adapters.ui import WebUi
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
+from isthmus.server.application.audit_log import AuditLogService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
@@ -203,12 +205,13 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     endpoints = EndpointService(store, clock, fanout, mesh, paths)
     # In this order: who sees what is news compares it with what is in memory.
     agents.on_beat += [endpoints.take, paths.take]
-    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events]
+    crossings = CrossingWatch(store, clock, fanout)
+    fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, hub, events, crossings]
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
     federation = assemble_federation(
-        Ground(store, clock, ids, vault, places, outward, hosts_of(settings.database)), outward
+        Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database)), outward
     )
     services = Services(
         store=store,
@@ -225,6 +228,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         sessions=sessions,
         liveness=liveness,
         denials=DenialService(store, clock),
+        audit_log=AuditLogService(store),
         presence=hub,
         paths=PathService(store, paths),
         endpoints=endpoints,

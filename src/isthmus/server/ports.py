@@ -26,6 +26,7 @@ from isthmus.domain.mesh.ipam import Range
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.template import Template
+from isthmus.server.audit_ports import AuditChain, Witnesses
 from isthmus.server.certificate_ports import OwnTrustRows
 from isthmus.server.directory_ports import DirectoryUsers, KeptAnswers
 from isthmus.server.federation_ports import (
@@ -39,6 +40,7 @@ from isthmus.server.federation_ports import (
     Remotes,
     Revocations,
 )
+from isthmus.server.instance_ports import OwnInstances
 from isthmus.server.records import (
     ApiToken,
     AuditEntry,
@@ -55,7 +57,7 @@ from isthmus.server.records import (
     PeerStatus,
     User,
 )
-from isthmus.server.trust_ports import Bridges, Grants, HeldGrants, Services
+from isthmus.server.trust_ports import Bridges, CrossingRows, Grants, HeldGrants, Services
 
 
 class StoreUnavailable(Exception):
@@ -279,6 +281,10 @@ class Transaction(Protocol):
     @property
     def journal(self) -> Journal: ...
     @property
+    def chain(self) -> AuditChain: ...
+    @property
+    def witnesses(self) -> Witnesses: ...
+    @property
     def templates(self) -> Templates: ...
     @property
     def kept_keys(self) -> KeptKeys: ...
@@ -309,6 +315,8 @@ class Transaction(Protocol):
     @property
     def own_trust(self) -> OwnTrustRows: ...
     @property
+    def instances(self) -> OwnInstances: ...
+    @property
     def grants(self) -> Grants: ...
     @property
     def held_grants(self) -> HeldGrants: ...
@@ -316,6 +324,8 @@ class Transaction(Protocol):
     def services(self) -> Services: ...
     @property
     def bridges(self) -> Bridges: ...
+    @property
+    def crossings(self) -> CrossingRows: ...
 
 
 class Store(Protocol):
@@ -362,6 +372,10 @@ class IncidentOpen(Conflict):
 
 class HandleTaken(Conflict):
     """Another user of the directory has that handle."""
+
+
+class InstanceNameTaken(Conflict):
+    """A live instance has that name."""
 
 
 class RemoteExists(Conflict):

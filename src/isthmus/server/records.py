@@ -9,6 +9,7 @@ from uuid import UUID
 
 from isthmus.domain.addresses import IPAddress
 from isthmus.domain.ids import ApiTokenId, Digest, IncidentId, NetworkId, PeerId, PublicKey, UserId
+from isthmus.domain.mesh.crossing import Crossing
 from isthmus.domain.mesh.incident import Incident, State, Type
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
@@ -177,6 +178,7 @@ class Commit:
     whose sessions are over, `blocked` those whose agents are sent away by an incident that is open now. `incidents`
     are those that were opened, confirmed or resolved. `first` is the jump peer whose agent shall have applied this
     before the peer that changed is told, if it is connected; where it is the peer that changed, the others wait for it.
+    `crossings` are the network's that are others now, by bridge, None for one that is no more.
     `event` and `subject` are what people's screens are told of it: `peer.changed` and the peer's id.
     """
 
@@ -189,6 +191,7 @@ class Commit:
     blocked: Mapping[PeerId, IncidentId] = field(default_factory=dict)
     incidents: tuple[Incident, ...] = ()
     first: PeerId | None = None
+    crossings: Mapping[UUID, Crossing | None] = field(default_factory=dict)
     reload: bool = False
     event: str = ""
     subject: UUID | None = None

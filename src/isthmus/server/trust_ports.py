@@ -10,6 +10,7 @@ from isthmus.domain.federation.grant import Grant, GrantToken, HeldGrant
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId
+from isthmus.domain.mesh.crossing import Crossing
 from isthmus.server.records import Page
 
 
@@ -97,3 +98,13 @@ class Services(Protocol):
 
     async def delete(self, service_id: UUID) -> None:
         """Raises `NotFound`."""
+
+
+class CrossingRows(Protocol):
+    """What the networks' agents were told of bridges last. Whoever changes one has locked its network."""
+
+    async def of_network(self, network_id: NetworkId) -> list[Crossing]:
+        """In order of id."""
+
+    async def put(self, network_id: NetworkId, crossing: Crossing) -> None: ...
+    async def delete(self, bridge_id: UUID) -> None: ...

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -19,6 +19,7 @@ LONGEST_NAME = 64
 """Of a common or organisation name, by X.520."""
 
 SigningKey: TypeAlias = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+LeafKey: TypeAlias = ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +32,22 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
-    """A new leaf. `chain` is PEM: the leaf, and the issuing CA where that is no root; `key` is PEM (PKCS #8)."""
+class Certified:
+    """A new leaf for a key of somebody else. `chain` is PEM: the leaf, and the issuing CA where that is no root."""
 
     certificate: x509.Certificate
     chain: bytes
-    key: bytes
 
     @property
     def der(self) -> bytes:
         return self.certificate.public_bytes(Encoding.DER)
+
+
+@dataclass(frozen=True, slots=True)
+class Issued(Certified):
+    """A new leaf with its key, in PEM (PKCS #8)."""
+
+    key: bytes
 
     def __repr__(self) -> str:
         return f"Issued(serial={self.certificate.serial_number:x})"
@@ -75,7 +82,13 @@ class Authority:
         return private_pem(self.key)
 
     def issue(self, wanted: Wanted, now: datetime, life: timedelta) -> Issued:
-        """A leaf with a new P-256 key, valid until `now + life` (≤ 7 days), though never longer than the CA itself.
+        """A leaf with a new P-256 key; else as `certify`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        made = self.certify(key.public_key(), wanted, now, life)
+        return Issued(made.certificate, made.chain, private_pem(key))
+
+    def certify(self, key: LeafKey, wanted: Wanted, now: datetime, life: timedelta) -> Certified:
+        """A leaf for the public key `key`, valid until `now + life` (≤ 7 days), though never longer than the CA itself.
 
         Raises `ValueError` where no time would be left.
         """
@@ -85,7 +98,6 @@ class Authority:
         ends = min(now + life, self.certificate.not_valid_after_utc).replace(microsecond=0)
         if ends <= now:
             raise ValueError("the CA has expired")
-        key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(name) for name in wanted.infra_domains]
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if wanted.serves else [])]
         own = self.certificate.extensions
@@ -94,7 +106,7 @@ class Authority:
             # No subject: names stand in the SAN alone, which must be critical then.
             .subject_name(x509.Name([]))
             .issuer_name(self.certificate.subject)
-            .public_key(key.public_key())
+            .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(starts)
             .not_valid_after(ends)
@@ -104,12 +116,12 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(digital_signature=True), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(_issuer_id(own, self.key), critical=False)
             .sign(self.key, SHA256())
         )
         below = [certificate, *([self.certificate] if self.above else [])]
-        return Issued(certificate, b"".join(each.public_bytes(Encoding.PEM) for each in below), private_pem(key))
+        return Certified(certificate, b"".join(each.public_bytes(Encoding.PEM) for each in below))
 
 
 def make_authority(domain: str, now: datetime, life: timedelta = AUTHORITY_LIFE) -> Authority:

@@ -10,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from isthmus.domain.federation.certificate import LeafFacts
@@ -18,6 +19,8 @@ LONGEST_DER = 16 * 1024
 LONGEST_PEM = 24 * 1024
 ONE_PEM = re.compile(r"\s*-----BEGIN CERTIFICATE-----\r?\n([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----\s*", re.ASCII)
 UNREADABLE = (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
+
+OTHER = "other"
 
 T = TypeVar("T", bound=x509.ExtensionType)
 
@@ -84,16 +87,20 @@ def key_of(certificate: x509.Certificate) -> tuple[bytes, str]:
     try:
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        return b"", "other"
-    if isinstance(key, EllipticCurvePublicKey):
-        kind = f"ec:{key.curve.name}"
-    elif isinstance(key, RSAPublicKey):
-        kind = f"rsa:{key.key_size}"
-    elif isinstance(key, Ed25519PublicKey):
-        kind = "ed25519"
-    else:
-        return b"", "other"
+        return b"", OTHER
+    kind = kind_of(key)
+    if kind == OTHER:
+        return b"", OTHER
     return sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest(), kind
+
+
+def kind_of(key: PublicKeyTypes) -> str:
+    """As `LeafFacts.key_kind` has it."""
+    if isinstance(key, EllipticCurvePublicKey):
+        return f"ec:{key.curve.name}"
+    if isinstance(key, RSAPublicKey):
+        return f"rsa:{key.key_size}"
+    return "ed25519" if isinstance(key, Ed25519PublicKey) else OTHER
 
 
 def _hash_of(certificate: x509.Certificate) -> str:

@@ -72,6 +72,11 @@ def load_pair(chain: Path, key: Path) -> Pair:
     return _paired(chain, key, read_file(chain, "certificate"), read_file(key, "key"))
 
 
+def pair_of(folder: Path, chain: bytes, key: bytes) -> Pair:
+    """A pair that is on its way to the files of `folder`. Raises `PairUnusable`."""
+    return _paired(folder / CHAIN, folder / KEY, chain, key)
+
+
 # Whoever looks for new files several times a second finds the same ones nearly always.
 @lru_cache(maxsize=4)
 def _paired(chain: Path, key: Path, text: bytes, secret: bytes) -> Pair:

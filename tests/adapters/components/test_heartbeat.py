@@ -10,12 +10,14 @@ from msgspec import Struct
 from isthmus.domain.federation.remote import State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.problem import Nested, Stage, problem
+from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.heartbeat import HeartbeatComponent
 from isthmus.server.federation_ports import OwnTrust
 from isthmus.server.federation_records import Lane, LaneState
 from isthmus.server.outward_ports import Errand, RemoteRefused
 from isthmus.server.ports import Store
 from tests.adapters.components.backend import A, Asking, Sockets, a_remote, answering, federated
+from tests.application.backend import CountedIds, TurnedClock
 
 REMOTE = a_remote(A, bundle_sequence=4, state=State.PENDING)
 
@@ -48,7 +50,8 @@ def way() -> Way:
 @pytest.fixture
 async def sockets(store: Store, tmp_path: Path, way: Way) -> AsyncIterator[Sockets]:
     await federated(store, REMOTE)
-    components = {"heartbeat": HeartbeatComponent(way, Seven()).endpoints()}
+    witness = WitnessService(store, TurnedClock(), CountedIds(), way)
+    components = {"heartbeat": HeartbeatComponent(way, Seven(), witness).endpoints()}
     async with answering(store, tmp_path, components) as made:
         yield made
 
@@ -66,7 +69,7 @@ async def test_a_pending_remote_hears_what_we_know_of_it(sockets: Sockets, store
     answer = (await sockets.ask(Asking("heartbeat", "beat", body))).json()
     assert answer.pop("time") > 1_700_000_000
     expected = {"bundle_sequence": 7, "known_sequence": 4, "state": "pending", "received": {"state": 3}}
-    assert answer == {**expected, "audit_head": ""}
+    assert answer == {**expected, "audit_head": "", "audit_held": ""}
 
 
 async def test_the_versions_are_those_that_we_speak(sockets: Sockets) -> None:

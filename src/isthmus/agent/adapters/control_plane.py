@@ -14,7 +14,15 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, WebSocketException
 
 from isthmus.agent.adapters import past_tunnel, whereabouts
-from isthmus.agent.errors import Blocked, EnrollmentRefused, InsecureServer, InvalidSettings, SessionEnded, Unreachable
+from isthmus.agent.errors import (
+    Blocked,
+    EnrollmentRefused,
+    InsecureServer,
+    InstanceRefused,
+    InvalidSettings,
+    SessionEnded,
+    Unreachable,
+)
 from isthmus.protocol.agent import (
     CLOSE_BLOCKED,
     CLOSE_SESSION_ENDED,
@@ -26,6 +34,8 @@ from isthmus.protocol.agent import (
     FromAgent,
     FromServer,
     Heartbeat,
+    InstanceAnswer,
+    InstanceRequest,
     Refused,
     Rekey,
     decode_from_server,
@@ -54,6 +64,7 @@ class Problem(msgspec.Struct, frozen=True):
     title: str = ""
     nonce: str | None = None
     incident: str = ""
+    hint: str = ""
 
 
 def check_server(server: str, *, allow_http: bool) -> str:
@@ -148,6 +159,22 @@ class ServerConnection:
                 yield WebSocketStream(socket)
         finally:
             leaving.cancel()
+
+    async def instance(self, csr: str) -> InstanceAnswer:
+        """A leaf for the instance on this host. Raises `InstanceRefused`, `Unreachable` or `SessionEnded`."""
+        presented = dict(self._headers)
+        mark = 0 if past_tunnel.goes_through_proxy(f"ws{self._server.removeprefix('http')}") else self._mark
+        async with _client(self._server, self._context, presented, mark) as client:
+            status, body = await _call(client, "POST", "/api/v1/agent/instance", encode(InstanceRequest(csr)))
+        if status == 401 and presented != self._headers:
+            raise Unreachable("the session token was renewed meanwhile")
+        _check_session(status, body)
+        if status == 200:
+            return _decode(body, InstanceAnswer)
+        if status >= 500 or status in (401, 407, 429):
+            raise Unreachable(_refusal(status, body))
+        problem = _problem(body)
+        raise InstanceRefused(problem.detail or f"status {status} {problem.code}".strip(), problem.hint)
 
     @contextlib.asynccontextmanager
     async def polling(self) -> AsyncIterator["HttpsPolling"]:

@@ -1,12 +1,14 @@
 """A bridge: the agreement with one remote to join a network of ours with one of theirs. Each side has its own state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork
+from isthmus.domain.errors import TransitionNotAllowed
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.ids import NetworkId, PublicKey
 
@@ -106,8 +108,9 @@ class Bridge:
     """Our side, and what the other has said last: `theirs`, and `signed`, the text that proves it.
 
     `id` is the same on both sides, `remote_generation` that of the remote's entry. `network_id` is None while it is
-    proposed to us and no network was chosen. `accepted` are those prefixes of theirs that count here: it alone decides
-    what is let in, whatever they say later. `revision` is that of our own last statement, which said `ours`.
+    proposed to us and no network was chosen. `offered` is what our operator wants to offer, nothing for the usual.
+    `accepted` are those prefixes of theirs that count here: it alone decides what is let in, whatever they say later.
+    `revision` is that of our own last statement, which said `ours`.
     """
 
     id: UUID
@@ -130,6 +133,63 @@ class Bridge:
     version: int = 1
 
     @property
+    def name(self) -> str:
+        return f"bridge {self.id}"
+
+    @property
     def is_effective(self) -> bool:
         """Whether anything may pass: both sides are active, as far as we know."""
         return self.state is State.ACTIVE and self.theirs is not None and self.theirs.state is State.ACTIVE
+
+    @property
+    def statement(self) -> Statement | None:
+        """How our side stands, as the other is told. Whoever was asked and has not answered has said nothing yet."""
+        if self.proposed_by is Side.THEIRS and self.state is State.PROPOSED:
+            return None
+        ours = self.ours or Terms("")
+        return Statement(self.id, self.generation, self.revision, self.state, ours, self.reason)
+
+    def after(self, action: Action, now: datetime, by: Hold = Hold.OPERATOR, reason: str = "") -> "Bridge":
+        """This bridge once `action` has happened on our side; what is not in the table is refused.
+
+        `by` says whose hold a suspension puts on and a resumption lifts: nobody lifts another's.
+        """
+        state, holds = TRANSITIONS.get((self.state, action)), self.holds
+        match action:
+            case Action.ACCEPT if self.proposed_by is Side.OURS:
+                raise self._cannot("be accepted here: we have proposed it", "the other side's operator accepts it")
+            case Action.SUSPEND if self.state is State.SUSPENDED and by not in holds:
+                state, holds = self.state, holds | {by}
+            case Action.SUSPEND:
+                holds = frozenset({by})
+            case Action.RESUME if self.state is State.SUSPENDED and by not in holds:
+                raise self._cannot("be resumed: it is suspended by an incident alone", "resolve that incident")
+            case Action.RESUME:
+                holds -= {by}
+                state = self.state if holds else state
+            case Action.REVOKE:
+                holds = frozenset()
+        if state is None:
+            raise self._cannot(f"{action} while it is {self.state}", self._way_out)
+        return self.anew(now, state=state, holds=holds, reason=reason)
+
+    def with_terms(self, ours: Terms, now: datetime) -> "Bridge":
+        """This bridge with what we bring in now. The same again is no news, and neither is it on a revoked one."""
+        if self.statement is None or self.state is State.REVOKED or ours == self.ours:
+            return self
+        return self.anew(now, ours=ours)
+
+    def anew(self, now: datetime, **changes: Any) -> "Bridge":
+        """This bridge with `changes` of which the other side is to be told."""
+        moved = changes.get("state", self.state) is not self.state
+        at = now if moved else self.changed_at
+        return replace(self, revision=self.revision + 1, version=self.version + 1, changed_at=at, **changes)
+
+    @property
+    def _way_out(self) -> str | None:
+        if self.state is State.REVOKED:
+            return "revoked is final; propose another one: isthmus bridge propose"
+        return "isthmus bridge show tells how both sides stand"
+
+    def _cannot(self, what: str, hint: str | None) -> TransitionNotAllowed:
+        return TransitionNotAllowed(self.name, f"cannot {what}", hint)

@@ -69,11 +69,16 @@ def _is_no_authority(leaf: LeafFacts, usage: str) -> bool:
     return not (leaf.is_ca or leaf.may_sign)
 
 
-def _has_a_strong_key(leaf: LeafFacts, usage: str) -> bool:
-    kind, _, bits = leaf.key_kind.partition(":")
+def is_strong_key(key_kind: str) -> bool:
+    """Whether a key counts, by its kind as `LeafFacts.key_kind` has it."""
+    kind, _, bits = key_kind.partition(":")
     if kind == "rsa":
         return LEAST_RSA <= int(bits) <= MOST_RSA
-    return leaf.key_kind in STRONG_KEYS
+    return key_kind in STRONG_KEYS
+
+
+def _has_a_strong_key(leaf: LeafFacts, usage: str) -> bool:
+    return is_strong_key(leaf.key_kind)
 
 
 def _has_a_strong_hash(leaf: LeafFacts, usage: str) -> bool:

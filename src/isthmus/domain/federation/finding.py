@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 QUIET = timedelta(hours=24)
+LONG_QUIET = timedelta(days=7)
 ALARM_QUIET = timedelta(minutes=30)
 """Alarms of our own Federator are told every ten minutes as long as they go on."""
 
@@ -53,6 +54,7 @@ GRANT_UNUSED_90D = "grant_unused_90d"
 BRIDGE_STATE_MISMATCH = "bridge_state_mismatch"
 BRIDGE_STALE_PROPOSED = "bridge_stale_proposed"
 PREFIX_OVERLAP = "prefix_overlap"
+AUDIT_LOG_REWRITTEN = "audit_log_rewritten"
 
 KINDS: Mapping[str, Kind] = {
     INFRA_DOMAIN_CHANGED: Kind(
@@ -102,6 +104,12 @@ KINDS: Mapping[str, Kind] = {
     BRIDGE_STALE_PROPOSED: Kind(Severity.WARNING, "accept it, remind the other operator, or revoke it", None),
     PREFIX_OVERLAP: Kind(
         Severity.HIGH, "one of the two must give way: accept other prefixes, or revoke a bridge", None
+    ),
+    AUDIT_LOG_REWRITTEN: Kind(
+        Severity.HIGH,
+        "the log does not hold what it once sealed: restored from an older backup, cut, or rewritten; find out which. "
+        "Ours: isthmus audit verify --witness; of a remote: ask its operator",
+        LONG_QUIET,
     ),
     "clock_jumped": Kind(Severity.HIGH, "put the clock of this machine right: isthmus federator status", ALARM_QUIET),
     "certificate_unusable": Kind(Severity.HIGH, "mend the files that isthmus federator status names", ALARM_QUIET),

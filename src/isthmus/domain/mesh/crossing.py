@@ -61,3 +61,13 @@ class Crossings:
 
 
 NO_CROSSINGS = Crossings()
+
+
+@dataclass(frozen=True, slots=True)
+class Bridged:
+    """What active bridges add to the interface of one peer for as long as `lease` lasts: `prefixes` lead through the
+    primary jump peer; there, in the tunnels of `crossings`."""
+
+    prefixes: tuple[IPNetwork, ...]
+    crossings: tuple[Crossing, ...] = ()
+    lease: int = LEASE

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from isthmus.domain.ids import PeerId
+from isthmus.domain.mesh.crossing import Crossing, Crossings
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
 from isthmus.domain.mesh.tunnel import in_order
@@ -35,6 +36,12 @@ class Witness:
 def jumps_in_order(network: Network, peers: Iterable[Peer]) -> list[Peer]:
     """The jump peers that stand in configs: the primary first, then the standby ones."""
     return in_order(network, (peer for peer in peers if peer.is_jump and peer.is_listed))
+
+
+def held_by(network: Network, peers: Iterable[Peer], bridges: Iterable[Crossing]) -> Crossings:
+    """The crossings of a network with the jump peer that holds them: the one that carries its traffic."""
+    jumps = jumps_in_order(network, peers)
+    return Crossings(jumps[0].id if jumps else None, tuple(bridges))
 
 
 def is_dead(jump: PeerId, silence: float, witnesses: Iterable[Witness]) -> bool:

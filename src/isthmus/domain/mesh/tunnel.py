@@ -14,6 +14,7 @@ from isthmus.domain.addresses import (
     sort_key,
 )
 from isthmus.domain.ids import PublicKey
+from isthmus.domain.mesh.crossing import NO_CROSSINGS, Bridged, Crossings
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
 
@@ -72,7 +73,8 @@ class Forwarding:
 
 @dataclass(frozen=True, slots=True)
 class Tunnel:
-    """`listen_port` None lets the host choose; `routes` are the prefixes that lead into the interface."""
+    """`listen_port` None lets the host choose; `routes` are the prefixes that lead into the interface. `bridged` is
+    added to all that, and is taken away by itself."""
 
     addresses: tuple[IPAddress, ...]
     mtu: int
@@ -81,21 +83,41 @@ class Tunnel:
     routes: tuple[IPNetwork, ...]
     forwarding: Forwarding
     dns: Dns | None = None
+    bridged: Bridged | None = None
 
 
 def tunnel_for(
     network: Network,
     peers: Iterable[Peer],
     me: Peer,
+    crossings: Crossings = NO_CROSSINGS,
 ) -> Tunnel:
-    """The interface of `me` among `peers` of `network`, blocked ones left out everywhere.
+    """The interface of `me` among `peers` of `network` with its `crossings`, blocked peers left out everywhere.
 
     A blocked peer gets no neighbours at all.
     """
     others = sorted((peer for peer in peers if peer.is_listed and peer.id != me.id), key=lambda peer: peer.id)
     if me.blocked:
         others = []
-    return _jump_tunnel(network, others, me) if me.is_jump else _regular_tunnel(network, others, me)
+    if me.is_jump:
+        return _jump_tunnel(network, others, me, crossings)
+    return _regular_tunnel(network, others, me, crossings)
+
+
+def bridged_for(me: Peer, crossings: Crossings) -> Bridged | None:
+    """What the crossings of its network add to `me`, as long as they last.
+
+    All lead through the gateway. A standby jump peer has no part in them, and an isolated peer none either. Where all
+    traffic goes through the tunnel it leads there without being said. Nobody takes anything away from a static peer
+    when the time is over, so its config holds the prefixes for good and the gateway alone decides.
+    """
+    if crossings.gateway is None or not crossings.bridges or me.blocked:
+        return None
+    if me.id == crossings.gateway:
+        return Bridged(crossings.prefixes, crossings.bridges, crossings.lease)
+    if me.is_jump or me.isolated or me.full_encapsulation or not me.kind.has_agent:
+        return None
+    return Bridged(crossings.prefixes, lease=crossings.lease)
 
 
 def as_member(peer: Peer) -> Neighbour:
@@ -155,7 +177,7 @@ def listen_port(network: Network, me: Peer) -> int | None:
     return (me.endpoint.port if me.endpoint else network.listen_port) if me.is_jump else None
 
 
-def _jump_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
+def _jump_tunnel(network: Network, others: Sequence[Peer], me: Peer, crossings: Crossings) -> Tunnel:
     return Tunnel(
         addresses=me.addresses,
         mtu=network.mtu,
@@ -164,6 +186,7 @@ def _jump_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
         routes=jump_routes(network, others),
         forwarding=jump_forwarding(others, me),
         dns=jump_dns(network),
+        bridged=bridged_for(me, crossings),
     )
 
 
@@ -171,13 +194,14 @@ def jump_dns(network: Network) -> Dns:
     return Dns(network.domain, network.cidrs, upstreams=network.dns_upstreams)
 
 
-def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunnel:
+def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer, crossings: Crossings) -> Tunnel:
     jumps = in_order(network, (peer for peer in others if peer.is_jump))
     neighbours = []
     for position, jump in enumerate(jumps):
         allowed = tuple(map(host_network, jump.addresses))
         if position == 0:
-            through = _through_primary(network, others, me, allowed)
+            beyond = () if me.kind.has_agent else crossings.prefixes
+            through = _through_primary(network, others, me, allowed, beyond)
             # An agent that passes over its primary still reaches that one itself, and has to know by which addresses.
             allowed = tuple(dict.fromkeys((*allowed, *through))) if me.kind.has_agent else through
         role = Role.STANDBY if position else Role.PRIMARY
@@ -203,6 +227,7 @@ def _regular_tunnel(network: Network, others: Sequence[Peer], me: Peer) -> Tunne
         routes=routes,
         forwarding=Forwarding(offered=me.offers),
         dns=Dns(network.domain, network.cidrs, servers) if servers else None,
+        bridged=bridged_for(me, crossings),
     )
 
 
@@ -211,13 +236,14 @@ def _through_primary(
     others: Iterable[Peer],
     me: Peer,
     own_addresses: tuple[IPNetwork, ...],
+    beyond: tuple[IPNetwork, ...],
 ) -> tuple[IPNetwork, ...]:
-    """What a regular peer sends to its primary jump peer."""
+    """What a regular peer sends to its primary jump peer; `beyond` lies behind bridges."""
     if me.full_encapsulation:
         return DEFAULT_ROUTES
     if me.isolated:
         return own_addresses
-    return (*network.cidrs, *offered_by(others))
+    return (*network.cidrs, *offered_by(others), *beyond)
 
 
 def _key(peer: Peer) -> PublicKey:

@@ -8,10 +8,9 @@ federation/keys/message-<id>.pem, message.pem → …; listener.key, context-<co
 ```
 """
 
-import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
@@ -23,10 +22,19 @@ from isthmus.server.certificate_ports import MaterialUnusable
 from isthmus.server.certificate_records import PAIRS, Purpose
 from isthmus.x509.authority import Authority, Issued
 from isthmus.x509.authority_files import load_authority
-from isthmus.x509.pair import CHAIN, KEY, Pair, PairUnusable, load_folder
+from isthmus.x509.pair import Pair, PairUnusable, load_folder
+from isthmus.x509.pair_files import (
+    CURRENT,
+    fresh_folder,
+    install_pair,
+    make_folder,
+    move_in,
+    turn,
+    write_new,
+    write_whole,
+)
 
 RANDOM_BYTES = 32
-CURRENT = "current"
 RESTORE = "restore the folder `federation` of the data folder from your backup"
 
 P = ParamSpec("P")
@@ -127,16 +135,7 @@ class FileMaterial:
 
     @telling
     def install(self, purpose: Purpose, issued: Issued) -> None:
-        link = self._pairs[purpose]
-        begins = issued.certificate.not_valid_before_utc
-        folder = link.parent / f"{begins:%Y%m%dT%H%M%S}-{issued.certificate.serial_number:x}"
-        fresh = fresh_folder(folder)
-        write_new(fresh / CHAIN, issued.chain)
-        write_new(fresh / KEY, issued.key)
-        move_in(fresh, folder)
-        last = link.readlink().name if link.is_symlink() else None
-        turn(link, folder.name)
-        remove_others(link.parent, keep={folder.name, last})
+        install_pair(self._pairs[purpose], issued)
 
     def _of(self, fingerprint: bytes) -> Path:
         return self._places.authority / fingerprint.hex()[:32]
@@ -156,64 +155,3 @@ def read_message_key(path: Path) -> MessageKey:
         return MessageKey.from_pem(path.read_bytes())
     except ValueError as error:
         raise MaterialUnusable(f"{path} holds {error}: {RESTORE}") from None
-
-
-def make_folder(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
-
-
-def fresh_folder(folder: Path) -> Path:
-    """An empty folder beside `folder`, to be moved to its place once it is full."""
-    fresh = folder.with_name(f".new-{secrets.token_hex(8)}")
-    fresh.mkdir(mode=0o700)
-    return fresh
-
-
-def write_new(path: Path, data: bytes) -> None:
-    """A new file for this user alone, on the disk when this returns."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """A file that is either not there or whole, whenever the machine stops."""
-    fresh = path.with_name(f".new-{secrets.token_hex(8)}")
-    write_new(fresh, data)
-    fresh.replace(path)
-    sync(path.parent)
-
-
-def move_in(fresh: Path, folder: Path) -> None:
-    sync(fresh)
-    fresh.replace(folder)
-    sync(folder.parent)
-
-
-def turn(link: Path, target: str) -> None:
-    """Make `link` point to `target`, at once for whoever looks."""
-    if link.is_symlink() and str(link.readlink()) == target:
-        return
-    fresh = link.with_name(f".new-{secrets.token_hex(8)}")
-    fresh.symlink_to(target)
-    fresh.replace(link)
-    sync(link.parent)
-
-
-def sync(folder: Path) -> None:
-    """Put a folder's names on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def remove_others(folder: Path, keep: Iterable[str | None]) -> None:
-    """Delete what is neither in use nor the last good one, half-made ones included."""
-    kept = {CURRENT, *keep}
-    for each in folder.iterdir():
-        if each.name not in kept:
-            shutil.rmtree(each, ignore_errors=True) if each.is_dir() else each.unlink(missing_ok=True)

@@ -17,7 +17,7 @@ from isthmus.server.application.incidents import close_all
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.patch import Unset
 from isthmus.server.application.peer_steps import Draft, Issued, Made, PeerSteps, Update, key_taken, name_taken
-from isthmus.server.application.static_config import StaticConfig, rendered
+from isthmus.server.application.static_config import Around, StaticConfig, around, rendered
 from isthmus.server.ports import Clock, Listeners, Store, Transaction
 from isthmus.server.records import AuditEntry, Commit
 
@@ -260,10 +260,10 @@ class Work:
     async def finished(self) -> list[Row]:
         """All rows, once the audit log has them. Configs are those of the end, when every peer is in its place."""
         await self.tx.journal.audit(self.audit)
-        shared: Iterable[Peer] | None = None
+        shared: Around | None = None
         for index, made in self.made.items():
             if made.token is None:
-                shared = shared or await self.tx.peers.in_every_config(self.network.id)
+                shared = shared or await around(self.tx, self.network.id)
                 config = rendered(self.network, shared, made.peer, made.private)
                 self.rows[index] = replace(self.rows[index], config=config)
                 await asyncio.sleep(0)

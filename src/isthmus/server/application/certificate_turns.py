@@ -17,7 +17,7 @@ from isthmus.server.application.own_trust import Names, OwnState
 from isthmus.server.certificate_ports import Material
 from isthmus.server.certificate_records import PAIRS, OwnAuthority, OwnBundle, OwnKey, OwnLeaf, Purpose
 from isthmus.server.ports import Ids
-from isthmus.x509.authority import Authority, Issued, Wanted, make_authority
+from isthmus.x509.authority import Authority, Certified, Issued, Wanted, make_authority
 from isthmus.x509.leaf import read_leaf
 
 
@@ -168,7 +168,7 @@ def _authority_row(authority: Authority, standing: Standing, now: datetime, *, i
     return OwnAuthority(standing, now, now, authority.fingerprint, authority.certificates, ends, is_imported)
 
 
-def issued_row(issued: Issued, authority: bytes, purpose: Purpose, wanted: Wanted, now: datetime) -> OwnLeaf:
+def issued_row(issued: Certified, authority: bytes, purpose: Purpose, wanted: Wanted, now: datetime) -> OwnLeaf:
     leaf = read_leaf(issued.der)
     return OwnLeaf(
         serial=leaf.serial,

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -38,7 +38,7 @@ from isthmus.server.certificate_ports import Material, MaterialUnusable
 from isthmus.server.certificate_records import PAIRS, OwnAuthority, OwnKey, OwnLeaf, Purpose
 from isthmus.server.federation_ports import OwnTrust
 from isthmus.server.ports import Clock, Ids, Store, Transaction
-from isthmus.x509.authority import Wanted
+from isthmus.x509.authority import LeafKey, Wanted
 from isthmus.x509.authority_files import check_authority, load_authority
 from isthmus.x509.pair import PairUnusable
 
@@ -161,6 +161,20 @@ class CertificateService:
         async with self._store.transaction() as tx:
             await tx.own_trust.put_leaves([issued_row(issued, issuing, Purpose.INVITATION, wanted, now)])
         return Credential(issued.chain.decode(), issued.key.decode())
+
+    async def certify(self, key: LeafKey, instance: InstanceId, life: timedelta) -> tuple[OwnLeaf, str]:
+        """A leaf for an instance of ours and its chain in PEM. Whoever asks for it stores it. Raises `NotFound` before
+        `prepare`, `MaterialUnusable`."""
+        names = await self._needed_names()
+        now, state = self._clock.now(), await self.state()
+        wanted, issuing = Wanted(instance_uri(names.domain, instance), names.infra_domains), state.issuing().fingerprint
+        authority = await asyncio.to_thread(self._material.authority, issuing)
+        made = await asyncio.to_thread(authority.certify, key, wanted, now, life)
+        return issued_row(made, issuing, Purpose.INSTANCE, wanted, now), made.chain.decode()
+
+    async def publish(self, by: Caller) -> None:
+        """A new bundle at once, where somebody has stored what it must say."""
+        await self._settle(await self._needed_names(), Wish(), by)
 
     async def renew(self, by: Caller) -> None:
         """New leaves for both pairs, at once."""

@@ -15,6 +15,7 @@ class Entry:
     """One revision. `peer` changed, and others knew it by `keys`, before and after.
 
     `ways`: jump peers or ranges behind peers changed, on which every regular peer's ways and routes depend.
+    `bridged`: so did what active bridges add.
     """
 
     revision: int
@@ -22,6 +23,7 @@ class Entry:
     peer: PeerId | None = None
     keys: tuple[PublicKey, ...] = ()
     ways: bool = False
+    bridged: bool = False
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Iterable, Iterator
 
+from isthmus.domain.mesh.crossing import Bridged
 from isthmus.domain.mesh.peer import Peer
 from isthmus.domain.mesh.tunnel import Neighbour, Role, Tunnel
 from isthmus.wireguard import keys
@@ -43,6 +44,8 @@ def _beside(tunnel: Tunnel, me: Peer) -> Iterator[str]:
         yield "forwards between peers"
     if tunnel.forwarding.offered:
         yield f"forwards to {_listed(tunnel.forwarding.offered)}"
+    if tunnel.bridged:
+        yield from _bridges(tunnel.bridged)
     for neighbour in tunnel.neighbours:
         name = escape(neighbour.name)
         if neighbour.role is Role.DIRECT:
@@ -52,6 +55,20 @@ def _beside(tunnel: Tunnel, me: Peer) -> Iterator[str]:
         elif neighbour.isolated or neighbour.encapsulated:
             flags = {"isolated": neighbour.isolated, "full encapsulation": neighbour.encapsulated}
             yield f"{name}: {_listed(flag for flag, is_set in flags.items() if is_set)}"
+
+
+def _bridges(bridged: Bridged) -> Iterator[str]:
+    yield f"reaches over bridges, for {bridged.lease} s without the server: {_listed(bridged.prefixes)}"
+    for crossing in bridged.crossings:
+        name = escape(crossing.name)
+        yield f"{name}: bridge {crossing.id}, {crossing.public_key} at {crossing.endpoint or 'no known endpoint'}"
+        yield f"{name}: {_listed(crossing.prefixes)} with {_listed(crossing.local)}"
+        for flow in crossing.flows:
+            ports = _listed(low if low == high else f"{low}-{high}" for low, high in flow.ports)
+            way = f"{flow.protocol} from {_listed(flow.sources)} to {flow.destination} port {ports}"
+            yield f"{name}: {way} ({flow.id})"
+        if crossing.barred:
+            yield f"{name}: nothing with {_listed(crossing.barred)}"
 
 
 def _listed(values: Iterable[object]) -> str:

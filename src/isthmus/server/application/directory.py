@@ -9,7 +9,7 @@ from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.federation import directory as rules
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.directory import User, Visibility
-from isthmus.domain.federation.names import BackendDomain, backend_domain, qualified
+from isthmus.domain.federation.names import BackendDomain, InstanceId, backend_domain, qualified
 from isthmus.protocol import directory as wire
 from isthmus.protocol.problem import Stage, problem
 from isthmus.server.application import patch
@@ -228,10 +228,19 @@ class DirectoryComponent:
 
     async def _instance(self, call: Call, tx: Transaction) -> wire.Instance:
         body: wire.GetInstance = call.body
-        name = self._instances.name_of(UUID(body.instance))
+        name = self._instances.name_of(UUID(body.instance)) or await _issued(tx, InstanceId(UUID(body.instance)))
         if name is None:
             raise Denied("not_found", "no_such_instance", "this backend has no such instance")
         return wire.Instance(body.instance, name)
+
+
+async def _issued(tx: Transaction, instance_id: InstanceId) -> str | None:
+    """What an instance is called that an operator or an agent asked for."""
+    try:
+        instance = await tx.instances.get(instance_id)
+    except NotFound:
+        return None
+    return instance.name if instance.is_live else None
 
 
 def _nobody(handle: str, reason: str) -> Denied:

@@ -4,6 +4,7 @@ from isthmus import __version__
 from isthmus.domain.federation.remote import State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.federation import API_VERSIONS
+from isthmus.server.application.audit_witness import Heads, WitnessService, heads_for
 from isthmus.server.application.calls import Call, Component, Outside, Reading
 from isthmus.server.federation_ports import KnowsTrust
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
@@ -15,14 +16,16 @@ LONGEST = 255
 
 
 class HeartbeatComponent:
-    def __init__(self, outward: Outward, trust: KnowsTrust) -> None:
+    def __init__(self, outward: Outward, trust: KnowsTrust, witness: WitnessService) -> None:
         self._outward = outward
         self._trust = trust
+        self._witness = witness
 
     def endpoints(self) -> Component:
         return {
             "beat": Reading(self._beat),
             "get-versions": Reading(self._versions),
+            "get-audit-heads": Reading(self._audit_heads),
             "call-back": Outside(self._call_back),
         }
 
@@ -30,6 +33,9 @@ class HeartbeatComponent:
         """What we know of each other. What a queue has lost shows in the numbers of its lanes."""
         remote = call.permit.remote
         lanes = [] if remote is None else await tx.outbox.lanes(remote.id)
+        heads = await heads_for(tx, remote)
+        if remote is not None:
+            self._witness.hear(remote, Heads(call.body.audit_head, call.body.audit_held))
         return wire.BeatAnswer(
             bundle_sequence=(await self._trust.trust()).bundle_sequence,
             known_sequence=0 if remote is None else remote.bundle_sequence,
@@ -37,7 +43,14 @@ class HeartbeatComponent:
             state=State.ACTIVE.value if remote is None else remote.state.value,
             received={state.lane.value: state.received for state in lanes},
             time=call.at.timestamp(),
+            audit_head=heads.own,
+            audit_held=heads.held,
         )
+
+    async def _audit_heads(self, call: Call, tx: Transaction) -> wire.AuditHeads:
+        remote = call.permit.remote
+        held = [] if remote is None else await tx.witnesses.of(remote.id)
+        return wire.AuditHeads([witness.head for witness in held])
 
     async def _versions(self, call: Call, tx: Transaction) -> wire.Versions:
         return wire.Versions(list(API_VERSIONS), f"isthmus {__version__}")

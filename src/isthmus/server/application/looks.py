@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 
+from isthmus.domain.federation.advice import BRIDGE_RULES, GRANT_RULES, Facts, of_bridges, of_grants
+from isthmus.domain.federation.bridge import Bridge
 from isthmus.domain.federation.finding import CERTIFICATE_EXPIRING, Cause
+from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.federation.remote import Remote, State, Trust
 from isthmus.server.certificate_records import PAIRS, OwnAuthority, OwnLeaf
 from isthmus.server.ports import Transaction
@@ -39,6 +42,24 @@ async def expiring(tx: Transaction, now: datetime) -> list[Cause]:
     return causes
 
 
+async def trusting(tx: Transaction, now: datetime) -> list[Cause]:
+    """What the rules say of grants and bridges."""
+    if await tx.federation.get() is None:
+        return []
+    bridges, grants = await tx.bridges.all_live(), await tx.grants.live(now)
+    known = {remote: await _instances(tx, remote, bridges) for remote in {grant.remote for grant in grants}}
+    networks = {network.id: network.cidrs for network in await tx.networks.all()}
+    facts = Facts(now, networks, known, bridges)
+    return [*of_grants(grants, facts), *of_bridges(facts)]
+
+
+async def _instances(tx: Transaction, remote: BackendDomain, bridges: Sequence[Bridge]) -> frozenset[InstanceId]:
+    """Those that have called, that an operator has named, or that a bridge of the remote speaks of."""
+    told = (bridge.theirs for bridge in bridges if bridge.remote == remote)
+    named = (instance for statement in told if statement is not None for instance in statement.terms.instances)
+    return frozenset(each.instance for each in await tx.remote_instances.of(remote)).union(named)
+
+
 def _is_pinned(remote: Remote) -> bool:
     return remote.trust is Trust.PINNED and remote.state is not State.REVOKED
 
@@ -65,4 +86,7 @@ def _authorities_end(ders: tuple[bytes, ...]) -> datetime | None:
         return None
 
 
-LOOKS = (Look(frozenset({CERTIFICATE_EXPIRING}), expiring),)
+LOOKS = (
+    Look(frozenset({CERTIFICATE_EXPIRING}), expiring),
+    Look(frozenset(GRANT_RULES) | frozenset(BRIDGE_RULES), trusting),
+)

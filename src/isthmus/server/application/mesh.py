@@ -61,8 +61,9 @@ class MeshMemory:
             network = await tx.networks.get(peer.network_id)
             peers = await tx.peers.of_network(network.id)
             after = max(0, network.revision - min(REMEMBERED, MOST))
+            crossings = await tx.crossings.of_network(network.id)
             changes = await tx.journal.changes(network.id, after, REMEMBERED)
-        return NetworkMemory.loaded(network, peers, changes)
+        return NetworkMemory.loaded(network, peers, changes, crossings)
 
     def changed(self, commit: Commit) -> None:
         """Take a commit over. A network that is not in memory stays out of it until somebody asks."""

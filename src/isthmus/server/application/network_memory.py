@@ -4,14 +4,20 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+import msgspec
 
 from isthmus.domain.ids import PeerId, PublicKey
+from isthmus.domain.mesh.crossing import Crossing, Crossings
+from isthmus.domain.mesh.jumps import held_by
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Audience, Peer, desired_revision
 from isthmus.domain.mesh.tunnel import (
     Tunnel,
     as_direct,
     as_member,
+    bridged_for,
     jump_dns,
     jump_forwarding,
     jump_routes,
@@ -21,6 +27,7 @@ from isthmus.domain.mesh.tunnel import (
 from isthmus.protocol import agent as wire
 from isthmus.server.application import wire as to_wire
 from isthmus.server.application.change_log import ChangeLog, Entry
+from isthmus.server.crossing_records import BRIDGE_CHANGED
 from isthmus.server.records import Change, Commit
 
 PAST_VIEWS = 8
@@ -82,7 +89,8 @@ class Views:
 @dataclass(slots=True)
 class NetworkMemory:
     """`members` is how jump peers list each enrolled peer, `direct` how regular peers do where they may, both encoded;
-    `listed` has the members in order. `shared` are the peers on which every regular config depends, so that one costs
+    `listed` has the members in order. `bridges` are the network's crossings, `spans` the same as its gateway is told of
+    them, encoded. `shared` are the peers on which every regular config depends, so that one costs
     the same in any network. `moved` tells since when a peer's config is of another make than before.
     """
 
@@ -94,16 +102,22 @@ class NetworkMemory:
     members: dict[PeerId, bytes] = field(default_factory=dict)
     listed: list[PeerId] = field(default_factory=list)
     direct: dict[PeerId, bytes] = field(default_factory=dict)
+    bridges: dict[UUID, Crossing] = field(default_factory=dict)
+    spans: dict[UUID, bytes] = field(default_factory=dict)
     moved: dict[PeerId, int] = field(default_factory=dict)
     views: Views = field(default_factory=lambda: Views(0))
-    _deltas: dict[tuple[Hashable, int], str] = field(default_factory=dict)
+    _deltas: dict[Hashable, str] = field(default_factory=dict)
 
     @classmethod
-    def loaded(cls, network: Network, peers: Iterable[Peer], changes: Sequence[Change]) -> "NetworkMemory":
+    def loaded(
+        cls, network: Network, peers: Iterable[Peer], changes: Sequence[Change], crossings: Iterable[Crossing] = ()
+    ) -> "NetworkMemory":
         """A network as the store has it. `changes` are its last ones; where one is missing, none of them helps."""
         memory = cls(network, ChangeLog(network.revision - len(changes)), views=Views(network.revision))
         for peer in peers:
             memory._put(peer)
+        for crossing in crossings:
+            memory._span(crossing.id, crossing)
         if [change.revision for change in changes] != list(range(memory.log.floor + 1, network.revision + 1)):
             memory.log.forget(network.revision)
             return memory
@@ -116,9 +130,12 @@ class NetworkMemory:
         if change.subject == self.network.id:
             self.log.forget(change.revision)
             return
+        ways = change.audience is Audience.EVERYONE
+        if change.event == BRIDGE_CHANGED:
+            self.log.add(Entry(change.revision, change.audience, ways=ways, bridged=True))
+            return
         peer_id = PeerId(change.subject)
         self.moved[peer_id] = change.revision
-        ways = change.audience is Audience.EVERYONE
         self.log.add(Entry(change.revision, change.audience, peer_id, change.keys, ways=ways))
 
     def take(self, network: Network, commit: Commit) -> None:
@@ -130,10 +147,14 @@ class NetworkMemory:
             self._replace(peer.id, peer, commit.audience)
         for peer_id in commit.removed:
             self._replace(peer_id, None, commit.audience)
-        if not commit.changed and not commit.removed:
+        if commit.crossings:
+            self._bridge(commit)
+        elif not commit.changed and not commit.removed:
             self.log.add(Entry(network.revision, commit.audience, ways=True))
         if (before.has_direct_paths, before.keepalive) != (network.has_direct_paths, network.keepalive):
             self._list_directly()
+            for bridge_id, crossing in self.bridges.items():
+                self._span(bridge_id, crossing)
             self.log.forget(network.revision)
         if _frame_of(before) != _frame_of(network):
             self.views.end(network.revision)
@@ -150,6 +171,28 @@ class NetworkMemory:
         keys = tuple({peer.public_key for peer in (before, after) if peer is not None and peer.public_key is not None})
         ways = was_shared or peer_id in self.shared
         self.log.add(Entry(self.network.revision, audience, peer_id, keys, ways=ways))
+
+    def _bridge(self, commit: Commit) -> None:
+        """Bridges were joined, changed or parted."""
+        for bridge_id, crossing in commit.crossings.items():
+            self._span(bridge_id, crossing)
+        ways = commit.audience is Audience.EVERYONE
+        self.log.add(Entry(self.network.revision, commit.audience, ways=ways, bridged=True))
+        if ways:
+            self.views.end(self.network.revision)
+
+    def _span(self, bridge_id: UUID, crossing: Crossing | None) -> None:
+        if crossing is None:
+            self.bridges.pop(bridge_id, None)
+            self.spans.pop(bridge_id, None)
+        else:
+            self.bridges[bridge_id] = crossing
+            self.spans[bridge_id] = wire.encode(to_wire.crossing(crossing, self.network))
+
+    @property
+    def crossings(self) -> Crossings:
+        """With the jump peer that is their gateway now."""
+        return held_by(self.network, self.shared.values(), (self.bridges[each] for each in sorted(self.bridges)))
 
     def _put(self, peer: Peer) -> None:
         self.peers[peer.id] = peer
@@ -203,7 +246,24 @@ class NetworkMemory:
             parts = (*view.ways.values(), *(self.direct[peer_id] for peer_id in sorted(self.direct)))
         else:
             parts = view.ways.values()
-        return to_wire.personal(view.frame, self.network, peer, parts)
+        return self._own(view, peer, parts)
+
+    def _own(self, view: View, peer: Peer, parts: Iterable[bytes]) -> wire.Config:
+        """The config of `peer`, with what bridges add."""
+        config = to_wire.personal(view.frame, self.network, peer, parts)
+        bridged, requires = self._bridged(view, peer)
+        return msgspec.structs.replace(config, bridged=bridged, requires=requires)
+
+    def _bridged(self, view: View, peer: Peer) -> tuple[wire.Bridged | None, tuple[str, ...]]:
+        """What active bridges add, and what all of it takes."""
+        added = bridged_for(peer, self.crossings) if self.bridges else None
+        if added is None:
+            return None, view.frame.requires
+        told = to_wire.bridged(replace(added, crossings=()), self.network)
+        if not added.crossings:
+            return told, view.frame.requires
+        spans = to_wire.joined(self.spans[each.id] for each in added.crossings)
+        return msgspec.structs.replace(told, crossings=spans), (*view.frame.requires, to_wire.BRIDGES)
 
     def _goes_directly(self, peer: Peer) -> bool:
         return self.network.has_direct_paths and peer.has_direct_paths
@@ -234,7 +294,7 @@ class NetworkMemory:
     def _regular_view(self, peer: Peer) -> View:
         # Those who are reached directly are many, and listed beside this.
         network = replace(self.network, direct_paths=DirectPaths.OFF)
-        tunnel = tunnel_for(network, self.shared.values(), peer)
+        tunnel = replace(tunnel_for(network, self.shared.values(), peer, self.crossings), bridged=None)
         ways = {neighbour.public_key: wire.encode(to_wire.neighbour(neighbour)) for neighbour in tunnel.neighbours}
         return View(to_wire.config(network, peer, replace(tunnel, neighbours=())), ways)
 
@@ -244,12 +304,14 @@ class NetworkMemory:
         if entries is None or peer.blocked or self.moved.get(peer.id, 0) > has:
             return None
         if peer.revision > has:
-            patch = to_wire.whole_patch(to_wire.personal(self._view(peer).frame, self.network, peer, ()))
+            patch = to_wire.whole_patch(self._own(self._view(peer), peer, ()))
             return self._encoded(peer, entries, (has, desired), patch)
-        make, anchor = _make_of(peer), self.log.anchor(has, is_jump=peer.is_jump)
-        known = self._deltas.get((make, anchor))
+        anchor = self.log.anchor(has, is_jump=peer.is_jump)
+        # Jump peers are of one make, and only one of them holds the bridges.
+        key = _make_of(peer), peer.is_jump and bool(self.bridges) and self.crossings.gateway == peer.id, anchor
+        known = self._deltas.get(key)
         if known is None:
-            known = self._deltas[make, anchor] = self._encoded(peer, entries, (anchor, desired))
+            known = self._deltas[key] = self._encoded(peer, entries, (anchor, desired))
         return known
 
     def _encoded(
@@ -268,6 +330,9 @@ class NetworkMemory:
             gone.update(before)
         if patch is None:
             patch = view.patch_from(old) if ways else wire.Patch()
+            if any(entry.bridged for entry in entries) or (ways and self.bridges):
+                bridged, requires = self._bridged(view, peer)
+                patch = msgspec.structs.replace(patch, bridged=bridged, requires=requires)
         delta = wire.Delta(*way, to_wire.joined(upsert), tuple(sorted(gone)), patch)
         return wire.encode(delta).decode()
 

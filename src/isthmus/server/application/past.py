@@ -9,9 +9,12 @@ from uuid import UUID
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.ids import NetworkId, PeerId
+from isthmus.domain.mesh.crossing import Bridged, Crossing, Crossings
+from isthmus.domain.mesh.jumps import held_by
 from isthmus.domain.mesh.network import DirectPaths, Network
 from isthmus.domain.mesh.peer import Kind, Peer
-from isthmus.domain.mesh.tunnel import Tunnel, as_direct, as_member, tunnel_for
+from isthmus.domain.mesh.tunnel import Tunnel, as_direct, as_member, bridged_for, tunnel_for
+from isthmus.server.crossing_records import BRIDGE_CHANGED, crossing_of
 from isthmus.server.records import Change
 
 State = dict[str, Any]
@@ -116,18 +119,21 @@ def _endpoint(text: str | None) -> Endpoint | None:
 @dataclass(slots=True)
 class Past:
     """One network at one revision. `shared` are the peers that stand in every regular config; `states` are what
-    `peers` were read from, which later changes may name in part."""
+    `peers` were read from, which later changes may name in part. `bridges` are the crossings."""
 
     network_id: NetworkId
     network: Network | None = None
     peers: dict[PeerId, Peer] = field(default_factory=dict)
     shared: dict[PeerId, Peer] = field(default_factory=dict)
     states: dict[PeerId, State] = field(default_factory=dict)
+    bridges: dict[UUID, Crossing] = field(default_factory=dict)
     agents: int = 0
 
     def apply(self, change: Change) -> None:
         """Go on to the revision of `change`, the next one that says anything new of its subject."""
-        if change.subject != self.network_id:
+        if change.event == BRIDGE_CHANGED:
+            self._bridge(change)
+        elif change.subject != self.network_id:
             self._put(PeerId(change.subject), change.state)
         elif change.state is not None:
             self.network = network_of(self.network_id, change.state)
@@ -138,6 +144,15 @@ class Past:
                     self._put(peer_id, self.states.get(peer_id, {}) | state)
         if self.network is not None:
             self.network = replace(self.network, agents=self.agents)
+
+    def _bridge(self, change: Change) -> None:
+        if change.state is None:
+            self.bridges.pop(change.subject, None)
+        else:
+            self.bridges[change.subject] = crossing_of(change.state)
+
+    def _crossings(self, network: Network) -> Crossings:
+        return held_by(network, self.shared.values(), (self.bridges[each] for each in sorted(self.bridges)))
 
     def _put(self, peer_id: PeerId, state: State | None) -> None:
         before = self.peers.pop(peer_id, None)
@@ -157,7 +172,7 @@ class Past:
         me = self.peers.get(peer_id)
         if me is None or self.network is None:
             return None
-        return tunnel_for(self.network, self.peers.values(), me)
+        return tunnel_for(self.network, self.peers.values(), me, self._crossings(self.network))
 
     def told(self, peer_id: PeerId) -> object:
         """All that the peer is told of itself and others, to be compared."""
@@ -171,6 +186,7 @@ class Past:
         can differ.
         """
         me, network, subject = self.peers.get(peer_id), self.network, PeerId(change.subject)
+        bridged = self._bridged(me)
         if me is None or network is None or subject in {peer_id, PeerId(self.network_id)}:
             before = self.told(peer_id)
             self.apply(change)
@@ -181,6 +197,8 @@ class Past:
         after = self.network
         if after is None or me.blocked:
             return False
+        if self._bridged(me) != bridged:
+            return True
         if after.has_direct_paths != network.has_direct_paths:
             return self.tunnel(peer_id) != whole
         now = self.peers.get(subject)
@@ -194,7 +212,11 @@ class Past:
         """The tunnel of a regular peer without direct paths: it depends on few others."""
         if me.is_jump or self.network is None:
             return None
-        return tunnel_for(replace(self.network, direct_paths=DirectPaths.OFF), self.shared.values(), me)
+        network = replace(self.network, direct_paths=DirectPaths.OFF)
+        return tunnel_for(network, self.shared.values(), me, self._crossings(network))
+
+    def _bridged(self, me: Peer | None) -> Bridged | None:
+        return None if me is None or self.network is None else bridged_for(me, self._crossings(self.network))
 
 
 def _is_at_the_edge(network: Network) -> bool:

@@ -14,7 +14,7 @@ from isthmus.server.application.incidents import close_all
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.peer_steps import Draft, Issued, PeerSteps, Update, issue, unique
 from isthmus.server.application.revisions import Step, advance
-from isthmus.server.application.static_config import StaticConfig, rendered
+from isthmus.server.application.static_config import StaticConfig, around, rendered
 from isthmus.server.ports import Clock, Ids, Listeners, Store, Transaction, Vault
 from isthmus.server.records import Group, Page, PeerFilter
 from isthmus.wireguard.keys import PrivateKey
@@ -48,7 +48,7 @@ class PeerService:
             made = await self._steps.create(tx, network, draft, now)
             peer, network, config = made.peer, made.commit.at, None
             if made.token is None:
-                config = rendered(network, await tx.peers.in_every_config(network_id), peer, made.private)
+                config = rendered(network, await around(tx, network_id), peer, made.private)
             await tx.journal.audit([caller.did("peer.create", peer.id, now, name=peer.name, kind=peer.kind.value)])
         self._listeners.changed(made.commit)
         return Created(peer, network, made.token, config)
@@ -126,7 +126,7 @@ class PeerService:
             if kept is None and peer.server_made_key:
                 raise ConfigAlreadyShown(peer.name)
             private = None if kept is None else PrivateKey(self._vault.open(kept.sealed, peer_id))
-            config = rendered(network, await tx.peers.in_every_config(network.id), peer, private)
+            config = rendered(network, await around(tx, network.id), peer, private)
             await tx.journal.audit([caller.did("peer.config", peer_id, now, with_key=kept is not None)])
         return config
 
@@ -146,7 +146,7 @@ class PeerService:
             await tx.peers.save(after)
             if await tx.kept_keys.get(peer_id) is not None:
                 await self._steps.keep(tx, peer_id, private)
-            config = rendered(network, await tx.peers.in_every_config(network.id), after, private)
+            config = rendered(network, await around(tx, network.id), after, private)
             await tx.journal.audit([caller.did("peer.regenerate", peer_id, now)])
         self._listeners.changed(commit)
         return config

@@ -1,7 +1,7 @@
 """Heartbeats to remotes: they find what a queue has lost, carry new bundles, and tell how the other side stands."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -12,6 +12,7 @@ from isthmus.domain.federation.finding import REMOTE_UNREACHABLE
 from isthmus.domain.federation.remote import Remote, State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.problem import Problem
+from isthmus.server.application.audit_witness import Heads, heads_for
 from isthmus.server.application.outbox import (
     AS_NOTICE,
     MOST_AT_ONCE,
@@ -36,10 +37,13 @@ IN_TOUCH = frozenset({State.PENDING, State.ACTIVE})
 
 
 class PulseService:
+    """`on_heads` hears what a remote's answer says of audit logs."""
+
     def __init__(self, store: Store, clock: Clock, ids: Ids, certificates: OwnCertificates, outward: Outward) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
+        self.on_heads: list[Callable[[Remote, Heads], None]] = []
         self._silent_since: dict[UUID, datetime] = {}
         self._certificates = certificates
         self._outward = outward
@@ -62,7 +66,9 @@ class PulseService:
         trust = await self._certificates.trust()
         async with self._store.reading() as tx:
             sent = {state.lane.value: state.sent for state in await tx.outbox.lanes(remote.id)}
-        body = wire.Beat(trust.bundle_sequence, remote.bundle_sequence, remote.state.value, sent)
+            heads = await heads_for(tx, remote)
+        state = remote.state.value
+        body = wire.Beat(trust.bundle_sequence, remote.bundle_sequence, state, sent, heads.own, heads.held)
         errand = Errand(remote.domain, "heartbeat", "beat", str(uuid4()))
         try:
             answer = await self._outward.call(errand, body, wire.BeatAnswer)
@@ -74,6 +80,8 @@ class PulseService:
                 async with self._store.transaction() as tx:
                     await note_state_there(tx, await tx.remotes.lock(remote.domain), said.value)
             return False
+        for hear in self.on_heads:
+            hear(remote, Heads(answer.audit_head, answer.audit_held))
         bundle = await self._certificates.bundle() if answer.known_sequence < trust.bundle_sequence else ""
         await self._follow(remote, answer, bundle)
         return True

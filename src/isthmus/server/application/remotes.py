@@ -112,7 +112,7 @@ class RemoteService:
 
     async def update(self, caller: Caller, domain: BackendDomain, update: Update, version: int | None) -> Remote:
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             check_version(before.version, version)
             if before.state is State.REVOKED:
@@ -127,7 +127,7 @@ class RemoteService:
     async def confirm(self, caller: Caller, domain: BackendDomain, code: str) -> Remote:
         """The operator here has compared the short code. Once both have, the remote is active."""
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             check_confirmable(before, code)
             if any(each.remote_id == before.id for each in await tx.remotes.acceptances()):
@@ -155,7 +155,7 @@ class RemoteService:
     async def remove(self, caller: Caller, domain: BackendDomain) -> None:
         """Take it off the allow list: cut for good and told so, and from now on a stranger."""
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             after = before.removed(now)
             await tx.remotes.save(after)
@@ -165,7 +165,7 @@ class RemoteService:
 
     async def _move(self, caller: Caller, domain: BackendDomain, action: Action) -> Remote:
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             before = await locked(tx, domain)
             after = before.after(action, now)
             await tx.remotes.save(after)
@@ -186,7 +186,7 @@ class RemoteService:
             raise InvalidValue("/fingerprint", "name one of fingerprint, serial, key and instance")
         if named.serial is not None and not 0 < named.serial < LONGEST_SERIAL:
             raise InvalidValue("/serial", "is no serial of a certificate")
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             await locked(tx, domain)
             await tx.revocations.add(revocation, self._ids.new())
             facts: dict[str, Any] = {"reason": revocation.reason, **shown(revocation)}
@@ -198,7 +198,7 @@ class RemoteService:
     ) -> RemoteInstance:
         """Refuse an instance until it is unblocked; `reason` None unblocks it, which makes it a known one."""
         now = self._clock.now()
-        async with self._changes.transaction() as tx:
+        async with self._changes.transaction(concerns=domain) as tx:
             await locked(tx, domain)
             known = await tx.remote_instances.get(domain, instance) or RemoteInstance(domain, instance)
             if reason is None:

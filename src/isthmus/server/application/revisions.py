@@ -3,11 +3,14 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from uuid import UUID
 
 from isthmus.domain.ids import PeerId
+from isthmus.domain.mesh.crossing import Crossing
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Audience, Kind, Peer, audience_of
 from isthmus.server.application.past import network_state, peer_state, renumbered_state
+from isthmus.server.crossing_records import BRIDGE_CHANGED, crossing_state
 from isthmus.server.ports import Transaction
 from isthmus.server.records import Change, Commit
 
@@ -46,6 +49,27 @@ async def advance(tx: Transaction, network: Network, step: Step, now: datetime) 
     if step.after is None:
         return replace(commit, removed=(step.subject,), ended=(step.subject,))
     return replace(commit, changed=(replace(step.after, revision=network.revision),))
+
+
+async def advance_bridge(
+    tx: Transaction, network: Network, told: tuple[UUID, Crossing | None], now: datetime, *, everyone: bool
+) -> Commit:
+    """The same for a bridge and its crossing, None where it has none any more. The gateway is among the jump peers;
+    `everyone` hears of it where other prefixes are reached than before."""
+    bridge_id, crossing = told
+    audience = Audience.EVERYONE if everyone else Audience.JUMPS
+    network = network.advanced(jumps=True, shared=everyone)
+    await tx.networks.save(network)
+    state = None if crossing is None else crossing_state(crossing)
+    await tx.journal.append(Change(network.id, network.revision, BRIDGE_CHANGED, bridge_id, audience, now, state=state))
+    return Commit(
+        network.id,
+        network,
+        audience=audience,
+        crossings={bridge_id: crossing},
+        event=BRIDGE_CHANGED,
+        subject=bridge_id,
+    )
 
 
 async def log_network(

@@ -1,14 +1,17 @@
 """The wg-quick file of a static peer, which people copy or scan."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from isthmus.domain.errors import InvalidValue
-from isthmus.domain.ids import PublicKey
+from isthmus.domain.ids import NetworkId, PublicKey
+from isthmus.domain.mesh.crossing import Crossing
+from isthmus.domain.mesh.jumps import held_by
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Peer
 from isthmus.domain.mesh.tunnel import tunnel_for
+from isthmus.server.ports import Transaction
 from isthmus.wireguard import keys
 from isthmus.wireguard.conf import Conf, InterfaceSection, PeerSection, render
 
@@ -26,6 +29,19 @@ class StaticConfig:
     has_key: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What of a network stands in the config of each static peer: the `peers` that are in every config, and what its
+    `bridges` reach."""
+
+    peers: Sequence[Peer]
+    bridges: Sequence[Crossing]
+
+
+async def around(tx: Transaction, network_id: NetworkId) -> Around:
+    return Around(await tx.peers.in_every_config(network_id), await tx.crossings.of_network(network_id))
+
+
 def parse_public_key(text: str) -> PublicKey:
     """A WireGuard public key in canonical base64."""
     try:
@@ -34,9 +50,10 @@ def parse_public_key(text: str) -> PublicKey:
         raise InvalidValue("/public_key", str(error), "44 characters of base64, as `wg pubkey` prints") from None
 
 
-def rendered(network: Network, peers: Iterable[Peer], me: Peer, private: keys.PrivateKey | None) -> StaticConfig:
+def rendered(network: Network, around: Around, me: Peer, private: keys.PrivateKey | None) -> StaticConfig:
     """The file for `me`; without `private` it says where its owner puts the key that the server never had."""
-    tunnel = tunnel_for(network, peers, me)
+    crossings = held_by(network, around.peers, around.bridges)
+    tunnel = tunnel_for(network, around.peers, me, crossings)
     text = render(
         Conf(
             InterfaceSection(

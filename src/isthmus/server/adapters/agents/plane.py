@@ -35,6 +35,7 @@ class AgentPlane:
         self._heartbeat_body = msgspec.json.Decoder(wire.Heartbeat)
         self._applied_body = msgspec.json.Decoder(wire.Applied)
         self._rekey_body = msgspec.json.Decoder(wire.Rekey)
+        self._instance_body = msgspec.json.Decoder(wire.InstanceRequest)
 
     def routes(self) -> list[BaseRoute]:
         return [
@@ -43,6 +44,7 @@ class AgentPlane:
             Route(f"{API}/agent/heartbeat", self.heartbeat, methods=["POST"]),
             Route(f"{API}/agent/applied", self.applied, methods=["POST"]),
             Route(f"{API}/agent/rekey", self.rekey, methods=["POST"]),
+            Route(f"{API}/agent/instance", self.instance, methods=["POST"]),
             WebSocketRoute(f"{API}/agent/stream", _Stream(self)),
         ]
 
@@ -93,6 +95,12 @@ class AgentPlane:
         body = await _decoded(self._rekey_body, request)
         await self._hub.errands.keys.rekey(request.state.caller, peer_id, body.public_key)
         return Response(status_code=204)
+
+    async def instance(self, request: Request) -> Response:
+        peer_id = await self._peer(request)
+        body = await _decoded(self._instance_body, request)
+        handed = await self._services.federation.instances.of_agent(request.state.caller, peer_id, body.csr)
+        return _json(wire.InstanceAnswer(str(handed.standing.id), handed.standing.name, handed.chain))
 
     async def _peer(self, request: Request) -> PeerId:
         peer_id = await self.authenticate(request.headers.get("authorization"))

@@ -11,12 +11,14 @@ from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import (
     accounts,
+    audit,
     bulk,
     certificates,
     directory,
     federation,
     history,
     incidents,
+    instances,
     messages,
     networks,
     operations,
@@ -55,8 +57,8 @@ def build_app(services: Services, hub: StreamHub, events: EventHub, origins: Seq
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    ours = (accounts, networks, peers, bulk, incidents, paths, history, templates, operations)
-    for module in (*ours, directory, federation, remotes, messages, certificates):
+    ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations)
+    for module in (*ours, directory, federation, remotes, messages, certificates, instances):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

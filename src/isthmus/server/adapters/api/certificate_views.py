@@ -39,7 +39,7 @@ class CertificateView(View):
     kind: Literal["authority", "message_key", "leaf"]
     id: str
     use: Literal["next", "current", "past", "issued", "replaced", "revoked", "expired"]
-    purpose: Literal["federator", "ingress", "invitation"] | None
+    purpose: Literal["federator", "ingress", "invitation", "instance"] | None
     uri: str
     infra_domains: list[str]
     begins_at: datetime

@@ -426,19 +426,7 @@ class TokenLifetimeBody(Body):
     lifetime: Annotated[Seconds, Field(description="seconds")] = 86400
 
 
-# --- audit and health
-
-
-class AuditView(View):
-    number: int
-    at: datetime
-    actor: str
-    action: str
-    subject: str
-    outcome: str
-    reason: str | None
-    request_id: str
-    facts: dict[str, object]
+# --- health
 
 
 class LiveView(View):

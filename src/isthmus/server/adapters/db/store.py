@@ -9,15 +9,18 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
+from isthmus.server.adapters.db.audit import SqlAuditChain, SqlWitnesses
 from isthmus.server.adapters.db.backend import SqlBackendFacts, SqlKeptKeys
 from isthmus.server.adapters.db.bridges import SqlBridges
 from isthmus.server.adapters.db.certificates import SqlOwnTrust
+from isthmus.server.adapters.db.crossings import SqlCrossings
 from isthmus.server.adapters.db.directory import SqlDirectoryUsers, SqlKeptAnswers
 from isthmus.server.adapters.db.enrollment import SqlEnrollments, SqlSessions
 from isthmus.server.adapters.db.federation import SqlFederationFacts, SqlFindings, SqlInvitations, SqlNonces
 from isthmus.server.adapters.db.grants import SqlGrants, SqlHeldGrants
 from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
+from isthmus.server.adapters.db.instances import SqlInstances
 from isthmus.server.adapters.db.journal import SqlJournal
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
@@ -57,6 +60,8 @@ class SqlTransaction:
         self.statuses = SqlStatuses(statements)
         self.accounts = SqlAccounts(statements)
         self.journal = SqlJournal(statements)
+        self.chain = SqlAuditChain(statements)
+        self.witnesses = SqlWitnesses(statements)
         self.templates = SqlTemplates(statements)
         self.kept_keys = SqlKeptKeys(statements)
         self.backend = SqlBackendFacts(statements)
@@ -72,10 +77,12 @@ class SqlTransaction:
         self.outbox = SqlOutbox(statements)
         self.findings = SqlFindings(statements)
         self.own_trust = SqlOwnTrust(statements)
+        self.instances = SqlInstances(statements)
         self.grants = SqlGrants(statements)
         self.held_grants = SqlHeldGrants(statements)
         self.services = SqlServices(statements)
         self.bridges = SqlBridges(statements)
+        self.crossings = SqlCrossings(statements)
 
 
 class SqlStore:

@@ -20,10 +20,13 @@ from sqlalchemy import (
 )
 
 # Also for its tables, which belong to the same schema.
+from isthmus.server.adapters.db import audit_tables as audit_tables
 from isthmus.server.adapters.db import bridge_tables as bridge_tables
 from isthmus.server.adapters.db import certificate_tables as certificate_tables
+from isthmus.server.adapters.db import crossing_tables as crossing_tables
 from isthmus.server.adapters.db import federation_tables as federation_tables
 from isthmus.server.adapters.db import grant_tables as grant_tables
+from isthmus.server.adapters.db import instance_tables as instance_tables
 from isthmus.server.adapters.db.schema import belongs_to, optional, required
 from isthmus.server.adapters.db.schema import metadata as metadata
 from isthmus.server.adapters.db.types import Address, Cidr, Id, Moment

@@ -88,6 +88,12 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/certificates/import"):                  Need.LOCAL,
     ("POST",   f"{API}/certificates/{{serial}}/revoke"):       Need.ADMIN,
 
+    ("GET",    f"{API}/instances"):                            Need.READ,
+    ("POST",   f"{API}/instances"):                            Need.ADMIN,
+    ("GET",    f"{API}/instances/{{instance_id}}"):            Need.READ,
+    ("POST",   f"{API}/instances/{{instance_id}}/renew"):      Need.ADMIN,
+    ("POST",   f"{API}/instances/{{instance_id}}/revoke"):     Need.WRITE,
+
     ("GET",    f"{API}/federation"):                           Need.READ,
     ("POST",   f"{API}/federation/init"):                      Need.ADMIN,
     ("PATCH",  f"{API}/federation"):                           Need.ADMIN,
@@ -114,12 +120,16 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/remotes/{{domain}}/instances/{{instance}}/block"): Need.WRITE,
     ("DELETE", f"{API}/remotes/{{domain}}/instances/{{instance}}/block"): Need.ADMIN,
     ("GET",    f"{API}/audit"):                               Need.ADMIN,
+    ("GET",    f"{API}/audit/chain"):                         Need.ADMIN,
+    ("GET",    f"{API}/audit/seals"):                         Need.ADMIN,
+    ("POST",   f"{API}/audit/witnesses/ask"):                 Need.ADMIN,
     ("WS",     f"{API}/events"):                              Need.READ,
     ("POST",   f"{API}/agent/enroll"):                        Need.NOTHING,
     ("GET",    f"{API}/agent/config"):                        Need.AGENT,
     ("POST",   f"{API}/agent/heartbeat"):                     Need.AGENT,
     ("POST",   f"{API}/agent/applied"):                       Need.AGENT,
     ("POST",   f"{API}/agent/rekey"):                         Need.AGENT,
+    ("POST",   f"{API}/agent/instance"):                      Need.AGENT,
     ("WS",     f"{API}/agent/stream"):                        Need.AGENT,
 }
 # fmt: on

@@ -12,6 +12,8 @@ from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
+from isthmus.server.application.audit_log import AuditLogService
+from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.certificates import CertificateService
@@ -23,6 +25,7 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
+from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
@@ -49,7 +52,9 @@ class FederationServices:
     invitations: InvitationService
     messages: MessageService
     findings: FindingService
+    witness: WitnessService
     certificates: CertificateService
+    instances: InstanceService
     overlays: OverlayService
     doctor: Examiner
 
@@ -72,6 +77,7 @@ class Services:
     sessions: SessionService
     liveness: LivenessService
     denials: DenialService
+    audit_log: AuditLogService
     presence: Presence
     paths: PathService
     endpoints: EndpointService

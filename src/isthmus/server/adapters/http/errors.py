@@ -26,6 +26,7 @@ log = structlog.get_logger()
 STATUS: dict[str, int] = {
     "validation_failed": 422,
     "bulk_refused": 422,
+    "csr_invalid": 422,
     "not_found": 404,
     "network_exhausted": 409,
     "transition_not_allowed": 409,

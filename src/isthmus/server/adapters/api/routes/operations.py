@@ -1,12 +1,9 @@
-"""Health and the audit log."""
+"""Health."""
 
-from dataclasses import asdict
-from typing import Annotated
-
-from fastapi import Query, Response
+from fastapi import Response
 
 from isthmus.server.adapters.api.routes.router import api_router
-from isthmus.server.adapters.api.views import AuditView, Listing, LiveView, ReadyView
+from isthmus.server.adapters.api.views import LiveView, ReadyView
 from isthmus.server.adapters.http.deps import Calls
 from isthmus.server.ports import StoreUnavailable
 
@@ -35,16 +32,3 @@ async def ready(calls: Calls, response: Response) -> ReadyView:
         return ReadyView(status="ready", parts=parts)
     response.status_code = 503
     return ReadyView(status="not_ready", parts=parts)
-
-
-@router.get("/audit", operation_id="listAudit")
-async def audit(
-    calls: Calls,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    before: Annotated[int | None, Query(ge=1, le=2**62, description="the `next` of the page before")] = None,
-) -> Listing[AuditView]:
-    """What was done and what was denied, newest first."""
-    async with calls.store.reading() as tx:
-        rows = await tx.journal.audit_page(limit, before)
-    items = [AuditView(number=row.number, **asdict(row.entry)) for row in rows]
-    return Listing(items=items, next=str(items[-1].number) if len(items) == limit else None)

@@ -16,11 +16,9 @@ def upgrade() -> None:
         sa.Column("peer_id", sa.Uuid(), nullable=False),
         sa.Column("port", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["network_id"], ["networks.id"], name="fk_overlay_ingresses_network_id_networks", ondelete="CASCADE"
+            ["network_id"], ["networks.id"], name="fk_overlay_ingresses_network_id", ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["peer_id"], ["peers.id"], name="fk_overlay_ingresses_peer_id_peers", ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["peer_id"], ["peers.id"], name="fk_overlay_ingresses_peer_id", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("network_id", name="pk_overlay_ingresses"),
     )
     op.create_index("ix_overlay_ingresses_peer_id", "overlay_ingresses", ["peer_id"])
