@@ -12,12 +12,73 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Audit
-         * @description What was done and what was denied, newest first.
+         * List Audit
+         * @description What was done and what was denied, newest first, or oldest first with `after`. A page with a filter may hold few
+         *     rows or none and still have a `next`: each looks at a part of the log.
          */
         get: operations["listAudit"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/chain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Chain
+         * @description How far the log, its links and its seals are.
+         */
+        get: operations["getAuditChain"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/seals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Seals
+         * @description The seals, oldest first.
+         */
+        get: operations["listAuditSeals"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/witnesses/ask": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask Witnesses
+         * @description Ask all active remotes which heads of our log they hold, and whether it still contains them.
+         */
+        post: operations["askAuditWitnesses"];
         delete?: never;
         options?: never;
         head?: never;
@@ -502,6 +563,91 @@ export interface paths {
          * @description Resolve an incident. Its peer returns to every config unless another incident blocks it.
          */
         post: operations["resolveIncident"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Instances
+         * @description Federator and ingress first, then those that were asked for, oldest first; with `revoked` also those.
+         */
+        get: operations["listInstances"];
+        put?: never;
+        /**
+         * Issue Instance
+         * @description A new instance. Of the request the public key counts, what the leaf says is decided here; the private key never
+         *     comes to the server.
+         */
+        post: operations["issueInstance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{instance_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Instance
+         * @description One instance.
+         */
+        get: operations["getInstance"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{instance_id}/renew": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Renew Instance
+         * @description Another leaf of an instance. Those before stay good until they end.
+         */
+        post: operations["renewInstance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/instances/{instance_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke Instance
+         * @description End an instance for good. Remotes are told to refuse all its leaves.
+         */
+        post: operations["revokeInstance"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1458,6 +1604,21 @@ export interface components {
             problem: components["schemas"]["RemoteProblemView"] | null;
             remote: components["schemas"]["RemoteView"];
         };
+        /**
+         * AskedView
+         * @description What one remote holds of our log: how many heads, and those that the log does not contain. `problem` is the code
+         *     of the refusal where it could not be asked, else empty.
+         */
+        AskedView: {
+            /** Contradicting */
+            contradicting: components["schemas"]["HeadView"][];
+            /** Domain */
+            domain: string;
+            /** Heads */
+            heads: number;
+            /** Problem */
+            problem: string;
+        };
         /** AuditView */
         AuditView: {
             /** Action */
@@ -1473,6 +1634,11 @@ export interface components {
             facts: {
                 [key: string]: unknown;
             };
+            /**
+             * Hash
+             * @description its link in the chain; null for the second that it takes to get one
+             */
+            hash: string | null;
             /** Number */
             number: number;
             /** Outcome */
@@ -1637,7 +1803,7 @@ export interface components {
              */
             pem: string;
             /** Purpose */
-            purpose: ("federator" | "ingress" | "invitation") | null;
+            purpose: ("federator" | "ingress" | "invitation" | "instance") | null;
             /** Reason */
             reason: string;
             /** Uri */
@@ -1680,7 +1846,7 @@ export interface components {
              */
             kind: "authority" | "message_key" | "leaf";
             /** Purpose */
-            purpose: ("federator" | "ingress" | "invitation") | null;
+            purpose: ("federator" | "ingress" | "invitation" | "instance") | null;
             /** Reason */
             reason: string;
             /** Uri */
@@ -1700,6 +1866,26 @@ export interface components {
             items: components["schemas"]["CertificateView"][];
             /** Problem */
             problem: string | null;
+        };
+        /**
+         * ChainView
+         * @description How far the log is at this moment: the number that was given last, that of the last link with its hash, and that
+         *     of the last seal. `domain` is what seals are made for, empty before there is one.
+         */
+        ChainView: {
+            /** Domain */
+            domain: string;
+            /**
+             * Hash
+             * @description SHA-256 in hexadecimal digits
+             */
+            hash: string;
+            /** Last */
+            last: number;
+            /** Linked */
+            linked: number;
+            /** Sealed */
+            sealed: number;
         };
         /**
          * Changing
@@ -2014,6 +2200,14 @@ export interface components {
             generation: number;
             state: components["schemas"]["isthmus__domain__federation__remote__State"];
         };
+        /** EndBody */
+        EndBody: {
+            /**
+             * Reason
+             * @example the key was copied
+             */
+            reason: string;
+        };
         /**
          * EnrollmentReuseView
          * @description `token` is the readable part of the spent one.
@@ -2164,6 +2358,57 @@ export interface components {
             /** Peers */
             peers: number;
         };
+        /** HandedView */
+        HandedView: {
+            /**
+             * Chain
+             * @description the new leaf, and the CA below the root where there is one; PEM
+             */
+            chain: string;
+            /** Created At */
+            created_at: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            leaf: components["schemas"]["LeafView"] | null;
+            /**
+             * Made By
+             * @enum {string}
+             */
+            made_by: "backend" | "operator" | "agent";
+            /** Name */
+            name: string;
+            network: components["schemas"]["PeerName"] | null;
+            peer: components["schemas"]["PeerName"] | null;
+            /** Reason */
+            reason: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Revoked By */
+            revoked_by: string;
+        };
+        /**
+         * HeadView
+         * @description A seal: at this time the row with this number had this hash.
+         */
+        HeadView: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Hash
+             * @description SHA-256 in hexadecimal digits
+             */
+            hash: string;
+            /** Key Id */
+            key_id: string;
+            /** Number */
+            number: number;
+        };
         /**
          * ImportBody
          * @description Absolute paths on the server's machine: a private key does not travel.
@@ -2244,22 +2489,6 @@ export interface components {
             service: string;
             /** @default list */
             strategy: components["schemas"]["Strategy"];
-        };
-        /** InstanceView */
-        InstanceView: {
-            /** Blocked At */
-            blocked_at: string | null;
-            /** First Seen */
-            first_seen: string | null;
-            /**
-             * Instance
-             * Format: uuid
-             */
-            instance: string;
-            /** Last Seen */
-            last_seen: string | null;
-            /** Reason */
-            reason: string;
         };
         /** InvitationView */
         InvitationView: {
@@ -2342,6 +2571,33 @@ export interface components {
             /** Withdrawn At */
             withdrawn_at: string | null;
         };
+        /** IssueBody */
+        IssueBody: {
+            /**
+             * Csr
+             * @description a certificate request in PEM (PKCS #10), of which the public key alone counts
+             * @example -----BEGIN CERTIFICATE REQUEST-----
+             *     …
+             *     -----END CERTIFICATE REQUEST-----
+             */
+            csr: string;
+            /**
+             * Lifetime
+             * @description of the leaf, in seconds, 7 days at most
+             * @default 86400
+             */
+            lifetime: number;
+            /**
+             * Name
+             * @example billing
+             */
+            name: string;
+            /**
+             * Peer
+             * @description the peer on whose host it runs
+             */
+            peer?: string | null;
+        };
         /**
          * IssuedView
          * @description `token` is shown this once.
@@ -2387,6 +2643,30 @@ export interface components {
             received: number;
             /** Sent */
             sent: number;
+        };
+        /**
+         * LeafView
+         * @description `fingerprint` is the SHA-256 of its DER.
+         */
+        LeafView: {
+            /**
+             * Ends At
+             * Format: date-time
+             */
+            ends_at: string;
+            /** Fingerprint */
+            fingerprint: string;
+            /** Infra Domains */
+            infra_domains: string[];
+            /**
+             * Issued At
+             * Format: date-time
+             */
+            issued_at: string;
+            /** Serial */
+            serial: string;
+            /** Uri */
+            uri: string;
         };
         /**
          * LinkView
@@ -2452,6 +2732,13 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Listing[InstanceView] */
+        Listing_InstanceView_: {
+            /** Items */
+            items: components["schemas"]["isthmus__server__adapters__api__instance_views__InstanceView"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Listing[InvitationView] */
         Listing_InvitationView_: {
             /** Items */
@@ -2512,6 +2799,13 @@ export interface components {
         Listing_RevocationView_: {
             /** Items */
             items: components["schemas"]["RevocationView"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Listing[SealView] */
+        Listing_SealView_: {
+            /** Items */
+            items: components["schemas"]["SealView"][];
             /** Next */
             next?: string | null;
         };
@@ -2855,6 +3149,11 @@ export interface components {
             /** Sightings */
             sightings: components["schemas"]["SightingView"][];
         };
+        /**
+         * Outcome
+         * @enum {string}
+         */
+        Outcome: "done" | "denied";
         /** OverlayIngressBody */
         OverlayIngressBody: {
             /**
@@ -3257,7 +3556,7 @@ export interface components {
             /** Infra Domains */
             infra_domains: string[];
             /** Instances */
-            instances: components["schemas"]["InstanceView"][];
+            instances: components["schemas"]["isthmus__server__adapters__api__federation_views__InstanceView"][];
             /** Known Instances Only */
             known_instances_only: boolean;
             /** Lanes */
@@ -3393,6 +3692,23 @@ export interface components {
             /** Version */
             version: number;
         };
+        /** RenewBody */
+        RenewBody: {
+            /**
+             * Csr
+             * @description a certificate request in PEM (PKCS #10), of which the public key alone counts
+             * @example -----BEGIN CERTIFICATE REQUEST-----
+             *     …
+             *     -----END CERTIFICATE REQUEST-----
+             */
+            csr: string;
+            /**
+             * Lifetime
+             * @description of the leaf, in seconds, 7 days at most
+             * @default 86400
+             */
+            lifetime: number;
+        };
         /** ReservationBody */
         ReservationBody: {
             /**
@@ -3511,6 +3827,38 @@ export interface components {
              * @description whose agents have to connect first, others for two minutes at most; null when it happens now
              */
             waits_for: ("agent" | "jump_peer" | "others") | null;
+        };
+        /**
+         * SealView
+         * @description `previous` is the number of the seal before, 0 where this is the first, and `previous_hash` its hash. `signature`
+         *     is by the Ed25519 key `public_key`, whose thumbprint (RFC 7638) is `key_id`; both in base64.
+         */
+        SealView: {
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * Hash
+             * @description SHA-256 in hexadecimal digits
+             */
+            hash: string;
+            /** Key Id */
+            key_id: string;
+            /** Number */
+            number: number;
+            /** Previous */
+            previous: number;
+            /**
+             * Previous Hash
+             * @description SHA-256 in hexadecimal digits
+             */
+            previous_hash: string;
+            /** Public Key */
+            public_key: string;
+            /** Signature */
+            signature: string;
         };
         /** SessionConflictView */
         SessionConflictView: {
@@ -3911,6 +4259,22 @@ export interface components {
          * @enum {string}
          */
         isthmus__domain__mesh__liveness__State: "online" | "stale" | "offline" | "unknown";
+        /** InstanceView */
+        isthmus__server__adapters__api__federation_views__InstanceView: {
+            /** Blocked At */
+            blocked_at: string | null;
+            /** First Seen */
+            first_seen: string | null;
+            /**
+             * Instance
+             * Format: uuid
+             */
+            instance: string;
+            /** Last Seen */
+            last_seen: string | null;
+            /** Reason */
+            reason: string;
+        };
         /**
          * LimitsBody
          * @description Requests and mutations a second with their bursts, and requests at a time; what is left out stays.
@@ -3954,6 +4318,36 @@ export interface components {
             requests: number;
             /** Requests Burst */
             requests_burst: number;
+        };
+        /**
+         * InstanceView
+         * @description `made_by`: an operator, the agent of its peer, or this backend itself. `leaf` is the newest; null once the
+         *     instance is revoked.
+         */
+        isthmus__server__adapters__api__instance_views__InstanceView: {
+            /** Created At */
+            created_at: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            leaf: components["schemas"]["LeafView"] | null;
+            /**
+             * Made By
+             * @enum {string}
+             */
+            made_by: "backend" | "operator" | "agent";
+            /** Name */
+            name: string;
+            network: components["schemas"]["PeerName"] | null;
+            peer: components["schemas"]["PeerName"] | null;
+            /** Reason */
+            reason: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Revoked By */
+            revoked_by: string;
         };
         /**
          * LimitsBody
@@ -4008,6 +4402,7 @@ export interface components {
 }
 export type AcceptBody = components['schemas']['AcceptBody'];
 export type AcceptedView = components['schemas']['AcceptedView'];
+export type AskedView = components['schemas']['AskedView'];
 export type AuditView = components['schemas']['AuditView'];
 export type BlockBody = components['schemas']['BlockBody'];
 export type BulkBody = components['schemas']['BulkBody'];
@@ -4021,6 +4416,7 @@ export type CapacityView = components['schemas']['CapacityView'];
 export type CertificateDetails = components['schemas']['CertificateDetails'];
 export type CertificateView = components['schemas']['CertificateView'];
 export type CertificatesView = components['schemas']['CertificatesView'];
+export type ChainView = components['schemas']['ChainView'];
 export type Changing = components['schemas']['Changing'];
 export type ConfigAtView = components['schemas']['ConfigAtView'];
 export type ConfigDiffView = components['schemas']['ConfigDiffView'];
@@ -4039,6 +4435,7 @@ export type DirectoryUserView = components['schemas']['DirectoryUserView'];
 export type DropBody = components['schemas']['DropBody'];
 export type DroppedView = components['schemas']['DroppedView'];
 export type EarlierView = components['schemas']['EarlierView'];
+export type EndBody = components['schemas']['EndBody'];
 export type EnrollmentReuseView = components['schemas']['EnrollmentReuseView'];
 export type EnrollmentView = components['schemas']['EnrollmentView'];
 export type ExaminationView = components['schemas']['ExaminationView'];
@@ -4046,18 +4443,21 @@ export type FederationPatch = components['schemas']['FederationPatch'];
 export type FederationView = components['schemas']['FederationView'];
 export type FindingView = components['schemas']['FindingView'];
 export type GroupView = components['schemas']['GroupView'];
+export type HandedView = components['schemas']['HandedView'];
+export type HeadView = components['schemas']['HeadView'];
 export type ImportBody = components['schemas']['ImportBody'];
 export type IncidentView = components['schemas']['IncidentView'];
 export type InitBody = components['schemas']['InitBody'];
-export type InstanceView = components['schemas']['InstanceView'];
 export type InvitationView = components['schemas']['InvitationView'];
 export type InviteBody = components['schemas']['InviteBody'];
 export type InvitedView = components['schemas']['InvitedView'];
+export type IssueBody = components['schemas']['IssueBody'];
 export type IssuedView = components['schemas']['IssuedView'];
 export type KeyView = components['schemas']['KeyView'];
 export type Kind = components['schemas']['Kind'];
 export type Lane = components['schemas']['Lane'];
 export type LaneView = components['schemas']['LaneView'];
+export type LeafView = components['schemas']['LeafView'];
 export type LinkView = components['schemas']['LinkView'];
 export type ListenerView = components['schemas']['ListenerView'];
 export type ListingAuditView = components['schemas']['Listing_AuditView_'];
@@ -4065,6 +4465,7 @@ export type ListingDirectoryUserView = components['schemas']['Listing_DirectoryU
 export type ListingFindingView = components['schemas']['Listing_FindingView_'];
 export type ListingGroupView = components['schemas']['Listing_GroupView_'];
 export type ListingIncidentView = components['schemas']['Listing_IncidentView_'];
+export type ListingInstanceView = components['schemas']['Listing_InstanceView_'];
 export type ListingInvitationView = components['schemas']['Listing_InvitationView_'];
 export type ListingMessageView = components['schemas']['Listing_MessageView_'];
 export type ListingNetworkView = components['schemas']['Listing_NetworkView_'];
@@ -4074,6 +4475,7 @@ export type ListingProfileView = components['schemas']['Listing_ProfileView_'];
 export type ListingRemoteView = components['schemas']['Listing_RemoteView_'];
 export type ListingReservationView = components['schemas']['Listing_ReservationView_'];
 export type ListingRevocationView = components['schemas']['Listing_RevocationView_'];
+export type ListingSealView = components['schemas']['Listing_SealView_'];
 export type ListingTemplateView = components['schemas']['Listing_TemplateView_'];
 export type ListingTokenView = components['schemas']['Listing_TokenView_'];
 export type LiveView = components['schemas']['LiveView'];
@@ -4088,6 +4490,7 @@ export type NetworkUpdatedView = components['schemas']['NetworkUpdatedView'];
 export type NetworkView = components['schemas']['NetworkView'];
 export type NewTokenView = components['schemas']['NewTokenView'];
 export type ObservationView = components['schemas']['ObservationView'];
+export type Outcome = components['schemas']['Outcome'];
 export type OverlayIngressBody = components['schemas']['OverlayIngressBody'];
 export type OverlayIngressView = components['schemas']['OverlayIngressView'];
 export type OverrideBody = components['schemas']['OverrideBody'];
@@ -4108,6 +4511,7 @@ export type RemoteDetailsView = components['schemas']['RemoteDetailsView'];
 export type RemotePatch = components['schemas']['RemotePatch'];
 export type RemoteProblemView = components['schemas']['RemoteProblemView'];
 export type RemoteView = components['schemas']['RemoteView'];
+export type RenewBody = components['schemas']['RenewBody'];
 export type ReservationBody = components['schemas']['ReservationBody'];
 export type ReservationView = components['schemas']['ReservationView'];
 export type ResolveBody = components['schemas']['ResolveBody'];
@@ -4118,6 +4522,7 @@ export type RevocationView = components['schemas']['RevocationView'];
 export type RevokeBody = components['schemas']['RevokeBody'];
 export type RollBody = components['schemas']['RollBody'];
 export type RotationView = components['schemas']['RotationView'];
+export type SealView = components['schemas']['SealView'];
 export type SessionConflictView = components['schemas']['SessionConflictView'];
 export type SessionView = components['schemas']['SessionView'];
 export type Severity = components['schemas']['Severity'];
@@ -4145,8 +4550,10 @@ export type VoiceView = components['schemas']['VoiceView'];
 export type IsthmusDomainFederationRemoteState = components['schemas']['isthmus__domain__federation__remote__State'];
 export type IsthmusDomainMeshIncidentState = components['schemas']['isthmus__domain__mesh__incident__State'];
 export type IsthmusDomainMeshLivenessState = components['schemas']['isthmus__domain__mesh__liveness__State'];
+export type IsthmusServerAdaptersApiFederationViewsInstanceView = components['schemas']['isthmus__server__adapters__api__federation_views__InstanceView'];
 export type IsthmusServerAdaptersApiFederationViewsLimitsBody = components['schemas']['isthmus__server__adapters__api__federation_views__LimitsBody'];
 export type IsthmusServerAdaptersApiFederationViewsLimitsView = components['schemas']['isthmus__server__adapters__api__federation_views__LimitsView'];
+export type IsthmusServerAdaptersApiInstanceViewsInstanceView = components['schemas']['isthmus__server__adapters__api__instance_views__InstanceView'];
 export type IsthmusServerAdaptersApiViewsLimitsBody = components['schemas']['isthmus__server__adapters__api__views__LimitsBody'];
 export type IsthmusServerAdaptersApiViewsLimitsView = components['schemas']['isthmus__server__adapters__api__views__LimitsView'];
 export type $defs = Record<string, never>;
@@ -4157,6 +4564,19 @@ export interface operations {
                 limit?: number;
                 /** @description the `next` of the page before */
                 before?: number | null;
+                /** @description oldest first: 0, then the `next` of the page before */
+                after?: number | null;
+                /** @description what was done then or later */
+                since?: string | null;
+                /** @description what was done before then */
+                until?: string | null;
+                /** @description for example network.create; with a star at its end, what begins like that */
+                action?: string | null;
+                /** @description for example local or remote:b.example/*; with a star at its end, what begins like that */
+                actor?: string | null;
+                /** @description what it was done to; with a star at its end, what begins like that */
+                subject?: string | null;
+                outcome?: components["schemas"]["Outcome"] | null;
             };
             header?: never;
             path?: never;
@@ -4171,6 +4591,124 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Listing_AuditView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAuditChain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChainView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAuditSeals: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_SealView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    askAuditWitnesses: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AskedView"][];
                 };
             };
             /** @description Refused; `code` says by which rule. */
@@ -5202,6 +5740,219 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["IncidentView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listInstances: {
+        parameters: {
+            query?: {
+                revoked?: boolean;
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_InstanceView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    issueInstance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["IssueBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HandedView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getInstance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["isthmus__server__adapters__api__instance_views__InstanceView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renewInstance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RenewBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HandedView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeInstance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                instance_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EndBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["isthmus__server__adapters__api__instance_views__InstanceView"];
                 };
             };
             /** @description Refused; `code` says by which rule. */
@@ -7100,7 +7851,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["InstanceView"];
+                    "application/json": components["schemas"]["isthmus__server__adapters__api__federation_views__InstanceView"];
                 };
             };
             /** @description Refused; `code` says by which rule. */
