@@ -117,6 +117,28 @@ class Forbidden(Refusal):
 
 
 @dataclass(eq=False)
+class CsrfFailed(Refusal):
+    """A change that carries a browser's session and was not sent by a page of ours."""
+
+    code = "csrf_failed"
+    mend = "reload the page and sign in again; scripts use a token: Authorization: Bearer …"
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass(eq=False)
+class OriginNotAllowed(Refusal):
+    code = "origin_not_allowed"
+    mend = 'if that is how people reach this server, name it in the setting origins, such as ["https://mesh.example"]'
+    origin: str
+
+    def __str__(self) -> str:
+        return f"pages of {self.origin} may not open this"
+
+
+@dataclass(eq=False)
 class ReplayDetected(Refusal):
     """`nonce` is the one that the next report must carry."""
 

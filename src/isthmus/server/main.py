@@ -30,6 +30,7 @@ from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, 
 from isthmus.server.adapters.logs import configure_logs
 from isthmus.server.adapters.outward import OutwardSocket
 from isthmus.server.adapters.passwords import Argon2Passwords
+from isthmus.server.adapters.ui import WebUi
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
@@ -157,7 +158,7 @@ def bind(settings: Settings, bound: contextlib.ExitStack) -> list[Listener]:
 async def serve_store(settings: Settings, store: Store, listeners: list[Listener], sockets: Sockets) -> None:
     assembled = assemble(settings, store)
     services = assembled.services
-    app = build_app(services, assembled.streams, assembled.events)
+    app = build_app(services, assembled.streams, assembled.events, settings.origins)
     password = await first_start(store, services)
     # What was imported and built stays for good: looking through it again and again would stall the loop.
     gc.collect()
@@ -179,7 +180,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         opening(services.incidents),
         repeating(*chores),
     ):
-        await serve(app, listeners, stop, assembled.close_streams)
+        await serve(WebUi(app), listeners, stop, assembled.close_streams)
     log.info("stopped")
 
 

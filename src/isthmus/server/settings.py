@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from isthmus.domain.addresses import MAX_PORT, Endpoint
 
@@ -22,6 +22,7 @@ FOREIGN = (
     "ISTHMUS_CONFORMANCE",
     "ISTHMUS_CONFIG",
 )
+ORIGIN = r"^https?://[a-z0-9.:\[\]-]{1,260}$"
 RETIRED: dict[str, str] = {"database_path": 'set database_url = "sqlite:///path" instead'}
 
 
@@ -34,7 +35,8 @@ class SettingsRefused(Exception):
 
 
 class Settings(BaseModel):
-    """`listen` is for everybody unless `agent_listen` gives the agents a listener of their own."""
+    """`listen` is for everybody unless `agent_listen` gives the agents a listener of their own. `origins` are those
+    under which browsers reach the UI; without any it is used at plain addresses and on this machine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -49,7 +51,14 @@ class Settings(BaseModel):
     domain_suffix: str = Field(default="internal", pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
     extensions: tuple[Extension, ...] = ()
     history_revisions: int = Field(default=10_000, ge=5_000, le=10_000_000)
+    origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """A variable holds them with commas between."""
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
 
     @property
     def local_socket(self) -> Path:

@@ -1,6 +1,7 @@
 """The application: routes, their documentation, and the check that each one stands in the access table."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
@@ -41,8 +42,9 @@ SCHEME = "bearer"
 TITLE = "Isthmus"
 
 
-def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
-    """All routes of one server. Raises `UnlistedRoute` when the access table and the routes differ."""
+def build_app(services: Services, hub: StreamHub, events: EventHub, origins: Sequence[str] = ()) -> FastAPI:
+    """All routes of one server. `origins` are those of its UI, see `browser.is_ours`. Raises `UnlistedRoute` when the
+    access table and the routes differ."""
     app = FastAPI(
         title=TITLE,
         version=__version__,
@@ -55,6 +57,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub) -> FastAPI:
         generate_unique_id_function=lambda route: route.name,
     )
     app.state.services = services
+    app.state.origins = tuple(origins)
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())

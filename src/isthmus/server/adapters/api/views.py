@@ -87,6 +87,13 @@ class LoginView(View):
     user: UserView
 
 
+class SignedInView(View):
+    """A browser's session, which itself is in a cookie."""
+
+    expires_at: datetime
+    user: UserView
+
+
 class MeView(View):
     actor: str = Field(examples=["user:admin"])
     scopes: list[str]

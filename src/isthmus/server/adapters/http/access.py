@@ -25,6 +25,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("GET",    f"{API}/health/live"):                         Need.NOTHING,
     ("GET",    f"{API}/health/ready"):                        Need.NOTHING,
     ("POST",   f"{API}/auth/login"):                          Need.NOTHING,
+    ("POST",   f"{API}/auth/session"):                        Need.NOTHING,
     ("POST",   f"{API}/auth/logout"):                         Need.READ,
     ("GET",    f"{API}/auth/me"):                             Need.READ,
     ("PUT",    f"{API}/auth/password"):                       Need.ADMIN,

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request
 
 from isthmus.domain.errors import Forbidden, InvalidValue, Unauthenticated
+from isthmus.server.adapters.http import browser
 from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.application import secrets
 from isthmus.server.application.accounts import AccountService
@@ -118,11 +119,11 @@ async def admit(request: Request, need: Need, authorization: str | None) -> None
     caller: Caller = request.state.caller
     if caller.actor == "local":
         return
+    token = bearer_of(authorization) or _of_browser(request, authorization)
     if need is Need.NOTHING:
         return
     if need is Need.LOCAL:
         raise Forbidden("this call is answered on the server's own socket only")
-    token = bearer_of(authorization)
     if token is None:
         raise Unauthenticated("no bearer token was sent")
     if token.startswith(secrets.SESSION):
@@ -135,6 +136,18 @@ async def admit(request: Request, need: Need, authorization: str | None) -> None
     )
     if need.value not in api_token.scopes:
         raise Forbidden(f"the token lacks the scope {need.value}")
+
+
+def _of_browser(request: Request, authorization: str | None) -> str | None:
+    """The session of a browser, where one of our own pages has sent this."""
+    if authorization is not None:
+        return None
+    session, origins = browser.session_of(request), request.app.state.origins
+    if request.headers.get("upgrade", "").lower() == "websocket":
+        browser.check_socket(request, origins)
+    elif request.method not in browser.SAFE:
+        browser.check_mutation(request, session, origins)
+    return session
 
 
 async def refuse_unknown_parameters(request: Request) -> None:

@@ -21,7 +21,7 @@ MAX_BODY = 256 * 1024
 MAX_BULK_BODY = 1024 * 1024
 BULK_PATHS = "/peers/bulk"
 AGENT_PATHS = f"{API}/agent/"
-UNSERVED = "/"
+UNSERVED = f"{API}/-"
 SECURITY_HEADERS = [
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),

@@ -36,6 +36,8 @@ STATUS: dict[str, int] = {
     "enrollment_token_invalid": 401,
     "unauthenticated": 401,
     "forbidden": 403,
+    "csrf_failed": 403,
+    "origin_not_allowed": 403,
     "replay_detected": 409,
     "agent_blocked": 403,
     "agent_session_conflict": 409,

@@ -18,11 +18,14 @@ from isthmus.server.adapters.api.views import (
     PasswordBody,
     PasswordResetBody,
     PasswordResetView,
+    SignedInView,
     TokenBody,
     TokenView,
     UserView,
 )
+from isthmus.server.adapters.http import browser
 from isthmus.server.adapters.http.deps import By, Calls, Paging
+from isthmus.server.application.accounts import LOGIN_LIFETIME
 from isthmus.server.records import ApiToken
 
 router = api_router("accounts")
@@ -37,11 +40,22 @@ async def login(body: LoginBody, calls: Calls, by: By, response: Response) -> Lo
     return LoginView(token=issued.text, expires_at=issued.token.expires_at, user=view)
 
 
+@router.post("/auth/session", operation_id="signIn")
+async def sign_in(body: LoginBody, calls: Calls, by: By, response: Response) -> SignedInView:
+    """Sign a browser in: the session is a cookie that no script can read, and ends after 12 hours."""
+    response.headers["Cache-Control"] = "no-store"
+    user, issued = await calls.accounts.login(by, body.username, body.password)
+    until = issued.token.created_at + LOGIN_LIFETIME
+    browser.sign_in(response, issued.text, until)
+    return SignedInView(expires_at=until, user=UserView(id=user.id, name=user.name))
+
+
 @router.post("/auth/logout", operation_id="logout", status_code=204)
-async def logout(calls: Calls, by: By) -> None:
-    """End the token that this call was made with."""
+async def logout(calls: Calls, by: By, response: Response) -> None:
+    """End the token or the session that this call was made with."""
     if by.token_id is None:
         raise Unauthenticated("this call was not made with a token")
+    browser.sign_out(response)
     await calls.accounts.delete_token(by, by.token_id)
 
 
