@@ -6,12 +6,10 @@ CODE := $(wildcard src tests lab bench tools)
 WORKERS ?= $(shell expr 2 \* $$(nproc))
 COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
-.PHONY: run ui test lint lab bench setup lock clean
-
-ui: setup ## build the web UI into the package, after a change below web/
+.PHONY: run test lint lab bench setup lock clean
 
 run: ## start a backend at http://127.0.0.1:8080; ISTHMUS_* variables reach it
-	@tools/setup run && tools/ui build && exec .venv/bin/isthmus up
+	@tools/setup run && exec .venv/bin/isthmus up
 
 test: lint ## linters, all tests, and how much of the conformance catalogue they prove
 	@status=0; \
@@ -27,7 +25,6 @@ lint: setup ## style, types, import contracts, size budget
 	@$(PYTHON) -m tools.federated_api --check
 	@$(PYTHON) -m tools.bridge_states --check
 	@.venv/bin/mypy $(CODE)
-	@tools/ui check
 
 lab: setup ## whole meshes on this machine, in network namespaces, step by step
 	@exec $(PYTHON) -m lab
@@ -37,12 +34,10 @@ bench: setup ## measure against the goals; writes bench/results/latest.json
 
 setup:
 	@tools/setup test
-	@tools/ui build
 
 lock: setup ## pin what pyproject.toml asks for; "make lock UPGRADE=--upgrade" takes the newest
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras -c requirements/dev.txt -o requirements/run.txt
-	$(COMPILE) $(UPGRADE) requirements/node.in -c requirements/dev.txt -o requirements/node.txt
 	$(COMPILE) $(UPGRADE) requirements/bootstrap.in -c requirements/dev.txt -o requirements/bootstrap.txt
 
 clean: ## remove what the commands above made, except data

@@ -57,4 +57,16 @@ export class Problem extends Error {
     const found = this.errors.find((each) => each.pointer === pointer)
     return found && [found.detail, found.hint].filter(Boolean).join(': ')
   }
+
+  /** The messages for all fields as forms take them: by the whole path, and by the field that holds it. */
+  get fields(): Record<string, string> {
+    const found: Record<string, string> = {}
+    for (const { pointer, detail, hint } of this.errors) {
+      const path = pointer.split('/').slice(1)
+      const says = [detail, hint].filter(Boolean).join(': ')
+      found[path.join('.')] = says
+      found[path[0] ?? ''] ??= says
+    }
+    return found
+  }
 }

@@ -2,6 +2,7 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirect } from '@tanstack/react-router'
 import { isSignedOut, queries } from '../api/queries'
 import { session } from '../api/session'
+import { filtersIn } from '../features/peers/filters'
 import { SignIn } from '../features/session/SignIn'
 import { NotFound } from './NotFound'
 import { Shell } from './Shell'
@@ -37,6 +38,37 @@ const networks = createRoute({
   component: lazyRouteComponent(() => import('../features/networks/NetworksPage'), 'NetworksPage'),
 })
 
+const network = createRoute({
+  getParentRoute: () => inside,
+  path: '/networks/$networkId',
+  component: lazyRouteComponent(() => import('../features/networks/NetworkPage'), 'NetworkPage'),
+})
+
+const peers = createRoute({
+  getParentRoute: () => inside,
+  path: '/peers',
+  validateSearch: filtersIn,
+  component: lazyRouteComponent(() => import('../features/peers/PeersPage'), 'PeersPage'),
+})
+
+const peer = createRoute({
+  getParentRoute: () => inside,
+  path: '/peers/$peerId',
+  component: lazyRouteComponent(() => import('../features/peers/PeerPage'), 'PeerPage'),
+})
+
+const incidents = createRoute({
+  getParentRoute: () => inside,
+  path: '/incidents',
+  component: lazyRouteComponent(() => import('../features/incidents/IncidentsPage'), 'IncidentsPage'),
+})
+
+const incident = createRoute({
+  getParentRoute: () => inside,
+  path: '/incidents/$incidentId',
+  component: lazyRouteComponent(() => import('../features/incidents/IncidentPage'), 'IncidentPage'),
+})
+
 const home = createRoute({
   getParentRoute: () => inside,
   path: '/',
@@ -46,7 +78,7 @@ const home = createRoute({
 })
 
 export const router = createRouter({
-  routeTree: root.addChildren([signIn, inside.addChildren([home, networks])]),
+  routeTree: root.addChildren([signIn, inside.addChildren([home, networks, network, peers, peer, incidents, incident])]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 })

@@ -1,4 +1,6 @@
 // Every sentence of the UI in one place, by feature.
+import { addressesTexts, dashboardTexts, incidentsTexts, networksTexts, peersTexts } from './texts/mesh'
+
 export const texts = {
   app: {
     name: 'Isthmus',
@@ -27,8 +29,9 @@ export const texts = {
     retry: 'Try again',
     request: 'Request',
     empty: 'Nothing here yet',
+    nothing: '–',
   },
-  actions: { cancel: 'Cancel', create: 'Create', save: 'Save', delete: 'Delete', more: 'Load more' },
+  actions: { cancel: 'Cancel', create: 'Create', save: 'Save', delete: 'Delete', more: 'Load more', copy: 'Copy', copied: 'Copied' },
   pages: {
     dashboard: 'Dashboard',
     networks: 'Networks',
@@ -46,4 +49,9 @@ export const texts = {
     users: 'Users and tokens',
     settings: 'Settings',
   },
+  networks: networksTexts,
+  peers: peersTexts,
+  incidents: incidentsTexts,
+  addresses: addressesTexts,
+  dashboard: dashboardTexts,
 } as const

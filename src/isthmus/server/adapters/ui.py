@@ -15,7 +15,6 @@ FOLDER = Path(__file__).parents[1] / "ui"
 INDEX = "index.html"
 NONCE = "__CSP_NONCE__"
 FOREVER = "public, max-age=31536000, immutable"
-NOT_BUILT = "The web UI is not built: run make ui in the checkout, or install the released package."
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data: blob:; "
     "font-src 'self'; connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; "
@@ -47,13 +46,13 @@ class WebUi:
             await self._app(scope, receive, send)
             return
         asset = self._assets.get(path)
-        response = self._page() if asset is None else _kept(asset)
+        response = _page(self._index) if asset is None else _kept(asset)
         await response(scope, receive, send)
 
     def _is_for_people(self, scope: Scope, path: str) -> bool:
         """Whether it is a file, or a page: an unknown path of the API stays a problem document."""
-        if path in self._assets:
-            return True
+        if not self._index or path in self._assets:
+            return bool(self._index)
         accepts = next((value for name, value in scope["headers"] if name == b"accept"), b"")
         return not path.startswith((f"{API}/", "/api", "/federation")) and b"text/html" in accepts
 
@@ -63,23 +62,23 @@ class WebUi:
         return {f"/{each.relative_to(self._folder).as_posix()}": _asset(each) for each in found}
 
     @cached_property
-    def _index(self) -> str | None:
+    def _index(self) -> str:
+        """Empty where the UI was not built: then the API answers for every path."""
         try:
             return (self._folder / INDEX).read_text("utf-8")
         except OSError:
-            return None
+            return ""
 
-    def _page(self) -> Response:
-        if self._index is None:
-            return Response(NOT_BUILT, 503, media_type="text/plain")
-        nonce = secrets.token_urlsafe(16)
-        headers = {
-            "Content-Security-Policy": POLICY.format(nonce=nonce),
-            "Cache-Control": "no-store",
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-        }
-        return Response(self._index.replace(NONCE, nonce), headers=headers, media_type="text/html")
+
+def _page(index: str) -> Response:
+    nonce = secrets.token_urlsafe(16)
+    headers = {
+        "Content-Security-Policy": POLICY.format(nonce=nonce),
+        "Cache-Control": "no-store",
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    }
+    return Response(index.replace(NONCE, nonce), headers=headers, media_type="text/html")
 
 
 def _asset(path: Path) -> Asset:
