@@ -33,6 +33,8 @@ from isthmus.server.adapters.api.views import Listing
 from isthmus.server.adapters.http.deps import By, Calls, Version, etag
 from isthmus.server.application.remotes import Named, Update, remote_domain
 
+DOMAIN = r"^[a-z0-9-]+(\.[a-z0-9-]+)+$"
+
 router = api_router("remotes")
 
 
@@ -40,7 +42,9 @@ router = api_router("remotes")
 async def list_remotes(
     calls: Calls,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-    after: Annotated[str | None, Query(max_length=253, description="the `next` of the page before")] = None,
+    after: Annotated[
+        str | None, Query(max_length=253, pattern=DOMAIN, description="the `next` of the page before")
+    ] = None,
 ) -> Listing[RemoteView]:
     """One entry of each domain, in order of domain: the live one, or the last that was revoked."""
     items = [RemoteView.of(each) for each in await calls.federation.remotes.page(limit, after)]
