@@ -205,6 +205,190 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bridge-status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Bridge Status
+         * @description Tunnel, lease and open ways of every bridge that is not revoked.
+         */
+        get: operations["listBridgeStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Bridges
+         * @description All bridges in the order in which they were proposed, revoked ones as well.
+         */
+        get: operations["listBridges"];
+        put?: never;
+        /**
+         * Propose
+         * @description Propose to join a network of ours with one of a remote. Nothing passes before its operator has accepted.
+         */
+        post: operations["proposeBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Bridge
+         * @description One bridge: how both sides stand, what each brings in, and why nothing may pass.
+         */
+        get: operations["getBridge"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept
+         * @description Accept what a remote has proposed, and say which network of ours it joins.
+         */
+        post: operations["acceptBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/accept-prefixes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Accept Prefixes
+         * @description Choose which of the prefixes that the other side offers are let in.
+         */
+        post: operations["acceptBridgePrefixes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Resume
+         * @description Lift our operator's own suspension. That of the other side, and of an incident, stays.
+         */
+        post: operations["resumeBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke
+         * @description End a bridge for good, on both sides. To begin anew, propose another one.
+         */
+        post: operations["revokeBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Bridge Status
+         * @description Tunnel, lease and open ways of one bridge.
+         */
+        get: operations["getBridgeStatus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Suspend
+         * @description Let nothing pass until the bridge is resumed; all that it is stays.
+         */
+        post: operations["suspendBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/certificates": {
         parameters: {
             query?: never;
@@ -444,6 +628,154 @@ export interface paths {
         put?: never;
         post?: never;
         delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Grants
+         * @description Grants that were given to remotes, ended ones included, oldest first.
+         */
+        get: operations["listGrants"];
+        put?: never;
+        /**
+         * Create Grant
+         * @description Grant somebody of a remote a resource, or a whole kind. The token is shown once; hand it over safely.
+         */
+        post: operations["createGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/grants/held": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Held
+         * @description Grants that remotes have given to somebody of ours, as they said last.
+         */
+        get: operations["listHeldGrants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/grants/{grant_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Grant
+         * @description One grant with its tokens, of which no secret part is kept.
+         */
+        get: operations["getGrant"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Update Grant
+         * @description Change what a grant allows; it counts from the next call and packet on.
+         */
+        patch: operations["updateGrant"];
+        trace?: never;
+    };
+    "/api/v1/grants/{grant_id}/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Explain
+         * @description Why a call was denied, by its request id, or whether a supposed one would be.
+         */
+        post: operations["explainGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/grants/{grant_id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke Grant
+         * @description Take a grant back, at once and for good.
+         */
+        post: operations["revokeGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/grants/{grant_id}/rotate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Rotate Grant
+         * @description A new token, shown once; those of before end after the overlap.
+         */
+        post: operations["rotateGrant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/grants/{grant_id}/tokens/{public_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Drop Token
+         * @description End one token of a grant at once.
+         */
+        delete: operations["dropGrantToken"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1464,6 +1796,58 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/services": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Services
+         * @description Services in the order in which they were made.
+         */
+        get: operations["listServices"];
+        put?: never;
+        /**
+         * Create Service
+         * @description Name an address and ports of a network, so that they can be granted. By itself it opens nothing.
+         */
+        post: operations["createService"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/services/{service_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Service
+         * @description One service.
+         */
+        get: operations["getService"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Service
+         * @description Delete a service that no live grant names.
+         */
+        delete: operations["deleteService"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Service
+         * @description Change a service; the grants that name it follow.
+         */
+        patch: operations["updateService"];
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -1595,6 +1979,40 @@ export interface components {
              * Format: password
              */
             invitation: string;
+            /**
+             * Network Id
+             * @description of ours, for the bridge they propose
+             */
+            network_id?: string | null;
+        };
+        /**
+         * AcceptanceBody
+         * @description `network_id` may be left out where the network was named at the handshake. `accepted` are prefixes of the other
+         *     side; none for all that it offers.
+         */
+        AcceptanceBody: {
+            /**
+             * Accepted
+             * @example [
+             *       "fd12:3456:789a:1::/64"
+             *     ]
+             */
+            accepted?: string[];
+            /** Network Id */
+            network_id?: string | null;
+            /**
+             * Prefixes
+             * @example [
+             *       "fd12:3456:789a:1::/64"
+             *     ]
+             */
+            prefixes?: string[];
+            /**
+             * Reason
+             * @default
+             * @example maintenance until noon
+             */
+            reason: string;
         };
         /**
          * AcceptedView
@@ -1650,6 +2068,32 @@ export interface components {
             /** Subject */
             subject: string;
         };
+        /** AxisExplained */
+        AxisExplained: {
+            /** Admitted */
+            admitted: boolean;
+            /** Allowed */
+            allowed: string[];
+            /** Axis */
+            axis: string;
+            mode: components["schemas"]["AxisMode"];
+            /** Supplied */
+            supplied: string | null;
+        };
+        /**
+         * AxisMode
+         * @enum {string}
+         */
+        AxisMode: "any" | "list";
+        /**
+         * AxisView
+         * @description `any` restricts nothing; a `list` admits its entries alone.
+         */
+        AxisView: {
+            /** Entries */
+            entries: string[];
+            mode: components["schemas"]["AxisMode"];
+        };
         /** BlockBody */
         BlockBody: {
             /**
@@ -1657,6 +2101,186 @@ export interface components {
              * @example the key was on a stolen laptop
              */
             reason: string;
+        };
+        /**
+         * BridgeGatewayView
+         * @description `applied_revision` below `desired_revision`: the gateway has not made true yet what is shown here.
+         */
+        BridgeGatewayView: {
+            /** Applied Revision */
+            applied_revision: number | null;
+            /** Connected */
+            connected: boolean;
+            /** Desired Revision */
+            desired_revision: number;
+            /**
+             * Error
+             * @description why it could not make the last revision true
+             */
+            error: string | null;
+            peer: components["schemas"]["PeerName"];
+        };
+        /**
+         * BridgeGrantView
+         * @description `given`: by whom, us or the remote.
+         */
+        BridgeGrantView: {
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Given
+             * @enum {string}
+             */
+            given: "here" | "there";
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Subject */
+            subject: string;
+        };
+        /**
+         * BridgeRuleView
+         * @description One way that is open. `packets` and `bytes` count both directions, for all rules of one grant together.
+         */
+        BridgeRuleView: {
+            /** Bytes */
+            bytes: number;
+            /** Destination */
+            destination: string;
+            /**
+             * Direction
+             * @description in: from the remote to us
+             * @enum {string}
+             */
+            direction: "in" | "out";
+            grant: components["schemas"]["BridgeGrantView"] | null;
+            /**
+             * Last Seen
+             * @description when the counters grew last, as far as this server has heard
+             */
+            last_seen: string | null;
+            /** Packets */
+            packets: number;
+            /** Ports */
+            ports: string[];
+            /** Protocol */
+            protocol: string;
+            /**
+             * Service
+             * @description null for the way to an ingress, which decides on each call by itself
+             */
+            service: string | null;
+            /** Sources */
+            sources: string[];
+        };
+        /**
+         * BridgeStatusView
+         * @description `effective`: both sides are active, and so is the remote; only then `prefixes` lead there. Of a gateway that has
+         *     not heard from the server until `lease_until` nothing passes any more.
+         */
+        BridgeStatusView: {
+            /**
+             * Barred
+             * @description addresses of instances that are blocked
+             */
+            barred: string[];
+            /** Effective */
+            effective: boolean;
+            gateway: components["schemas"]["BridgeGatewayView"] | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Lease Seconds */
+            lease_seconds: number;
+            /** Lease Until */
+            lease_until: string | null;
+            network: components["schemas"]["PeerName"] | null;
+            /** Network There */
+            network_there: string | null;
+            /** Prefixes */
+            prefixes: string[];
+            /** Remote */
+            remote: string;
+            /** Rules */
+            rules: components["schemas"]["BridgeRuleView"][];
+            /** State */
+            state: string;
+            /** State There */
+            state_there: string | null;
+            tunnel: components["schemas"]["BridgeTunnelView"] | null;
+        };
+        /**
+         * BridgeTunnelView
+         * @description Bytes as our gateway counts them.
+         */
+        BridgeTunnelView: {
+            /** Endpoint */
+            endpoint: string | null;
+            /** Latest Handshake */
+            latest_handshake: string | null;
+            /** Rx */
+            rx: number;
+            /** Tx */
+            tx: number;
+            /** Up */
+            up: boolean;
+        };
+        /**
+         * BridgeView
+         * @description A bridge as this side sees it. Something may pass where `obstacles` is empty: then it is `effective`.
+         */
+        BridgeView: {
+            /**
+             * Accepted
+             * @description the prefixes of the other side that are let in
+             */
+            accepted: string[];
+            /**
+             * Changed At
+             * Format: date-time
+             */
+            changed_at: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Effective */
+            effective: boolean;
+            /** Generation */
+            generation: number;
+            /** Holds */
+            holds: components["schemas"]["Hold"][];
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            network: components["schemas"]["NetworkName"] | null;
+            /** Obstacles */
+            obstacles: string[];
+            ours: components["schemas"]["TermsView"] | null;
+            proposed_by: components["schemas"]["Side"];
+            /** Reason */
+            reason: string;
+            /** Reason There */
+            reason_there: string;
+            /** Remote */
+            remote: string;
+            remote_state: components["schemas"]["isthmus__domain__federation__remote__State"];
+            state: components["schemas"]["isthmus__domain__federation__bridge__State"];
+            /** @description what the other side said last; null before it has */
+            state_there: components["schemas"]["isthmus__domain__federation__bridge__State"] | null;
+            theirs: components["schemas"]["TermsView"] | null;
+            /** Version */
+            version: number;
         };
         /**
          * BulkBody
@@ -1893,6 +2517,16 @@ export interface components {
          * @enum {string}
          */
         Changing: "address" | "port";
+        /**
+         * CheckView
+         * @description `refusal` is empty where the check passed.
+         */
+        CheckView: {
+            /** Check */
+            check: string;
+            /** Refusal */
+            refusal: string;
+        };
         /**
          * ConfigAtView
          * @description What the peer was told at `revision`. `text` has all of it, in wg-quick's syntax, without a private key.
@@ -2174,6 +2808,12 @@ export interface components {
             version: number;
             visibility: components["schemas"]["Visibility"];
         };
+        /**
+         * Disclose
+         * @description How much a denial tells the grant's own remote of what would have been allowed.
+         * @enum {string}
+         */
+        Disclose: "grantee" | "count" | "none";
         /** DropBody */
         DropBody: {
             /**
@@ -2244,6 +2884,60 @@ export interface components {
             findings: components["schemas"]["LinkView"][];
             /** Ok */
             ok: boolean;
+        };
+        /**
+         * ExplainBody
+         * @description Either a request id, or a call that might be made. A fact that is left out is missing from that call.
+         */
+        ExplainBody: {
+            /** Instance */
+            instance?: string | null;
+            /**
+             * Network
+             * @description the id of a network of ours, or `wan`
+             */
+            network?: string | null;
+            /** Request Id */
+            request_id?: string | null;
+            /** Resource Id */
+            resource_id?: string | null;
+            /** Scope */
+            scope?: string | null;
+            /** Source */
+            source?: string | null;
+        };
+        /**
+         * ExplanationView
+         * @description `deciding` is the check that the caller is told of, null where the call passes. `recorded` is what the caller was
+         *     really told, null for a supposed call; the grant and the bridge are judged as they are now.
+         */
+        ExplanationView: {
+            /** Allowed */
+            allowed: boolean;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** Axes */
+            axes: components["schemas"]["AxisExplained"][];
+            /** Bridge */
+            bridge: string | null;
+            /** Bridge State */
+            bridge_state: string;
+            /** Checks */
+            checks: components["schemas"]["CheckView"][];
+            /** Code */
+            code: string;
+            /** Deciding */
+            deciding: string | null;
+            /**
+             * Grant
+             * Format: uuid
+             */
+            grant: string;
+            /** Recorded */
+            recorded: string | null;
         };
         /**
          * FederationPatch
@@ -2347,6 +3041,193 @@ export interface components {
             /** Subject */
             subject: string;
         };
+        /** GatewayView */
+        GatewayView: {
+            /** Endpoints */
+            endpoints: string[];
+            /** Public Key */
+            public_key: string;
+        };
+        /**
+         * GrantBody
+         * @description An axis (`instances`, `networks`, `sources`) that is left out or empty restricts nothing.
+         */
+        GrantBody: {
+            /** @default grantee */
+            disclose: components["schemas"]["Disclose"];
+            /**
+             * Expires At
+             * @description left out: in 30 days
+             */
+            expires_at?: string | null;
+            /** Instances */
+            instances?: unknown[] | null;
+            /**
+             * Kind
+             * @example service
+             */
+            kind: string;
+            /** Networks */
+            networks?: unknown[] | null;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Resource Id
+             * @description left out: the whole kind
+             */
+            resource_id?: string | null;
+            /** Scopes */
+            scopes: string[];
+            /**
+             * Sources
+             * @example [
+             *       "fd00:abcd:1234::/48"
+             *     ]
+             */
+            sources?: unknown[] | null;
+            /**
+             * Subject
+             * @example bob@b.example
+             */
+            subject: string;
+        };
+        /**
+         * GrantDetailsView
+         * @description `tokens` are those that may still be used, by the public part of each.
+         */
+        GrantDetailsView: {
+            disclose: components["schemas"]["Disclose"];
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Grantor */
+            grantor: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            instances: components["schemas"]["AxisView"];
+            /**
+             * Issued At
+             * Format: date-time
+             */
+            issued_at: string;
+            /** Kind */
+            kind: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            networks: components["schemas"]["AxisView"];
+            /** Note */
+            note: string;
+            /** Remote */
+            remote: string;
+            /** Resource Id */
+            resource_id: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Revoked By */
+            revoked_by: string;
+            /** Revoked Reason */
+            revoked_reason: string;
+            /** Scopes */
+            scopes: string[];
+            sources: components["schemas"]["AxisView"];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "live" | "expired" | "revoked";
+            /** Subject */
+            subject: string;
+            /** Tokens */
+            tokens: components["schemas"]["isthmus__server__adapters__api__grant_views__TokenView"][];
+            /** Version */
+            version: number;
+        };
+        /**
+         * GrantPatch
+         * @description Fields that are left out stay as they are. Of an axis, null opens it, and a list stays one when it is empty: then
+         *     it admits nothing.
+         */
+        GrantPatch: {
+            /** @default grantee */
+            disclose: components["schemas"]["Disclose"];
+            /** Expires At */
+            expires_at?: string | null;
+            /** Instances */
+            instances?: unknown[] | null;
+            /** Networks */
+            networks?: unknown[] | null;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /** Scopes */
+            scopes?: string[];
+            /** Sources */
+            sources?: unknown[] | null;
+        };
+        /**
+         * GrantView
+         * @description `state` is live, expired or revoked.
+         */
+        GrantView: {
+            disclose: components["schemas"]["Disclose"];
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /** Grantor */
+            grantor: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            instances: components["schemas"]["AxisView"];
+            /**
+             * Issued At
+             * Format: date-time
+             */
+            issued_at: string;
+            /** Kind */
+            kind: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            networks: components["schemas"]["AxisView"];
+            /** Note */
+            note: string;
+            /** Remote */
+            remote: string;
+            /** Resource Id */
+            resource_id: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Revoked By */
+            revoked_by: string;
+            /** Revoked Reason */
+            revoked_reason: string;
+            /** Scopes */
+            scopes: string[];
+            sources: components["schemas"]["AxisView"];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "live" | "expired" | "revoked";
+            /** Subject */
+            subject: string;
+            /** Version */
+            version: number;
+        };
         /**
          * GroupView
          * @description A group is there as long as a peer is in it.
@@ -2409,6 +3290,55 @@ export interface components {
             /** Number */
             number: number;
         };
+        /**
+         * HeldGrantView
+         * @description A grant of a remote to somebody of ours, as that remote said last. Networks are those of the remote.
+         */
+        HeldGrantView: {
+            /** Ended At */
+            ended_at: string | null;
+            /**
+             * Expires At
+             * Format: date-time
+             */
+            expires_at: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            instances: components["schemas"]["AxisView"];
+            /**
+             * Issued At
+             * Format: date-time
+             */
+            issued_at: string;
+            /** Kind */
+            kind: string;
+            networks: components["schemas"]["AxisView"];
+            /** Remote */
+            remote: string;
+            /** Resource Id */
+            resource_id: string | null;
+            /** Scopes */
+            scopes: string[];
+            /** Services */
+            services: components["schemas"]["OfferedView"][];
+            sources: components["schemas"]["AxisView"];
+            /**
+             * State
+             * @enum {string}
+             */
+            state: "live" | "expired" | "ended";
+            /** Subject */
+            subject: string;
+        };
+        /**
+         * Hold
+         * @description Why our side is suspended. Each is lifted by itself; the remote's operator has a state of its own for that.
+         * @enum {string}
+         */
+        Hold: "operator" | "incident";
         /**
          * ImportBody
          * @description Absolute paths on the server's machine: a private key does not travel.
@@ -2534,6 +3464,11 @@ export interface components {
              * @default 86400
              */
             lifetime: number;
+            /**
+             * Network Id
+             * @description a bridge of it is proposed then
+             */
+            network_id?: string | null;
         };
         /**
          * InvitedView
@@ -2597,6 +3532,17 @@ export interface components {
              * @description the peer on whose host it runs
              */
             peer?: string | null;
+        };
+        /**
+         * IssuedGrantView
+         * @description `token` is shown this once.
+         */
+        IssuedGrantView: {
+            grant: components["schemas"]["GrantView"];
+            /** Token */
+            token: string;
+            /** Warnings */
+            warnings: string[];
         };
         /**
          * IssuedView
@@ -2704,6 +3650,20 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Listing[BridgeStatusView] */
+        Listing_BridgeStatusView_: {
+            /** Items */
+            items: components["schemas"]["BridgeStatusView"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Listing[BridgeView] */
+        Listing_BridgeView_: {
+            /** Items */
+            items: components["schemas"]["BridgeView"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Listing[DirectoryUserView] */
         Listing_DirectoryUserView_: {
             /** Items */
@@ -2718,10 +3678,24 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Listing[GrantView] */
+        Listing_GrantView_: {
+            /** Items */
+            items: components["schemas"]["GrantView"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Listing[GroupView] */
         Listing_GroupView_: {
             /** Items */
             items: components["schemas"]["GroupView"][];
+            /** Next */
+            next?: string | null;
+        };
+        /** Listing[HeldGrantView] */
+        Listing_HeldGrantView_: {
+            /** Items */
+            items: components["schemas"]["HeldGrantView"][];
             /** Next */
             next?: string | null;
         };
@@ -2809,6 +3783,13 @@ export interface components {
             /** Next */
             next?: string | null;
         };
+        /** Listing[ServiceView] */
+        Listing_ServiceView_: {
+            /** Items */
+            items: components["schemas"]["ServiceView"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Listing[TemplateView] */
         Listing_TemplateView_: {
             /** Items */
@@ -2819,7 +3800,7 @@ export interface components {
         /** Listing[TokenView] */
         Listing_TokenView_: {
             /** Items */
-            items: components["schemas"]["TokenView"][];
+            items: components["schemas"]["isthmus__server__adapters__api__views__TokenView"][];
             /** Next */
             next?: string | null;
         };
@@ -2975,6 +3956,19 @@ export interface components {
              * @description takes what is left out here from this template
              */
             template?: string | null;
+        };
+        /**
+         * NetworkName
+         * @description `name` is null once the network is gone.
+         */
+        NetworkName: {
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Name */
+            name: string | null;
         };
         /**
          * NetworkPatch
@@ -3148,6 +4142,22 @@ export interface components {
             observer: string | null;
             /** Sightings */
             sightings: components["schemas"]["SightingView"][];
+        };
+        /** OfferedView */
+        OfferedView: {
+            /** Address */
+            address: string;
+            /** Name */
+            name: string;
+            /** Network */
+            network: string;
+            /** Ports */
+            ports: string[];
+            /**
+             * Protocol
+             * @enum {string}
+             */
+            protocol: "tcp" | "udp";
         };
         /**
          * Outcome
@@ -3410,6 +4420,19 @@ export interface components {
             version: number;
         };
         /**
+         * PrefixesBody
+         * @description Exactly these of the prefixes that the other side offers are let in; none for all of them.
+         */
+        PrefixesBody: {
+            /**
+             * Prefixes
+             * @example [
+             *       "fd12:3456:789a:1::/64"
+             *     ]
+             */
+            prefixes?: string[];
+        };
+        /**
          * Problem
          * @description RFC 9457, with a frozen `code`.
          */
@@ -3503,6 +4526,35 @@ export interface components {
             /** Id */
             id: string;
         };
+        /**
+         * ProposalBody
+         * @description `prefixes` are those that we offer, in the network; none for its IPv6 prefix.
+         */
+        ProposalBody: {
+            /**
+             * Network Id
+             * Format: uuid
+             */
+            network_id: string;
+            /**
+             * Prefixes
+             * @example [
+             *       "fd12:3456:789a:1::/64"
+             *     ]
+             */
+            prefixes?: string[];
+            /**
+             * Reason
+             * @default
+             * @example maintenance until noon
+             */
+            reason: string;
+            /**
+             * Remote
+             * @example b.example
+             */
+            remote: string;
+        };
         /** ReadyView */
         ReadyView: {
             /** Parts */
@@ -3514,6 +4566,18 @@ export interface components {
              * @enum {string}
              */
             status: "ready" | "not_ready";
+        };
+        /**
+         * ReasonBody
+         * @description The other side and the audit log are told why.
+         */
+        ReasonBody: {
+            /**
+             * Reason
+             * @default
+             * @example maintenance until noon
+             */
+            reason: string;
         };
         /**
          * RemoteDetailsView
@@ -3579,6 +4643,8 @@ export interface components {
             version: number;
             /** Waiting */
             waiting: components["schemas"]["MessageView"][];
+            /** Wan Permitted */
+            wan_permitted: boolean;
         };
         /**
          * RemotePatch
@@ -3624,6 +4690,11 @@ export interface components {
              * @default
              */
             notes: string;
+            /**
+             * Wan Permitted
+             * @default true
+             */
+            wan_permitted: boolean;
         };
         /**
          * RemoteProblemView
@@ -3691,6 +4762,8 @@ export interface components {
             trust: components["schemas"]["Trust"];
             /** Version */
             version: number;
+            /** Wan Permitted */
+            wan_permitted: boolean;
         };
         /** RenewBody */
         RenewBody: {
@@ -3790,14 +4863,6 @@ export interface components {
             /** Serial */
             serial?: string | null;
         };
-        /** RevokeBody */
-        RevokeBody: {
-            /**
-             * Reason
-             * @example the key was copied
-             */
-            reason: string;
-        };
         /** RollBody */
         RollBody: {
             /**
@@ -3806,6 +4871,15 @@ export interface components {
              * @enum {string}
              */
             what: "authority" | "message_key";
+        };
+        /** RotateBody */
+        RotateBody: {
+            /**
+             * Overlap
+             * @description seconds for which the tokens of before still work
+             * @default 0
+             */
+            overlap: number;
         };
         /**
          * RotationView
@@ -3860,6 +4934,108 @@ export interface components {
             /** Signature */
             signature: string;
         };
+        /** ServiceBody */
+        ServiceBody: {
+            /** Address */
+            address: string;
+            /**
+             * Name
+             * @example wiki
+             */
+            name: string;
+            /**
+             * Network Id
+             * Format: uuid
+             */
+            network_id: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Ports
+             * @example [
+             *       "443",
+             *       "8000-8080"
+             *     ]
+             */
+            ports: string[];
+            /**
+             * Protocol
+             * @default tcp
+             * @enum {string}
+             */
+            protocol: "tcp" | "udp";
+        };
+        /**
+         * ServicePatch
+         * @description Fields that are left out stay as they are.
+         */
+        ServicePatch: {
+            /**
+             * Address
+             * @default
+             */
+            address: string;
+            /**
+             * Name
+             * @default
+             */
+            name: string;
+            /**
+             * Note
+             * @default
+             */
+            note: string;
+            /**
+             * Ports
+             * @example [
+             *       "443",
+             *       "8000-8080"
+             *     ]
+             */
+            ports?: string[];
+            /**
+             * Protocol
+             * @default tcp
+             * @enum {string}
+             */
+            protocol: "tcp" | "udp";
+        };
+        /** ServiceView */
+        ServiceView: {
+            /** Address */
+            address: string;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /**
+             * Network Id
+             * Format: uuid
+             */
+            network_id: string;
+            /** Note */
+            note: string;
+            /** Ports */
+            ports: string[];
+            /**
+             * Protocol
+             * @enum {string}
+             */
+            protocol: "tcp" | "udp";
+            /** Version */
+            version: number;
+        };
         /** SessionConflictView */
         SessionConflictView: {
             /** Voices */
@@ -3909,6 +5085,11 @@ export interface components {
              */
             infra_domains: string[];
         };
+        /**
+         * Side
+         * @enum {string}
+         */
+        Side: "ours" | "theirs";
         /** SightingView */
         SightingView: {
             /**
@@ -4102,6 +5283,26 @@ export interface components {
             /** Version */
             version: number;
         };
+        /**
+         * TermsView
+         * @description What one side brings in; `vip` and `port` are where its ingress listens inside the network.
+         */
+        TermsView: {
+            /** Gateways */
+            gateways: components["schemas"]["GatewayView"][];
+            /** Instances */
+            instances: {
+                [key: string]: string[];
+            };
+            /** Network */
+            network: string;
+            /** Port */
+            port: number | null;
+            /** Prefixes */
+            prefixes: string[];
+            /** Vip */
+            vip: string | null;
+        };
         /** TokenBody */
         TokenBody: {
             /**
@@ -4131,29 +5332,6 @@ export interface components {
              * @default 86400
              */
             lifetime: number;
-        };
-        /** TokenView */
-        TokenView: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Expires At */
-            expires_at: string | null;
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            /** Last Used At */
-            last_used_at: string | null;
-            /** Name */
-            name: string;
-            /** Prefix */
-            prefix: string;
-            /** Scopes */
-            scopes: string[];
         };
         /**
          * Trust
@@ -4244,6 +5422,11 @@ export interface components {
         };
         /**
          * State
+         * @enum {string}
+         */
+        isthmus__domain__federation__bridge__State: "proposed" | "active" | "suspended" | "revoked";
+        /**
+         * State
          * @description `pending`: both sides know each other's bundle, and not both operators have confirmed the short code yet.
          * @enum {string}
          */
@@ -4259,6 +5442,14 @@ export interface components {
          * @enum {string}
          */
         isthmus__domain__mesh__liveness__State: "online" | "stale" | "offline" | "unknown";
+        /** RevokeBody */
+        isthmus__server__adapters__api__certificate_views__RevokeBody: {
+            /**
+             * Reason
+             * @example the key was copied
+             */
+            reason: string;
+        };
         /** InstanceView */
         isthmus__server__adapters__api__federation_views__InstanceView: {
             /** Blocked At */
@@ -4318,6 +5509,23 @@ export interface components {
             requests: number;
             /** Requests Burst */
             requests_burst: number;
+        };
+        /** RevokeBody */
+        isthmus__server__adapters__api__grant_views__RevokeBody: {
+            /** Reason */
+            reason: string;
+        };
+        /** TokenView */
+        isthmus__server__adapters__api__grant_views__TokenView: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Public Id */
+            public_id: string;
         };
         /**
          * InstanceView
@@ -4393,6 +5601,29 @@ export interface components {
             /** Return Window */
             return_window: number;
         };
+        /** TokenView */
+        isthmus__server__adapters__api__views__TokenView: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Name */
+            name: string;
+            /** Prefix */
+            prefix: string;
+            /** Scopes */
+            scopes: string[];
+        };
     };
     responses: never;
     parameters: never;
@@ -4401,10 +5632,20 @@ export interface components {
     pathItems: never;
 }
 export type AcceptBody = components['schemas']['AcceptBody'];
+export type AcceptanceBody = components['schemas']['AcceptanceBody'];
 export type AcceptedView = components['schemas']['AcceptedView'];
 export type AskedView = components['schemas']['AskedView'];
 export type AuditView = components['schemas']['AuditView'];
+export type AxisExplained = components['schemas']['AxisExplained'];
+export type AxisMode = components['schemas']['AxisMode'];
+export type AxisView = components['schemas']['AxisView'];
 export type BlockBody = components['schemas']['BlockBody'];
+export type BridgeGatewayView = components['schemas']['BridgeGatewayView'];
+export type BridgeGrantView = components['schemas']['BridgeGrantView'];
+export type BridgeRuleView = components['schemas']['BridgeRuleView'];
+export type BridgeStatusView = components['schemas']['BridgeStatusView'];
+export type BridgeTunnelView = components['schemas']['BridgeTunnelView'];
+export type BridgeView = components['schemas']['BridgeView'];
 export type BulkBody = components['schemas']['BulkBody'];
 export type BulkConfigView = components['schemas']['BulkConfigView'];
 export type BulkPeerView = components['schemas']['BulkPeerView'];
@@ -4418,6 +5659,7 @@ export type CertificateView = components['schemas']['CertificateView'];
 export type CertificatesView = components['schemas']['CertificatesView'];
 export type ChainView = components['schemas']['ChainView'];
 export type Changing = components['schemas']['Changing'];
+export type CheckView = components['schemas']['CheckView'];
 export type ConfigAtView = components['schemas']['ConfigAtView'];
 export type ConfigDiffView = components['schemas']['ConfigDiffView'];
 export type ConfigRevisionView = components['schemas']['ConfigRevisionView'];
@@ -4432,6 +5674,7 @@ export type Direction = components['schemas']['Direction'];
 export type DirectoryUserBody = components['schemas']['DirectoryUserBody'];
 export type DirectoryUserPatch = components['schemas']['DirectoryUserPatch'];
 export type DirectoryUserView = components['schemas']['DirectoryUserView'];
+export type Disclose = components['schemas']['Disclose'];
 export type DropBody = components['schemas']['DropBody'];
 export type DroppedView = components['schemas']['DroppedView'];
 export type EarlierView = components['schemas']['EarlierView'];
@@ -4439,12 +5682,21 @@ export type EndBody = components['schemas']['EndBody'];
 export type EnrollmentReuseView = components['schemas']['EnrollmentReuseView'];
 export type EnrollmentView = components['schemas']['EnrollmentView'];
 export type ExaminationView = components['schemas']['ExaminationView'];
+export type ExplainBody = components['schemas']['ExplainBody'];
+export type ExplanationView = components['schemas']['ExplanationView'];
 export type FederationPatch = components['schemas']['FederationPatch'];
 export type FederationView = components['schemas']['FederationView'];
 export type FindingView = components['schemas']['FindingView'];
+export type GatewayView = components['schemas']['GatewayView'];
+export type GrantBody = components['schemas']['GrantBody'];
+export type GrantDetailsView = components['schemas']['GrantDetailsView'];
+export type GrantPatch = components['schemas']['GrantPatch'];
+export type GrantView = components['schemas']['GrantView'];
 export type GroupView = components['schemas']['GroupView'];
 export type HandedView = components['schemas']['HandedView'];
 export type HeadView = components['schemas']['HeadView'];
+export type HeldGrantView = components['schemas']['HeldGrantView'];
+export type Hold = components['schemas']['Hold'];
 export type ImportBody = components['schemas']['ImportBody'];
 export type IncidentView = components['schemas']['IncidentView'];
 export type InitBody = components['schemas']['InitBody'];
@@ -4452,6 +5704,7 @@ export type InvitationView = components['schemas']['InvitationView'];
 export type InviteBody = components['schemas']['InviteBody'];
 export type InvitedView = components['schemas']['InvitedView'];
 export type IssueBody = components['schemas']['IssueBody'];
+export type IssuedGrantView = components['schemas']['IssuedGrantView'];
 export type IssuedView = components['schemas']['IssuedView'];
 export type KeyView = components['schemas']['KeyView'];
 export type Kind = components['schemas']['Kind'];
@@ -4461,9 +5714,13 @@ export type LeafView = components['schemas']['LeafView'];
 export type LinkView = components['schemas']['LinkView'];
 export type ListenerView = components['schemas']['ListenerView'];
 export type ListingAuditView = components['schemas']['Listing_AuditView_'];
+export type ListingBridgeStatusView = components['schemas']['Listing_BridgeStatusView_'];
+export type ListingBridgeView = components['schemas']['Listing_BridgeView_'];
 export type ListingDirectoryUserView = components['schemas']['Listing_DirectoryUserView_'];
 export type ListingFindingView = components['schemas']['Listing_FindingView_'];
+export type ListingGrantView = components['schemas']['Listing_GrantView_'];
 export type ListingGroupView = components['schemas']['Listing_GroupView_'];
+export type ListingHeldGrantView = components['schemas']['Listing_HeldGrantView_'];
 export type ListingIncidentView = components['schemas']['Listing_IncidentView_'];
 export type ListingInstanceView = components['schemas']['Listing_InstanceView_'];
 export type ListingInvitationView = components['schemas']['Listing_InvitationView_'];
@@ -4476,6 +5733,7 @@ export type ListingRemoteView = components['schemas']['Listing_RemoteView_'];
 export type ListingReservationView = components['schemas']['Listing_ReservationView_'];
 export type ListingRevocationView = components['schemas']['Listing_RevocationView_'];
 export type ListingSealView = components['schemas']['Listing_SealView_'];
+export type ListingServiceView = components['schemas']['Listing_ServiceView_'];
 export type ListingTemplateView = components['schemas']['Listing_TemplateView_'];
 export type ListingTokenView = components['schemas']['Listing_TokenView_'];
 export type LiveView = components['schemas']['LiveView'];
@@ -4485,11 +5743,13 @@ export type MeView = components['schemas']['MeView'];
 export type MessageView = components['schemas']['MessageView'];
 export type NeighbourView = components['schemas']['NeighbourView'];
 export type NetworkBody = components['schemas']['NetworkBody'];
+export type NetworkName = components['schemas']['NetworkName'];
 export type NetworkPatch = components['schemas']['NetworkPatch'];
 export type NetworkUpdatedView = components['schemas']['NetworkUpdatedView'];
 export type NetworkView = components['schemas']['NetworkView'];
 export type NewTokenView = components['schemas']['NewTokenView'];
 export type ObservationView = components['schemas']['ObservationView'];
+export type OfferedView = components['schemas']['OfferedView'];
 export type Outcome = components['schemas']['Outcome'];
 export type OverlayIngressBody = components['schemas']['OverlayIngressBody'];
 export type OverlayIngressView = components['schemas']['OverlayIngressView'];
@@ -4502,11 +5762,14 @@ export type PeerBody = components['schemas']['PeerBody'];
 export type PeerName = components['schemas']['PeerName'];
 export type PeerPatch = components['schemas']['PeerPatch'];
 export type PeerView = components['schemas']['PeerView'];
+export type PrefixesBody = components['schemas']['PrefixesBody'];
 export type Problem = components['schemas']['Problem'];
 export type ProblemItem = components['schemas']['ProblemItem'];
 export type ProcessView = components['schemas']['ProcessView'];
 export type ProfileView = components['schemas']['ProfileView'];
+export type ProposalBody = components['schemas']['ProposalBody'];
 export type ReadyView = components['schemas']['ReadyView'];
+export type ReasonBody = components['schemas']['ReasonBody'];
 export type RemoteDetailsView = components['schemas']['RemoteDetailsView'];
 export type RemotePatch = components['schemas']['RemotePatch'];
 export type RemoteProblemView = components['schemas']['RemoteProblemView'];
@@ -4519,15 +5782,19 @@ export type Result = components['schemas']['Result'];
 export type RetriedView = components['schemas']['RetriedView'];
 export type RevocationBody = components['schemas']['RevocationBody'];
 export type RevocationView = components['schemas']['RevocationView'];
-export type RevokeBody = components['schemas']['RevokeBody'];
 export type RollBody = components['schemas']['RollBody'];
+export type RotateBody = components['schemas']['RotateBody'];
 export type RotationView = components['schemas']['RotationView'];
 export type SealView = components['schemas']['SealView'];
+export type ServiceBody = components['schemas']['ServiceBody'];
+export type ServicePatch = components['schemas']['ServicePatch'];
+export type ServiceView = components['schemas']['ServiceView'];
 export type SessionConflictView = components['schemas']['SessionConflictView'];
 export type SessionView = components['schemas']['SessionView'];
 export type Severity = components['schemas']['Severity'];
 export type SharedConfigView = components['schemas']['SharedConfigView'];
 export type SharedRemoteBody = components['schemas']['SharedRemoteBody'];
+export type Side = components['schemas']['Side'];
 export type SightingView = components['schemas']['SightingView'];
 export type SignedInView = components['schemas']['SignedInView'];
 export type StateInput = components['schemas']['State-Input'];
@@ -4538,24 +5805,29 @@ export type SuspiciousActivityView = components['schemas']['SuspiciousActivityVi
 export type TemplateBody = components['schemas']['TemplateBody'];
 export type TemplatePatch = components['schemas']['TemplatePatch'];
 export type TemplateView = components['schemas']['TemplateView'];
+export type TermsView = components['schemas']['TermsView'];
 export type TokenBody = components['schemas']['TokenBody'];
 export type TokenLifetimeBody = components['schemas']['TokenLifetimeBody'];
-export type TokenView = components['schemas']['TokenView'];
 export type Trust = components['schemas']['Trust'];
 export type Type = components['schemas']['Type'];
 export type UpdateOperation = components['schemas']['UpdateOperation'];
 export type UserView = components['schemas']['UserView'];
 export type Visibility = components['schemas']['Visibility'];
 export type VoiceView = components['schemas']['VoiceView'];
+export type IsthmusDomainFederationBridgeState = components['schemas']['isthmus__domain__federation__bridge__State'];
 export type IsthmusDomainFederationRemoteState = components['schemas']['isthmus__domain__federation__remote__State'];
 export type IsthmusDomainMeshIncidentState = components['schemas']['isthmus__domain__mesh__incident__State'];
 export type IsthmusDomainMeshLivenessState = components['schemas']['isthmus__domain__mesh__liveness__State'];
+export type IsthmusServerAdaptersApiCertificateViewsRevokeBody = components['schemas']['isthmus__server__adapters__api__certificate_views__RevokeBody'];
 export type IsthmusServerAdaptersApiFederationViewsInstanceView = components['schemas']['isthmus__server__adapters__api__federation_views__InstanceView'];
 export type IsthmusServerAdaptersApiFederationViewsLimitsBody = components['schemas']['isthmus__server__adapters__api__federation_views__LimitsBody'];
 export type IsthmusServerAdaptersApiFederationViewsLimitsView = components['schemas']['isthmus__server__adapters__api__federation_views__LimitsView'];
+export type IsthmusServerAdaptersApiGrantViewsRevokeBody = components['schemas']['isthmus__server__adapters__api__grant_views__RevokeBody'];
+export type IsthmusServerAdaptersApiGrantViewsTokenView = components['schemas']['isthmus__server__adapters__api__grant_views__TokenView'];
 export type IsthmusServerAdaptersApiInstanceViewsInstanceView = components['schemas']['isthmus__server__adapters__api__instance_views__InstanceView'];
 export type IsthmusServerAdaptersApiViewsLimitsBody = components['schemas']['isthmus__server__adapters__api__views__LimitsBody'];
 export type IsthmusServerAdaptersApiViewsLimitsView = components['schemas']['isthmus__server__adapters__api__views__LimitsView'];
+export type IsthmusServerAdaptersApiViewsTokenView = components['schemas']['isthmus__server__adapters__api__views__TokenView'];
 export type $defs = Record<string, never>;
 export interface operations {
     listAudit: {
@@ -4971,6 +6243,445 @@ export interface operations {
             };
         };
     };
+    listBridgeStatus: {
+        parameters: {
+            query?: {
+                network_id?: string | null;
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_BridgeStatusView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listBridges: {
+        parameters: {
+            query?: {
+                /** @description only those with this remote */
+                remote?: string | null;
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_BridgeView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    proposeBridge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ProposalBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getBridge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acceptBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptanceBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acceptBridgePrefixes: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PrefixesBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getBridgeStatus: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeStatusView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    suspendBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listCertificates: {
         parameters: {
             query?: never;
@@ -5222,7 +6933,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["RevokeBody"];
+                "application/json": components["schemas"]["isthmus__server__adapters__api__certificate_views__RevokeBody"];
             };
         };
         responses: {
@@ -5483,6 +7194,393 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Listing_FindingView_"];
                 };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listGrants: {
+        parameters: {
+            query?: {
+                /** @description only grants to, or of, this remote */
+                remote?: string | null;
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_GrantView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GrantBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedGrantView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listHeldGrants: {
+        parameters: {
+            query?: {
+                /** @description only grants to, or of, this remote */
+                remote?: string | null;
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_HeldGrantView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                grant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantDetailsView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateGrant: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                grant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["GrantPatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explainGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                grant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ExplainBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ExplanationView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    revokeGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                grant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["isthmus__server__adapters__api__grant_views__RevokeBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rotateGrant: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                grant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RotateBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssuedGrantView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    dropGrantToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                grant_id: string;
+                public_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Refused; `code` says by which rule. */
             "4XX": {
@@ -8225,6 +10323,218 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RemoteView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listServices: {
+        parameters: {
+            query?: {
+                /** @description only services of this network */
+                network?: string | null;
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_ServiceView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createService: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServiceBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getService: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                service_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteService: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                service_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateService: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                service_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ServicePatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceView"];
                 };
             };
             /** @description Refused; `code` says by which rule. */

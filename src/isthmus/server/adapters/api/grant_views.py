@@ -129,7 +129,7 @@ class GrantDetailsView(GrantView):
         return cls(**grant_fields(grant, now), tokens=[TokenView.model_validate(each) for each in usable])
 
 
-class IssuedView(View):
+class IssuedGrantView(View):
     """`token` is shown this once."""
 
     grant: GrantView
@@ -137,7 +137,7 @@ class IssuedView(View):
     warnings: list[str]
 
     @classmethod
-    def of(cls, issued: Issued, now: datetime) -> "IssuedView":
+    def of(cls, issued: Issued, now: datetime) -> "IssuedGrantView":
         return cls(grant=GrantView.of(issued.grant, now), token=issued.token, warnings=list(issued.warnings))
 
 

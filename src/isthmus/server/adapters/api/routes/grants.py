@@ -16,7 +16,7 @@ from isthmus.server.adapters.api.grant_views import (
     GrantPatch,
     GrantView,
     HeldGrantView,
-    IssuedView,
+    IssuedGrantView,
     RevokeBody,
     RotateBody,
 )
@@ -38,11 +38,11 @@ async def list_grants(calls: Calls, page: Paging, remote: OfRemote = None) -> Li
 
 
 @router.post("/grants", operation_id="createGrant", status_code=201)
-async def create_grant(body: GrantBody, calls: Calls, by: By, response: Response) -> IssuedView:
+async def create_grant(body: GrantBody, calls: Calls, by: By, response: Response) -> IssuedGrantView:
     """Grant somebody of a remote a resource, or a whole kind. The token is shown once; hand it over safely."""
     issued = await calls.federation.grants.create(by, Draft(**{name: getattr(body, name) for name in GIVEN}))
     response.headers.update(etag(issued.grant.version))
-    return IssuedView.of(issued, now())
+    return IssuedGrantView.of(issued, now())
 
 
 @router.get("/grants/held", operation_id="listHeldGrants")
@@ -78,10 +78,10 @@ async def revoke_grant(grant_id: UUID, body: RevokeBody, calls: Calls, by: By) -
 
 
 @router.post("/grants/{grant_id}/rotate", operation_id="rotateGrant", status_code=201)
-async def rotate_grant(grant_id: UUID, body: RotateBody, calls: Calls, by: By) -> IssuedView:
+async def rotate_grant(grant_id: UUID, body: RotateBody, calls: Calls, by: By) -> IssuedGrantView:
     """A new token, shown once; those of before end after the overlap."""
     overlap = timedelta(seconds=body.overlap)
-    return IssuedView.of(await calls.federation.grants.rotate(by, grant_id, overlap), now())
+    return IssuedGrantView.of(await calls.federation.grants.rotate(by, grant_id, overlap), now())
 
 
 @router.delete("/grants/{grant_id}/tokens/{public_id}", operation_id="dropGrantToken", status_code=204)
