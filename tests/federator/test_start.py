@@ -98,7 +98,7 @@ FAULTS: list[tuple[Callable[[Places], None], str, str]] = [
     (not_a_certificate, "chain.pem", "no certificate in PEM"),
     (not_a_key, "key.pem", "no private key in PEM"),
     (key_of_another, "key.pem", "key of another certificate"),
-    (put(ends=now() - timedelta(seconds=5)), "chain.pem", "expired"),
+    (put(starts=now() - timedelta(days=2), ends=now() - timedelta(seconds=5)), "chain.pem", "expired"),
     (put(starts=now() + timedelta(hours=1)), "chain.pem", "not valid before"),
     (put(usages=None), "chain.pem", "clientAuth"),
     (put(names=None), "chain.pem", "no DNS name"),

@@ -21,7 +21,7 @@ class ProposalBody(Body):
     """`prefixes` are those that we offer, in the network; none for its IPv6 prefix."""
 
     remote: Domain
-    network_id: Annotated[UUID, Field(strict=False)]
+    network_id: Annotated[UUID, Field(strict=False, examples=["0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31"])]
     prefixes: Prefixes = Field(default_factory=list)
     reason: WhyNot = ""
 

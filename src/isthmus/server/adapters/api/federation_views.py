@@ -388,7 +388,11 @@ class ExaminationView(View):
 
 
 class OverlayIngressBody(Body):
-    peer_id: UUID = Field(strict=False, description="the peer whose host runs the ingress")
+    peer_id: UUID = Field(
+        strict=False,
+        description="the peer whose host runs the ingress",
+        examples=["0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31"],
+    )
     port: int = Field(default=DEFAULT_PORT, ge=1, le=65535)
 
 

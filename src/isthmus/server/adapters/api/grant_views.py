@@ -31,7 +31,7 @@ class GrantBody(Body):
     subject: Annotated[str, Field(max_length=320, examples=["bob@b.example"])]
     kind: Kind
     resource_id: Annotated[ResourceId | None, Field(description="left out: the whole kind")] = None
-    scopes: Scopes
+    scopes: Scopes = Field(examples=[["connect", "read"]])
     instances: Allowed | None = None
     networks: Allowed | None = None
     sources: Annotated[Allowed | None, Field(examples=[["fd00:abcd:1234::/48"]])] = None
@@ -54,7 +54,7 @@ class GrantPatch(Body):
 
 
 class RevokeBody(Body):
-    reason: Annotated[str, Field(max_length=500)]
+    reason: Annotated[str, Field(max_length=500, examples=["the contract ended"])]
 
 
 class RotateBody(Body):
@@ -258,9 +258,9 @@ class ExplanationView(View):
 
 class ServiceBody(Body):
     name: Annotated[str, Field(max_length=63, examples=["wiki"])]
-    network_id: Annotated[UUID, Field(strict=False)]
+    network_id: Annotated[UUID, Field(strict=False, examples=["0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31"])]
     protocol: Protocol = "tcp"
-    address: Annotated[str, Field(max_length=64)]
+    address: Annotated[str, Field(max_length=64, examples=["10.20.0.7"])]
     ports: Ports
     note: Note = ""
 
