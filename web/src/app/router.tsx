@@ -69,16 +69,20 @@ const incident = createRoute({
   component: lazyRouteComponent(() => import('../features/incidents/IncidentPage'), 'IncidentPage'),
 })
 
-const home = createRoute({
+const addresses = createRoute({
+  getParentRoute: () => inside,
+  path: '/addresses',
+  component: lazyRouteComponent(() => import('../features/addresses/AddressesPage'), 'AddressesPage'),
+})
+
+const dashboard = createRoute({
   getParentRoute: () => inside,
   path: '/',
-  beforeLoad: () => {
-    throw redirect({ to: '/networks' })
-  },
+  component: lazyRouteComponent(() => import('../features/dashboard/DashboardPage'), 'DashboardPage'),
 })
 
 export const router = createRouter({
-  routeTree: root.addChildren([signIn, inside.addChildren([home, networks, network, peers, peer, incidents, incident])]),
+  routeTree: root.addChildren([signIn, inside.addChildren([dashboard, addresses, networks, network, peers, peer, incidents, incident])]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 })

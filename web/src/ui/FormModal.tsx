@@ -1,6 +1,6 @@
 // A form in a window of its own: fields, what went wrong, and the two ways out.
 import { Button, Group, Modal, Stack } from '@mantine/core'
-import type { FormEvent, ReactNode } from 'react'
+import type { ReactNode, SubmitEvent } from 'react'
 import { Failed, type Failure } from './states'
 import { texts } from './texts'
 
@@ -11,7 +11,7 @@ interface Props {
   isPending: boolean
   error: Failure | null
   onClose: () => void
-  onSubmit: (event: FormEvent<HTMLFormElement>) => void
+  onSubmit: (event: SubmitEvent<HTMLFormElement>) => void
   children: ReactNode
 }
 

@@ -22,7 +22,7 @@ import { lookOf } from './state'
 const t = texts.incidents
 
 export function IncidentPage() {
-  const { incidentId } = useParams({ strict: false }) as { incidentId: string }
+  const { incidentId = '' } = useParams({ strict: false })
   const read = useQuery(incident(incidentId))
   const [isOpen, form] = useDisclosure(false)
   const isResolvable = read.data?.state === 'open'

@@ -21,7 +21,7 @@ import { network, useDeleteNetwork } from './queries'
 const t = texts.networks
 
 export function NetworkPage() {
-  const { networkId } = useParams({ strict: false }) as { networkId: string }
+  const { networkId = '' } = useParams({ strict: false })
   const read = useQuery(network(networkId))
   const [reissue, setReissue] = useState<readonly PeerName[]>([])
   return (

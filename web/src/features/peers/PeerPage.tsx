@@ -23,7 +23,7 @@ import { LOOKS, stateOf } from './state'
 const t = texts.peers
 
 export function PeerPage() {
-  const { peerId } = useParams({ strict: false }) as { peerId: string }
+  const { peerId = '' } = useParams({ strict: false })
   const read = useQuery(peer(peerId))
   return (
     <Page title={read.data?.name ?? texts.pages.peers} actions={read.data && <PeerActions peer={read.data} />}>

@@ -24,6 +24,7 @@ interface Props {
 
 export function PeerTable({ peers, hasMore, more }: Props) {
   const frame = useRef<HTMLDivElement>(null)
+  // eslint-disable-next-line react-hooks/incompatible-library -- nothing here is memoized by a compiler
   const rows = useVirtualizer({
     count: peers.length,
     getScrollElement: () => frame.current,

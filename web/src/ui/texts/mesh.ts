@@ -276,7 +276,6 @@ export const addressesTexts = {
 
 export const dashboardTexts = {
   peersBy: 'Peers by state',
-  kinds: 'Peers by kind',
   first: 'First steps',
   firstSays: 'From an empty backend to two hosts that reach each other. Each step is checked off as it happens.',
   steps: {
@@ -290,15 +289,16 @@ export const dashboardTexts = {
     phoneSays: 'It scans a QR code.',
   },
   done: 'Done',
-  waits: 'Created, waits for its host',
-  next: 'Next',
-  token: 'New token',
+  next: 'Not done yet',
   open: 'Open incidents',
   blocking: 'that block a peer',
   findings: 'Findings',
   high: 'of high severity',
   use: 'Address use',
-  soon: 'Ends within a week',
+  bridgesAndGrants: 'Bridges and grants',
+  bridgeStates: { proposed: 'proposed', active: 'active', suspended: 'suspended', revoked: 'revoked' },
+  liveGrants: 'Live grants',
+  soon: 'End within a week',
   none: 'None',
   counted: 'Counted among the first',
 } as const

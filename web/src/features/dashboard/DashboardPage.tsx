@@ -1,0 +1,73 @@
+// Everything that matters, counted; and the first steps while there is nothing yet.
+import { SimpleGrid, Stack, Text } from '@mantine/core'
+import { useQuery } from '@tanstack/react-query'
+import type { NetworkView, PeerView } from '../../api/schema.gen'
+import type { Whole } from '../../api/pages'
+import { Section } from '../../ui/Facts'
+import { Loaded } from '../../ui/Loaded'
+import { Page } from '../../ui/Page'
+import { texts } from '../../ui/texts'
+import { count } from '../../ui/time'
+import { To } from '../../ui/To'
+import { CapacityBar } from '../networks/CapacityBar'
+import { networks } from '../networks/queries'
+import { Federation, Findings, Incidents } from './Cards'
+import { isDone, stepsOf } from './counts'
+import { FirstSteps } from './FirstSteps'
+import { PeerCounts } from './PeerCounts'
+import { allPeers } from './queries'
+
+const t = texts.dashboard
+
+export function DashboardPage() {
+  const known = useQuery(networks)
+  const peers = useQuery(allPeers)
+  return (
+    <Page title={texts.pages.dashboard}>
+      <Loaded of={known}>
+        {({ items }) => <Loaded of={peers}>{(found) => <Content networks={items} peers={found} />}</Loaded>}
+      </Loaded>
+    </Page>
+  )
+}
+
+function Content({ networks: items, peers }: { networks: readonly NetworkView[]; peers: Whole<PeerView> }) {
+  const steps = stepsOf(peers.items)
+  const isBegun = isDone(steps.jump) && isDone(steps.host) && isDone(steps.phone)
+  return (
+    <Stack>
+      {!isBegun && <FirstSteps network={items[0]} steps={steps} />}
+      <SimpleGrid cols={{ base: 1, md: 2 }}>
+        {peers.items.length > 0 && <PeerCounts peers={peers} />}
+        {items.length > 0 && <Use networks={items} />}
+        <Incidents />
+        <Findings />
+        <Federation />
+      </SimpleGrid>
+    </Stack>
+  )
+}
+
+const SHOWN = 8
+
+function Use({ networks: items }: { networks: readonly NetworkView[] }) {
+  return (
+    <Section title={`${t.use} (${count(items.length)} ${texts.pages.networks.toLowerCase()})`}>
+      <Stack gap="sm">
+        {items.slice(0, SHOWN).map((each) => (
+          <div key={each.id}>
+            <To to="/networks/$networkId" params={{ networkId: each.id }} size="sm">
+              {each.name}
+            </To>
+            <CapacityBar of={each.capacity.v4 ?? each.capacity.v6} />
+          </div>
+        ))}
+        {items.length > SHOWN && (
+          <Text size="sm">
+            <To to="/networks">{texts.networks.all}</To>
+          </Text>
+        )}
+      </Stack>
+    </Section>
+  )
+}
