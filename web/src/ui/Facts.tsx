@@ -4,7 +4,7 @@ import type { ReactNode } from 'react'
 
 export type Fact = readonly [name: string, value: ReactNode]
 
-const isThere = ([, value]: Fact) => value !== null && value !== undefined && value !== '' && value !== false
+const isThere = ([, value]: Fact) => value !== null && value !== undefined && value !== '' && value !== false && !(Array.isArray(value) && value.length === 0)
 
 export function Facts({ facts }: { facts: readonly Fact[] }) {
   return (

@@ -21,7 +21,9 @@ export function age(iso: string, now: number = Date.now()): string {
 /** An ISO time as date and time of day, in the browser's time zone. */
 export const at = (iso: string): string => moment.format(new Date(iso))
 
-export const count = (value: number): string => whole.format(value)
+/** What cannot be told exactly is told as a power of two. */
+export const count = (value: number): string =>
+  value > Number.MAX_SAFE_INTEGER ? `2^${Math.round(Math.log2(value))}` : whole.format(value)
 
 /** Bytes with a binary unit. */
 export function bytes(value: number): string {

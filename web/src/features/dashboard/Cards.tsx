@@ -24,7 +24,7 @@ export function Incidents() {
         {({ items }) => (
           <Stack gap="xs">
             <Text fw={600}>
-              {items.length === 0 ? t.none : `${count(items.length)}, ${count(items.filter((each) => each.blocks).length)} ${t.blocking}`}
+              {items.length === 0 ? t.none : `${count(items.length)} ${t.areOpen}, ${count(items.filter((each) => each.blocks).length)} ${t.blocking}`}
             </Text>
             {items.slice(0, SHOWN).map((each) => (
               <Group key={each.id} gap="sm">
@@ -48,7 +48,7 @@ export function Findings() {
         {({ items }) => (
           <Stack gap="xs">
             <Text fw={600}>
-              {items.length === 0 ? t.none : `${count(items.length)}, ${count(items.filter((each) => each.severity === 'high').length)} ${t.high}`}
+              {items.length === 0 ? t.none : `${count(items.length)} ${t.areOpen}, ${count(items.filter((each) => each.severity === 'high').length)} ${t.high}`}
             </Text>
             {items.slice(0, SHOWN).map((each) => (
               <Text key={each.id} size="sm">

@@ -1,5 +1,5 @@
 // Everything that matters, counted; and the first steps while there is nothing yet.
-import { SimpleGrid, Stack, Text } from '@mantine/core'
+import { SimpleGrid, Stack } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
 import type { NetworkView, PeerView } from '../../api/schema.gen'
 import type { Whole } from '../../api/pages'
@@ -52,7 +52,7 @@ const SHOWN = 8
 
 function Use({ networks: items }: { networks: readonly NetworkView[] }) {
   return (
-    <Section title={`${t.use} (${count(items.length)} ${texts.pages.networks.toLowerCase()})`}>
+    <Section title={t.use} actions={<To to="/networks">{`${texts.networks.all}: ${count(items.length)}`}</To>}>
       <Stack gap="sm">
         {items.slice(0, SHOWN).map((each) => (
           <div key={each.id}>
@@ -62,11 +62,6 @@ function Use({ networks: items }: { networks: readonly NetworkView[] }) {
             <CapacityBar of={each.capacity.v4 ?? each.capacity.v6} />
           </div>
         ))}
-        {items.length > SHOWN && (
-          <Text size="sm">
-            <To to="/networks">{texts.networks.all}</To>
-          </Text>
-        )}
       </Stack>
     </Section>
   )

@@ -256,7 +256,7 @@ export const incidentsTexts = {
 export const addressesTexts = {
   none: 'Addresses belong to networks, and there is none yet.',
   map: 'Allocation',
-  mapSays: 'Each field is an address or a block of them; the darker, the more is in use.',
+  mapSays: 'Each field is an address, or a block of them where the range is large.',
   legend: { free: 'Free', used: 'In use', reserved: 'Reserved', some: 'Partly in use' },
   noV4: 'This network has no IPv4 range; its IPv6 /64 is too large for a map.',
   who: 'Who has what',
@@ -291,6 +291,7 @@ export const dashboardTexts = {
   done: 'Done',
   next: 'Not done yet',
   open: 'Open incidents',
+  areOpen: 'open',
   blocking: 'that block a peer',
   findings: 'Findings',
   high: 'of high severity',

@@ -1,0 +1,80 @@
+"""One real server and one Chromium for all tests of a worker, and pages of somebody who is signed in."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
+
+from tests.server import Server, running
+from tests.web.looking import DESKTOP, PATIENCE, sign_in
+
+CHROMIUM = shutil.which("chromium")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--screenshots", metavar="FOLDER", help="keep a picture of each page of the UI there")
+
+
+@pytest.fixture(scope="session")
+def screenshots(request: pytest.FixtureRequest) -> Path | None:
+    """Where pictures go; none are made without the option."""
+    given = request.config.getoption("--screenshots", default=None)
+    if given is None:
+        return None
+    folder = Path(str(given))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def admin(server: Server) -> Iterator[httpx2.Client]:
+    """Calls with all scopes, as the CLI makes them."""
+    with server.client(server.token("read", "write", "admin")) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def playwright() -> Iterator[Playwright]:
+    with sync_playwright() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def browser(playwright: Playwright) -> Iterator[Browser]:
+    """Debian's Chromium. Its own sandbox needs what containers do not give."""
+    started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def signed_in(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    """The browser of an administrator, who has signed in on the page for that."""
+    context = browser.new_context(viewport=DESKTOP, base_url=server.url)
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    sign_in(page, server.password)
+    page.close()
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def page(signed_in: BrowserContext) -> Iterator[Page]:
+    """A tab of its own; a script that fails in it, or that the policy refuses, fails the test."""
+    opened = signed_in.new_page()
+    broken: list[str] = []
+    opened.on("pageerror", lambda error: broken.append(str(error)))
+    opened.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)
+    yield opened
+    opened.close()
+    assert broken == []

@@ -1,0 +1,54 @@
+"""Every page: nothing is cut off at two widths, and axe finds nothing that keeps people out."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from playwright.sync_api import Page
+
+from tests.api.agent import a_name, a_network, a_peer, Agent
+from tests.api.test_incidents import beat, steal
+from tests.server import Server
+from tests.web.looking import DESKTOP, PHONE, grave_findings, opened, overflow, shoot
+
+
+@pytest.fixture(scope="module")
+def places(server: Server, admin: httpx2.Client) -> dict[str, str]:
+    """The path of each page, with something on it to be seen."""
+    network = a_network(admin, cidr_v4="10.77.0.0/24")
+    gw = Agent.enrolled(server, a_peer(admin, network, kind="jump"))
+    host = Agent.enrolled(server, a_peer(admin, network))
+    a_peer(admin, network, kind="static")
+    a_peer(admin, network)
+    assert beat(gw, "own").status_code == 200
+    incident = steal(host)
+    body = {"address": "10.77.0.200", "note": "the printer"}
+    admin.post(f"/networks/{network['id']}/reservations", json=body).raise_for_status()
+    return {
+        "dashboard": "/",
+        "networks": "/networks",
+        "network": f"/networks/{network['id']}",
+        "peers": "/peers",
+        "peer": f"/peers/{host.peer_id}",
+        "addresses": "/addresses",
+        "incidents": "/incidents",
+        "incident": f"/incidents/{incident}",
+        "not-found": "/no-such-page",
+    }
+
+
+NAMES = ("dashboard", "networks", "network", "peers", "peer", "addresses", "incidents", "incident", "not-found")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_is_whole_at_both_widths_and_open_to_everybody(
+    page: Page, places: dict[str, str], screenshots: Path | None, name: str
+) -> None:
+    for width, size in (("1280", DESKTOP), ("390", PHONE)):
+        page.set_viewport_size(size)
+        opened(page, places[name])
+        shoot(page, screenshots, f"{name}-{width}")
+        assert overflow(page) <= 0
+        assert grave_findings(page) == []
