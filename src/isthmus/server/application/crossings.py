@@ -9,6 +9,7 @@ from isthmus.domain.addresses import IPNetwork
 from isthmus.domain.errors import NotFound
 from isthmus.domain.federation.joining import Facts, crossings_of
 from isthmus.domain.federation.names import BackendDomain, InstanceId
+from isthmus.domain.federation.remote import Strategy
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.crossing import Crossing, Crossings
 from isthmus.domain.mesh.network import Network
@@ -71,6 +72,7 @@ async def facts_of(tx: Transaction, network: Network, now: datetime) -> Facts:
     active = [bridge for bridge in bridges if bridge.is_effective]
     if not active:
         return Facts(network, (), {})
+    federation = await tx.federation.get()
     domains = {bridge.remote for bridge in active}
     shared = await tx.peers.in_every_config(network.id)
     gateways = [each.public_key for bridge in active if bridge.theirs for each in bridge.theirs.terms.gateways[:1]]
@@ -85,6 +87,7 @@ async def facts_of(tx: Transaction, network: Network, now: datetime) -> Facts:
         blocked=await _blocked(tx, domains),
         keys=frozenset(await tx.peers.with_keys(gateways)),
         ranges=tuple(offer for peer in shared for offer in peer.offers),
+        strategy=Strategy.LIST if federation is None else federation.strategy,
     )
 
 
