@@ -1,5 +1,6 @@
 """What agents are told of bridges, as of the revision that says so, and until when."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -233,3 +234,17 @@ async def test_a_server_that_comes_back_sends_a_delta_over_the_change_of_a_bridg
     delta = wire.decode_from_server((await office.backend.agents.news(office.gateway.id, has)).delta or "")
     assert isinstance(delta, wire.Delta)
     assert delta.frame.bridged
+
+
+async def test_a_cancellation_is_not_lost_when_it_comes_with_the_wake(office: Office) -> None:
+    await office.bridging.change(0, office.bridge)
+    watch = office.backend.crossings
+    await watch.work()
+    working = asyncio.create_task(watch.work())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    watch.look_at(office.network.id)
+    await asyncio.sleep(0)
+    is_cancelled = working.cancel()
+    await asyncio.wait([working])
+    assert working.cancelled() is is_cancelled

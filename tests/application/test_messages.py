@@ -11,6 +11,7 @@ from isthmus.domain.errors import InvalidValue, NotFound
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.remote import State
 from isthmus.server.application import outbox as rules
+from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.outbox import OutboxService, enqueue, notice
 from isthmus.server.federation_records import Lane, Message
 from isthmus.server.ports import Store
@@ -90,7 +91,7 @@ async def test_what_was_dropped_while_it_was_under_way_is_not_brought_back(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     receiver = Receiver(refuses={("state", 1): "validation_failed"})
-    outbox = OutboxService(store, TurnedClock(), receiver)
+    outbox = OutboxService(FederationChanges(store), TurnedClock(), receiver)
     async with store.transaction() as tx:
         await tx.remotes.add(a_remote(1))
     await queue(store, 1, "suspended")
@@ -117,7 +118,7 @@ async def test_a_lane_at_its_bound_keeps_its_head_and_how_things_are_and_every_r
 ) -> None:
     monkeypatch.setattr(rules, "MOST_IN_LANE", 10)
     receiver = Receiver(is_down=True)
-    outbox = OutboxService(store, TurnedClock(), receiver)
+    outbox = OutboxService(FederationChanges(store), TurnedClock(), receiver)
     async with store.transaction() as tx:
         await tx.remotes.add(a_remote(1))
     await queue(store, 2, "suspended", "resumed")

@@ -14,6 +14,7 @@ from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.remote import State
 from isthmus.protocol import handshake as wire
 from isthmus.protocol.problem import Nested, Stage, problem
+from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.outbox import OutboxService, enqueue, notice, wait_after
 from isthmus.server.federation_records import Lane, LaneState
 from isthmus.server.outward_ports import Errand, RemoteRefused
@@ -66,7 +67,7 @@ async def drained(outbox: OutboxService) -> None:
 @BOTH_DATABASES
 async def test_after_two_days_everything_arrives_once_and_in_order_and_revocations_first(store: Store) -> None:
     receiver, clock = Receiver(is_down=True), TurnedClock()
-    outbox = OutboxService(store, clock, receiver)
+    outbox = OutboxService(FederationChanges(store), clock, receiver)
     async with store.transaction() as tx:
         await tx.remotes.add(a_remote(1))
     await queue(store, 495, "suspended", "resumed")
@@ -89,7 +90,7 @@ async def test_after_two_days_everything_arrives_once_and_in_order_and_revocatio
 @pytest.mark.case("FAULT-003")
 async def test_what_is_refused_for_ever_parks_its_lane_and_nothing_else(store: Store) -> None:
     receiver = Receiver(refuses={("state", 2): "validation_failed"})
-    outbox = OutboxService(store, TurnedClock(), receiver)
+    outbox = OutboxService(FederationChanges(store), TurnedClock(), receiver)
     async with store.transaction() as tx:
         await tx.remotes.add(a_remote(1))
         await tx.remotes.add(a_remote(2, "c.example"))

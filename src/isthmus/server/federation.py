@@ -109,18 +109,17 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     chain = ChainService(store, clock, material.found_message_key)
     snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
     reports = ReportService(store, clock, ids)
-    outbox, pulse, witness = assemble_post(ground, certificates, reports)
+    outbox, pulse, witness = assemble_post(ground, changes, certificates, reports)
     findings = FindingService(store, clock, ids)
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
     invitations = InvitationService(store, clock, ids, changes, voice)
     changes.listeners += [snapshots.changed, outbox.wake]
-    changes.followers.append(ground.crossings.follow)
     instances = InstanceService(store, clock, ids, certificates)
     components = Components()
     register_own(components, ground.places, outward, certificates, witness)
     components.register("handshake", HandshakeComponent(ids, changes).endpoints())
     bridging = Bridging(store, clock, ids, changes, certificates)
-    bridging.join(components, pulse)
+    bridging.join(components, pulse, instances, ground.crossings)
     tokens = GrantTokens(ground.vault)
     gatekeeper = register_granted(components, ground, changes, tokens)
     return Federation(
@@ -164,11 +163,11 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
 
 
 def assemble_post(
-    ground: Ground, certificates: CertificateService, reports: ReportService
+    ground: Ground, changes: FederationChanges, certificates: CertificateService, reports: ReportService
 ) -> tuple[OutboxService, PulseService, WitnessService]:
     """What carries our words to remotes, and finds out what they have heard."""
-    outbox = OutboxService(ground.store, ground.clock, ground.outward)
-    pulse = PulseService(ground.store, ground.clock, ground.ids, certificates, ground.outward)
+    outbox = OutboxService(changes, ground.clock, ground.outward)
+    pulse = PulseService(changes, ground.clock, ground.ids, certificates, ground.outward)
     witness = WitnessService(ground.store, ground.clock, ground.ids, ground.outward)
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)

@@ -96,20 +96,20 @@ def test_of_all_sixteen_pairs_one_is_effective_and_both_sides_say_so(ours: State
     is_effective = (ours, theirs) == (State.ACTIVE, State.ACTIVE)
     for side in (here, there):
         assert side.is_effective is is_effective
-        assert bool(obstacles(side, remote_is_active=True)) is not is_effective
-        assert obstacles(side, remote_is_active=False) != []
+        assert bool(obstacles(side)) is not is_effective
+        assert obstacles(side, ["the remote is not active here"]) != []
 
 
 def test_what_is_in_the_way_is_said_of_both_sides() -> None:
     both = replace(standing(State.SUSPENDED, State.SUSPENDED), holds=frozenset(Hold))
-    assert obstacles(both, remote_is_active=True) == [
+    assert obstacles(both) == [
         "suspended by an incident here",
         "suspended by our operator",
         "suspended by the other side",
     ]
-    assert obstacles(standing(State.ACTIVE, None), remote_is_active=True) == ["the other side is not active yet"]
-    assert obstacles(a_bridge(), remote_is_active=True) == ["waits for the acceptance of the other side"]
-    assert obstacles(asked(), remote_is_active=True) == ["waits for our acceptance"]
+    assert obstacles(standing(State.ACTIVE, None)) == ["the other side is not active yet"]
+    assert obstacles(a_bridge()) == ["waits for the acceptance of the other side"]
+    assert obstacles(asked()) == ["waits for our acceptance"]
 
 
 def test_the_proposer_is_active_once_it_holds_the_acceptance() -> None:

@@ -18,6 +18,7 @@ from isthmus.domain.federation.grant import Axis, AxisMode, Grant, HeldGrant, Of
 from isthmus.domain.federation.joining import MOST_FLOWS, Facts, crossings_of
 from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.federation.remote import State as Standing
+from isthmus.domain.federation.remote import Strategy
 from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.crossing import INGRESS, Crossing, Flow
@@ -293,6 +294,9 @@ NOT_OPEN = [{"bridges": [an_open_bridge(state=state)]} for state in State if sta
     {"remotes": {B: an_active_remote(state=Standing.SUSPENDED)}},
     {"remotes": {B: an_active_remote(expires_at=NOON)}},
     {"remotes": {B: an_active_remote(removed_at=NOON)}},
+    {"remotes": {B: an_active_remote(state_there=Standing.SUSPENDED)}},
+    {"remotes": {B: an_active_remote(state_there=Standing.REVOKED)}},
+    {"strategy": Strategy.NONE},
 ]
 
 
@@ -300,6 +304,11 @@ NOT_OPEN = [{"bridges": [an_open_bridge(state=state)]} for state in State if sta
 def test_what_is_not_effective_on_both_sides_has_no_crossing(fields: dict[str, Any]) -> None:
     assert crossings_of(some_facts(grants=[a_grant()]), NOON)
     assert crossings_of(some_facts(grants=[a_grant()], **fields), NOON) == ()
+
+
+@pytest.mark.parametrize("there", [None, Standing.PENDING, Standing.ACTIVE])
+def test_a_remote_that_has_not_heard_yet_that_it_is_confirmed_is_not_in_the_way(there: Standing | None) -> None:
+    assert crossings_of(some_facts(remotes={B: an_active_remote(state_there=there)}), NOON)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), list(product(State, State)))

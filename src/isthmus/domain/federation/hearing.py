@@ -116,10 +116,10 @@ def to_say_again(bridge: Bridge, known: Known | None) -> Bridge | None:
     return None if known.is_same else restated(bridge, known.revision)
 
 
-def obstacles(bridge: Bridge, *, remote_is_active: bool) -> list[str]:
-    """Why nothing may pass, in words; nothing is in the way of a bridge that is effective."""
-    found = [] if remote_is_active else [f"the remote {bridge.remote} is not active here"]
-    return [*found, *_here(bridge), *_there(bridge)]
+def obstacles(bridge: Bridge, around: Iterable[str] = ()) -> list[str]:
+    """Why nothing may pass, in words: what lies `around` the bridge, then its own two sides. Nothing is in the way of
+    a bridge that is effective."""
+    return [*around, *_here(bridge), *_there(bridge)]
 
 
 def _here(bridge: Bridge) -> list[str]:

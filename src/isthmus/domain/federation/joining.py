@@ -19,7 +19,7 @@ from isthmus.domain.addresses import (
 from isthmus.domain.federation.bridge import Bridge, Statement, Terms
 from isthmus.domain.federation.grant import AxisMode, Grant, HeldGrant, Offered, Scope
 from isthmus.domain.federation.names import BackendDomain, InstanceId
-from isthmus.domain.federation.remote import Remote, State
+from isthmus.domain.federation.remote import Remote, Strategy
 from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import PublicKey
 from isthmus.domain.mesh.crossing import INGRESS, Crossing, Flow
@@ -40,6 +40,7 @@ class Facts:
     `bridges` are its own, `remotes` their present entries. `grants` and `held` may be those of other remotes and kinds
     as well; `services` are the network's. `instances` are ours, by their addresses in the network; `blocked` those of
     each remote that may do nothing. `keys` and `ranges` are what the network's own peers have: no remote gets those.
+    `strategy` none closes everything.
     """
 
     network: Network
@@ -52,6 +53,7 @@ class Facts:
     blocked: Mapping[BackendDomain, frozenset[InstanceId]] = field(default_factory=dict)
     keys: frozenset[PublicKey] = frozenset()
     ranges: tuple[IPNetwork, ...] = ()
+    strategy: Strategy = Strategy.LIST
 
 
 def crossings_of(facts: Facts, now: datetime) -> tuple[Crossing, ...]:
@@ -60,6 +62,8 @@ def crossings_of(facts: Facts, now: datetime) -> tuple[Crossing, ...]:
     What one interface cannot hold twice goes to the network's own peers first, then to the lower id: a bridge whose
     gateway has a key that is taken has no crossing, a prefix that overlaps one that is taken is none of its prefixes.
     """
+    if facts.strategy is Strategy.NONE:
+        return ()
     found: list[Crossing] = []
     keys, taken = set(facts.keys), [*facts.network.cidrs, *facts.ranges]
     grants, held = _by_remote(facts.grants), _by_remote(facts.held)
@@ -82,14 +86,8 @@ def _by_remote(grants: Iterable[Given]) -> dict[BackendDomain, list[Given]]:
 
 def is_open(bridge: Bridge, remote: Remote | None, now: datetime) -> bool:
     """Whether anything may pass: both sides are active, and so is the remote to which the bridge belongs."""
-    return (
-        bridge.is_effective
-        and remote is not None
-        and remote.generation == bridge.remote_generation
-        and remote.state is State.ACTIVE
-        and remote.removed_at is None
-        and not remote.is_expired(now)
-    )
+    is_its = remote is not None and remote.generation == bridge.remote_generation
+    return bridge.is_effective and remote is not None and is_its and remote.carries_packets(now)
 
 
 def _crossing(facts: Facts, bridge: Bridge, taken: Sequence[IPNetwork], now: datetime) -> Crossing | None:

@@ -62,6 +62,10 @@ TRANSITIONS: Mapping[tuple[State, Action], State] = {
 }
 
 
+SHUT = frozenset({State.SUSPENDED, State.REVOKED})
+"""Where nothing passes between two backends, whichever of them says so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What one remote may use of us: requests and mutations a second with their bursts, and requests at a time."""
@@ -128,6 +132,17 @@ class Remote:
 
     def is_expired(self, now: datetime) -> bool:
         return self.expires_at is not None and now >= self.expires_at
+
+    @property
+    def is_shut_there(self) -> bool:
+        """Whether the other side has said that it lets nothing of ours pass."""
+        return self.state_there in SHUT
+
+    def carries_packets(self, now: datetime) -> bool:
+        """Whether anything may pass over its bridges. What the other side has shut is shut here too: it would drop all
+        that we send, and what it sends in spite of its own word is nothing that we have to let in."""
+        is_active = self.state is State.ACTIVE and self.removed_at is None
+        return is_active and not self.is_expired(now) and not self.is_shut_there
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class BridgesComponent:
         if said.state is not State.PROPOSED:
             raise _unknown(said.bridge)
         bridge = await self._begun(call, tx, remote, said)
-        await self._changes.within(tx, call.afterwards, concerns=remote.domain)
+        await self._changes.within(tx, call.afterwards, remote.domain)
         return wire.Told(bridge.state.value, said.revision)
 
     async def _begun(self, call: Call, tx: Transaction, remote: Remote, said: Statement) -> Bridge:
@@ -95,7 +95,7 @@ class BridgesComponent:
             await tx.bridges.save(after)
             if after.revision != known.revision:
                 await self._words.say(tx, remote, after, call.at)
-            await self._changes.within(tx, call.afterwards, concerns=remote.domain)
+            await self._changes.within(tx, call.afterwards, remote.domain)
         facts = told_of(after) | {"there": said.state.value, "revision": said.revision, "news": heard.is_news}
         call.did("bridge.told", after.id, **(facts | ({"reason": said.reason} if said.reason else {})))
         return wire.Told(after.state.value, 0 if after.theirs is None else after.theirs.revision)

@@ -11,6 +11,7 @@ from isthmus.domain.federation.bridge import Bridge, State
 from isthmus.domain.federation.hearing import Known, to_say_again
 from isthmus.domain.federation.remote import Remote
 from isthmus.domain.federation.remote import State as Standing
+from isthmus.domain.ids import NetworkId
 from isthmus.protocol import heartbeat
 from isthmus.protocol.bridges import digest
 from isthmus.server.application.bridge_rows import told_of
@@ -43,6 +44,10 @@ class BridgeUpkeep:
 
     def changed(self, commit: Commit) -> None:
         """What a network is made of has changed, and perhaps what its bridges bring in."""
+        self._wake.set()
+
+    def look_at(self, network_id: NetworkId) -> None:
+        """Instances have other addresses in a network."""
         self._wake.set()
 
     def woken(self, generation: int) -> None:

@@ -12,7 +12,7 @@ from isthmus.domain.federation.bridge import MOST_PREFIXES, Action, Bridge, Hold
 from isthmus.domain.federation.hearing import checked_choice, obstacles
 from isthmus.domain.federation.names import BackendDomain
 from isthmus.domain.federation.prefixes import check_prefixes, lies_in
-from isthmus.domain.federation.remote import Remote, Trust
+from isthmus.domain.federation.remote import Remote, Strategy, Trust
 from isthmus.domain.federation.remote import State as Standing
 from isthmus.domain.ids import NetworkId
 from isthmus.domain.mesh.network import Network
@@ -27,6 +27,7 @@ from isthmus.server.records import AuditEntry, Page
 
 MOST_BRIDGES = 64
 """Live ones with one remote."""
+FEDERATES_WITH_NOBODY = "this backend federates with nobody: its strategy is none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +203,14 @@ async def propose(tx: Transaction, remote: Remote, proposal: Proposal, bridge_id
 async def shown(tx: Transaction, bridge: Bridge, now: datetime) -> Shown:
     remote = await tx.remotes.get(bridge.remote)
     is_its = remote.generation == bridge.remote_generation
-    is_active = is_its and remote.state is Standing.ACTIVE and not remote.is_expired(now)
     name = None if bridge.network_id is None else await _name_of(tx, bridge.network_id)
-    in_the_way = obstacles(bridge, remote_is_active=is_active)
-    return Shown(bridge, name, remote.state if is_its else Standing.REVOKED, in_the_way)
+    facts = await tx.federation.get()
+    around = [FEDERATES_WITH_NOBODY] if facts is not None and facts.strategy is Strategy.NONE else []
+    if not is_its or remote.state is not Standing.ACTIVE or remote.is_expired(now):
+        around.append(f"the remote {bridge.remote} is not active here")
+    elif remote.is_shut_there:
+        around.append(f"the remote {bridge.remote} has {remote.state_there} us")
+    return Shown(bridge, name, remote.state if is_its else Standing.REVOKED, obstacles(bridge, around))
 
 
 async def _name_of(tx: Transaction, network_id: NetworkId) -> str | None:

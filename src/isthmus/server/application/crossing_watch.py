@@ -54,8 +54,13 @@ class CrossingWatch:
         if commit.event == BRIDGE_CHANGED:
             self._bridged.add(commit.network_id)
             self._look_soon()
-        elif commit.network_id in self._bridged and commit.event not in PASSED_OVER:
-            self._due.add(commit.network_id)
+        elif commit.event not in PASSED_OVER:
+            self.look_at(commit.network_id)
+
+    def look_at(self, network_id: NetworkId) -> None:
+        """Something that its crossings depend on is another now."""
+        if network_id in self._bridged:
+            self._due.add(network_id)
             self._wake.set()
 
     def _look_soon(self) -> None:
@@ -66,8 +71,10 @@ class CrossingWatch:
     async def work(self) -> None:
         """Wait until something is due, and do it."""
         seconds = (self._next() - self._clock.now()).total_seconds()
+        # `wait_for` would lose a cancellation that comes with the wake, and the server would not stop.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.0, min(seconds, LOOK_SECONDS)))
+            async with asyncio.timeout(max(0.0, min(seconds, LOOK_SECONDS))):
+                await self._wake.wait()
         self._wake.clear()
         await self.turn()
 

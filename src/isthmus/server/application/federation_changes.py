@@ -12,7 +12,7 @@ class FederationChanges:
     from a change of one remote, and return what is to be done once that is committed."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self.listeners: list[Callable[[int], None]] = []
         self.followers: list[Callable[[Transaction, BackendDomain], Awaitable[Callable[[], None]]]] = []
 
@@ -21,19 +21,17 @@ class FederationChanges:
         """Like that of the store. Whoever changes a remote, or its bridges and grants, says whom it `concerns`, and
         locks it before the federation's facts."""
         afterwards: list[Callable[[], None]] = []
-        async with self._store.transaction() as tx:
+        async with self.store.transaction() as tx:
             yield tx
-            await self.within(tx, afterwards, concerns)
+            await self.within(tx, afterwards, *(() if concerns is None else (concerns,)))
         for each in afterwards:
             each()
 
-    async def within(
-        self, tx: Transaction, afterwards: list[Callable[[], None]], concerns: BackendDomain | None = None
-    ) -> None:
+    async def within(self, tx: Transaction, afterwards: list[Callable[[], None]], *concerned: BackendDomain) -> None:
         """The same at the end of a transaction that somebody else began, and who runs `afterwards` once it is
         committed."""
-        if concerns is not None:
-            afterwards += [await follow(tx, concerns) for follow in self.followers]
+        for domain in concerned:
+            afterwards += [await follow(tx, domain) for follow in self.followers]
         generation = await tx.federation.advance()
         afterwards.append(lambda: self.tell(generation))
 

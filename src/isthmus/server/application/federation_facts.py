@@ -1,6 +1,6 @@
 """What this backend is to others: set up once, changed by operators, published in DNS by them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
@@ -90,15 +90,23 @@ class FederationService:
         if not isinstance(update.infra_domains, Unset):
             wanted = parse_infra_domains(update.infra_domains)
             await self._certificates.prepare((await self.get()).domain, wanted)
-        async with self._changes.transaction() as tx:
+        afterwards: list[Callable[[], None]] = []
+        async with self._store.transaction() as tx:
+            if not isinstance(update.strategy, Unset):
+                # Before the facts, as everybody locks them: the strategy may close what all of them have of bridges.
+                await tx.networks.lock_all()
             before = await tx.federation.lock()
             check_version(before.version, version)
             after = changed(before, update)
             if after != before:
                 after = replace(after, version=before.version + 1)
                 await tx.federation.save(after)
+            everybody = await tx.remotes.all() if after.strategy is not before.strategy else []
+            await self._changes.within(tx, afterwards, *(remote.domain for remote in everybody))
             fields = named_fields(update)
             await tx.journal.audit([caller.did("federation.update", after.domain, self._clock.now(), fields=fields)])
+        for each in afterwards:
+            each()
         return await self.get()
 
     async def _found(self) -> Federation | None:

@@ -80,7 +80,7 @@ class HandshakeComponent:
             raise Denied("validation_failed", "short_code", "the short codes of the two sides differ")
         after = opened(replace(before, confirmed_there=True, version=before.version + 1), call.at)
         await tx.remotes.save(after)
-        await self._changes.within(tx, call.afterwards, concerns=after.domain)
+        await self._changes.within(tx, call.afterwards, after.domain)
         call.did("remote.confirm", after.domain, **told_of(after))
         return wire.Standing(after.state.value)
 
@@ -95,7 +95,7 @@ class HandshakeComponent:
             else:
                 after = await _told(call, tx, before)
             await tx.remotes.save(after)
-            await self._changes.within(tx, call.afterwards, concerns=after.domain)
+            await self._changes.within(tx, call.afterwards, after.domain)
         return wire.Standing(after.state.value, (await tx.outbox.lane(before.id, lane)).received)
 
     async def _renewed(self, call: Call, tx: Transaction, before: Remote) -> Remote:

@@ -16,9 +16,10 @@ from isthmus.domain.federation.remote import Remote, State, Trust
 from isthmus.protocol import handshake as wire
 from isthmus.protocol.federation import RPCS
 from isthmus.protocol.problem import Problem
+from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.federation_records import TRUST_LANES, Lane, LaneState, Message
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
-from isthmus.server.ports import Clock, Store, Transaction
+from isthmus.server.ports import Clock, Transaction
 
 log = structlog.get_logger()
 
@@ -167,8 +168,9 @@ class OutboxService:
     `on_gap` are asked to find out what a remote has really received, when it says that a number does not follow.
     """
 
-    def __init__(self, store: Store, clock: Clock, outward: Outward) -> None:
-        self._store = store
+    def __init__(self, changes: FederationChanges, clock: Clock, outward: Outward) -> None:
+        self._changes = changes
+        self._store = changes.store
         self._clock = clock
         self._outward = outward
         self._wake = asyncio.Event()
@@ -220,11 +222,14 @@ class OutboxService:
         return True
 
     async def _acknowledged(self, message: Message, answer: Struct) -> None:
+        afterwards: list[Callable[[], None]] = []
         async with self._store.transaction() as tx:
             remote = await tx.remotes.lock((await tx.remotes.by_id(message.remote_id)).domain)
             await _done(tx, message)
             if isinstance(answer, wire.Standing) and remote.id == message.remote_id:
-                await note_state_there(tx, remote, answer.state)
+                afterwards = await note_state_there(tx, self._changes, remote, answer.state)
+        for each in afterwards:
+            each()
 
     async def _refused(self, message: Message, problem: Problem) -> bool:
         """Try again later, give up, or park; whether the message is done with."""
@@ -262,7 +267,15 @@ async def _done(tx: Transaction, message: Message) -> None:
     await tx.outbox.save_lane(replace(state, acknowledged=max(state.acknowledged, message.number)))
 
 
-async def note_state_there(tx: Transaction, remote: Remote, state: str) -> None:
-    """Keep what the other side says that it makes of us, if that is a state."""
+async def note_state_there(
+    tx: Transaction, changes: FederationChanges, remote: Remote, state: str
+) -> list[Callable[[], None]]:
+    """Keep what the other side, locked by this transaction, says that it makes of us, if that is a state. Its bridges
+    follow; what comes back is to be done after the commit."""
+    afterwards: list[Callable[[], None]] = []
     if state in set(State) and remote.state_there != state:
-        await tx.remotes.save(replace(remote, state_there=State(state)))
+        after = replace(remote, state_there=State(state))
+        await tx.remotes.save(after)
+        if after.is_shut_there is not remote.is_shut_there:
+            await changes.within(tx, afterwards, remote.domain)
+    return afterwards

@@ -7,7 +7,7 @@ from uuid import UUID
 from isthmus.domain.addresses import IPAddress, IPNetwork, collapse
 from isthmus.domain.errors import InvalidValue, NotFound
 from isthmus.domain.federation.bridge import Bridge
-from isthmus.domain.federation.remote import Remote, State
+from isthmus.domain.federation.remote import Remote, State, Strategy
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol.federator import Bridged
@@ -92,7 +92,7 @@ async def overlay_listener(tx: Transaction, network_id: NetworkId) -> tuple[tupl
 
 
 async def overlays_of(tx: Transaction) -> Overlays:
-    """As they are now. A bridge with a remote that is not active is not effective, whatever its own state."""
+    """As they are now. A bridge with a remote that carries no packets is not effective, whatever its own state."""
     networks = {network.id: network for network in await tx.networks.all()}
     placed = {network_id: found for network_id in networks if (found := await overlay_listener(tx, network_id))}
     active = {(remote.domain, remote.generation): remote.id for remote in await _active(tx)}
@@ -120,7 +120,10 @@ async def overlays_of(tx: Transaction) -> Overlays:
 
 
 async def _active(tx: Transaction) -> list[Remote]:
-    return [remote for remote in await tx.remotes.all() if remote.state is State.ACTIVE]
+    facts = await tx.federation.get()
+    if facts is not None and facts.strategy is Strategy.NONE:
+        return []
+    return [each for each in await tx.remotes.all() if each.state is State.ACTIVE and not each.is_shut_there]
 
 
 def _listeners(placed: Mapping[NetworkId, tuple[tuple[IPAddress, ...], int]]) -> Iterator[Listener]:

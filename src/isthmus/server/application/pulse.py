@@ -13,6 +13,7 @@ from isthmus.domain.federation.remote import Remote, State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.problem import Problem
 from isthmus.server.application.audit_witness import Heads, heads_for
+from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.outbox import (
     AS_NOTICE,
     MOST_AT_ONCE,
@@ -26,7 +27,7 @@ from isthmus.server.application.outbox import (
 from isthmus.server.federation_ports import OwnCertificates
 from isthmus.server.federation_records import Lane, LaneState, RemoteFinding
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
-from isthmus.server.ports import Clock, Ids, Store, Transaction
+from isthmus.server.ports import Clock, Ids, Transaction
 
 log = structlog.get_logger()
 
@@ -40,8 +41,11 @@ class PulseService:
     """`on_heads` hears what a remote's answer says of audit logs; `on_answer` see all of what a remote answered, in a
     transaction that has locked its entry."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, certificates: OwnCertificates, outward: Outward) -> None:
-        self._store = store
+    def __init__(
+        self, changes: FederationChanges, clock: Clock, ids: Ids, certificates: OwnCertificates, outward: Outward
+    ) -> None:
+        self._changes = changes
+        self._store = changes.store
         self._clock = clock
         self._ids = ids
         self.on_heads: list[Callable[[Remote, Heads], None]] = []
@@ -80,7 +84,10 @@ class PulseService:
             said = SAID.get(said_by(refusal.problem))
             if said is not None:
                 async with self._store.transaction() as tx:
-                    await note_state_there(tx, await tx.remotes.lock(remote.domain), said.value)
+                    present = await tx.remotes.lock(remote.domain)
+                    afterwards = await note_state_there(tx, self._changes, present, said.value)
+                for each in afterwards:
+                    each()
             return False
         for hear in self.on_heads:
             hear(remote, Heads(answer.audit_head, answer.audit_held))
@@ -112,7 +119,7 @@ class PulseService:
             present = await tx.remotes.lock(remote.domain)
             if present.id != remote.id or present.state is State.REVOKED:
                 return
-            await note_state_there(tx, present, answer.state)
+            afterwards = await note_state_there(tx, self._changes, present, answer.state)
             await tx.findings.clear(REMOTE_UNREACHABLE, remote.domain, now)
             for lane in sorted(NUMBERED):
                 await _mend(tx, present, lane, answer.received.get(lane.value, 0), now)
@@ -121,6 +128,8 @@ class PulseService:
             for follow in self.on_answer:
                 await follow(tx, present, answer, now)
             await tx.outbox.wake(present.domain, now)
+        for each in afterwards:
+            each()
 
 
 async def _is_queued(tx: Transaction, remote: Remote, bundle: str) -> bool:
