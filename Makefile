@@ -9,10 +9,11 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --
 .PHONY: run test lint lab bench setup lock clean
 
 run: ## start a backend at http://127.0.0.1:8080; ISTHMUS_* variables reach it
-	@tools/setup run && exec .venv/bin/isthmus up
+	@tools/setup run && tools/ui build && exec .venv/bin/isthmus up
 
 test: lint ## linters, all tests, and how much of the conformance catalogue they prove
-	@status=0; \
+	@tools/ui build || exit 1; \
+	status=0; \
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile || status=$$?; \
 	$(PYTHON) -m tools.conformance || status=1; \
 	exit $$status
@@ -25,6 +26,7 @@ lint: setup ## style, types, import contracts, size budget
 	@$(PYTHON) -m tools.federated_api --check
 	@$(PYTHON) -m tools.bridge_states --check
 	@.venv/bin/mypy $(CODE)
+	@tools/ui check
 
 lab: setup ## whole meshes on this machine, in network namespaces, step by step
 	@exec $(PYTHON) -m lab
@@ -39,7 +41,9 @@ lock: setup ## pin what pyproject.toml asks for; "make lock UPGRADE=--upgrade" t
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras --group dev -o requirements/dev.txt
 	$(COMPILE) $(UPGRADE) pyproject.toml --all-extras -c requirements/dev.txt -o requirements/run.txt
 	$(COMPILE) $(UPGRADE) requirements/bootstrap.in -c requirements/dev.txt -o requirements/bootstrap.txt
+	$(COMPILE) $(UPGRADE) requirements/node.in -o requirements/node.txt
 
 clean: ## remove what the commands above made, except data
 	rm -rf .venv .build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf web/node_modules src/isthmus/server/ui
 	find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
