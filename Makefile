@@ -2,8 +2,10 @@
 
 PYTHON := .venv/bin/python
 CODE := $(wildcard src tests lab bench tools)
-# Tests mostly wait for processes and sockets, so two per core keep the machine busy.
-WORKERS ?= $(shell expr 2 \* $$(nproc))
+# Most tests wait for processes and sockets, so two per core keep the machine busy; what is timed needs one to itself.
+CORES := $(shell nproc)
+WORKERS ?= $(shell expr 2 \* $(CORES))
+PYTEST := $(PYTHON) -m pytest --dist loadfile --no-loadscope-reorder
 COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 .PHONY: run test lint lab bench setup lock clean
@@ -14,7 +16,8 @@ run: ## start a backend at http://127.0.0.1:8080; ISTHMUS_* variables reach it
 test: lint ## linters, all tests, and how much of the conformance catalogue they prove
 	@tools/ui build || exit 1; \
 	status=0; \
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile || status=$$?; \
+	$(PYTEST) -n $(WORKERS) -m "not timed" || status=$$?; \
+	$(PYTEST) -n $(CORES) -m timed || status=$$?; \
 	$(PYTHON) -m tools.conformance || status=1; \
 	exit $$status
 

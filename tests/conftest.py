@@ -1,16 +1,38 @@
-"""What every test shares: recorded claims, no silent skips on CI, one event loop, hypothesis profiles."""
+"""What tests share: databases, turns and workers, recorded claims, no silent skips on CI, profiles of hypothesis."""
 
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
+from tests.stores import backend_name, database_url, empty_database_url, postgres, sqlite_template, store
+
+__all__ = ["backend_name", "database_url", "empty_database_url", "postgres", "sqlite_template", "store"]
+
+TESTS = Path(__file__).resolve().parent
+# Whole systems of which tests count the time that changes take and the packets that are lost. `make test` runs them
+# after all others, one for each core. The longest come first, so that none of them is what remains at the end.
+TIMED = (
+    "bridging/",
+    "e2e/test_demo",
+    "agent/test_bridges",
+    "api/test_crowd",
+    "e2e/",
+    "faults/",
+    "agent/test_direct_paths",
+    "agent/test_tunnel",
+    "bench/test_cases",
+)
+# Organisations and browsers, which take long to come and do not rest: one worker has them, and begins with them.
+SHARED = ("bridging/", "federation/", "web/")
 ON_CI = os.environ.get("CI") == "true"
-CLAIMS = Path(__file__).resolve().parent.parent / ".build" / "claims" / "pytest.json"
+CLAIMS = TESTS.parent / ".build" / "claims"
 SEVERITY = ("passed", "skipped", "failed")
 
 # Other work on the machine says nothing about the code, so neither a deadline nor slow data fails a test.
@@ -28,7 +50,8 @@ def anyio_backend() -> str:
 class ClaimRecorder:
     """Writes the cases that the tests of this run claim, with how each test ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
         self.results: dict[str, dict[str, Any]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -41,24 +64,54 @@ class ClaimRecorder:
             result["outcome"] = max(result["outcome"], report.outcome, key=SEVERITY.index)
 
     def pytest_sessionfinish(self) -> None:
-        CLAIMS.parent.mkdir(parents=True, exist_ok=True)
-        draft = CLAIMS.with_suffix(f".{os.getpid()}")
+        CLAIMS.mkdir(parents=True, exist_ok=True)
+        draft = CLAIMS / f"{self.name}.{os.getpid()}"
         draft.write_text(json.dumps(list(self.results.values()), indent=1), encoding="utf-8")
-        draft.replace(CLAIMS)
+        draft.replace(CLAIMS / f"{self.name}.json")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # With xdist the workers' reports arrive here, in the process that started them.
     if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(ClaimRecorder(), "claims")
+        name = "timed" if config.getoption("markexpr") == "timed" else "pytest"
+        config.pluginmanager.register(ClaimRecorder(name), "claims")
 
 
+def place_of(item: pytest.Item, places: Sequence[str]) -> int | None:
+    """Which of `places`, each the beginning of a path below this folder, a test belongs to."""
+    name = item.path.relative_to(TESTS).as_posix() if item.path.is_relative_to(TESTS) else ""
+    return next((number for number, place in enumerate(places) if name.startswith(place)), None)
+
+
+def turn_of(item: pytest.Item) -> tuple[bool, int]:
+    timed, shared = place_of(item, TIMED), place_of(item, SHARED)
+    return (False, shared is None) if timed is None else (True, timed)
+
+
+# Before pytest's own hook, which leaves out what the marks on the command line leave out.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=turn_of)
     for item in items:
+        if place_of(item, TIMED) is not None:
+            item.add_marker(pytest.mark.timed)
         for marker in item.iter_markers("case"):
             if not marker.args or marker.kwargs:
                 raise pytest.UsageError(f'{item.nodeid}: write the claim as @pytest.mark.case("ENROL-001")')
             item.user_properties.extend(("case", case) for case in marker.args)
+
+
+class ByPlace(LoadFileScheduling):
+    """One worker has all tests of a file, or of a shared place."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return next((place for place in SHARED if file.startswith(f"{TESTS.name}/{place}")), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByPlace:
+    return ByPlace(config, log)
 
 
 # The outermost wrapper, so that pytest has already told an expected failure from a skip.

@@ -15,7 +15,7 @@ from tests.agent.bridges import a_flow, an_id
 from tests.agent.hosts import CHECKOUT, INTERFACE, NETWORK
 from tests.agent.sides import PORT, SECONDS, SideHost, Sides, heard, sent, waiting
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("agent-bridges")]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

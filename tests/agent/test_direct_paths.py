@@ -8,7 +8,7 @@ import pytest
 from lab import Lab, Nat, NatKind, wait_until
 from tests.agent.wayside import Wayfarer, await_reach
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("agent-direct")]
+pytestmark = pytest.mark.timeout(120)
 
 OPEN_SECONDS = 30.0
 

@@ -11,7 +11,7 @@ from lab import CommandFailed, Host, Lab, Nat, wait_until
 from tests.agent.builders import a_config, a_neighbour
 from tests.agent.hosts import EVERYTHING, GATEWAY, INTERFACE, NETWORK, AgentHost
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("agent-tunnel")]
+pytestmark = pytest.mark.timeout(120)
 
 # Everything of a host that the agent may change, in the words of its tools; counters and lifetimes left out.
 PICTURE = """

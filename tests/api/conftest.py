@@ -7,9 +7,7 @@ import httpx2
 import pytest
 
 from tests.server import Server, running
-from tests.stores import POSTGRES, PostgresServer, backend_name, database_url, postgres, sqlite_template
-
-__all__ = ["backend_name", "database_url", "postgres", "sqlite_template"]
+from tests.stores import POSTGRES, PostgresServer
 
 
 @pytest.fixture(scope="session")

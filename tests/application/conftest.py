@@ -10,9 +10,6 @@ from isthmus.server.adapters.db import open_store
 from isthmus.server.ports import Store
 from tests.application.backend import Backend
 from tests.application.pair import Side, Wire
-from tests.stores import database_url, postgres, sqlite_template, store
-
-__all__ = ["database_url", "postgres", "sqlite_template", "store"]
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ START_SECONDS = 40
 COMMAND = (sys.executable, "-c", "from isthmus.cli.main import run; run()")
 
 # One server for all of them, whichever way the tests are spread.
-pytestmark = pytest.mark.xdist_group("cli-journey")
 
 
 @dataclass(frozen=True)

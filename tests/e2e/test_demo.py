@@ -8,7 +8,7 @@ import pytest
 
 from lab import demo, journey
 
-pytestmark = [pytest.mark.xdist_group("e2e-demo"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_the_journey_holds_what_it_promises(capsys: pytest.CaptureFixture[str]) -> None:

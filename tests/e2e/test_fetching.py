@@ -14,7 +14,7 @@ from lab.mesh import Member
 from tests.e2e.conftest import Office
 from tests.e2e.observing import await_reach, reaches, sessions
 
-pytestmark = [pytest.mark.xdist_group("e2e-fetching"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 APPLIED_SECONDS = 1.0
 REPORT_SECONDS = 5.0

@@ -11,7 +11,7 @@ from lab.mesh import Member
 from tests.e2e.conftest import Office
 from tests.e2e.observing import Pinging, await_reach, await_silence, network_state, reaches, sessions
 
-pytestmark = [pytest.mark.xdist_group("e2e-flags"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 PROMPT_SECONDS = 1.0
 

@@ -7,7 +7,7 @@ from lab.wireguard import quick_up
 from tests.e2e.conftest import Office
 from tests.e2e.observing import accepts, await_reach, network_state, reaches, underlay_way
 
-pytestmark = [pytest.mark.xdist_group("e2e-host"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 FOREIGN_RULES = """
 table inet firewall {

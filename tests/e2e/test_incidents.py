@@ -16,7 +16,7 @@ from lab.process import Process
 from tests.e2e.conftest import Office
 from tests.e2e.observing import await_reach, await_silence, reaches, sessions
 
-pytestmark = [pytest.mark.xdist_group("e2e-incidents"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 STATE = "/var/lib/isthmus-agent"
 # An agent that was replaced on its stream comes back after a pause of up to a second.

@@ -10,7 +10,7 @@ from lab.wireguard import quick_down, quick_up
 from tests.e2e.conftest import Office
 from tests.e2e.observing import await_reach, await_silence, reaches, sessions
 
-pytestmark = [pytest.mark.xdist_group("e2e-journey"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 
 def test_peers_behind_two_nat_routers_reach_each_other_through_the_jump_peer(office: Office) -> None:

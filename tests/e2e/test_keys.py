@@ -14,7 +14,7 @@ from lab.wireguard import quick_up
 from tests.e2e.conftest import Office
 from tests.e2e.observing import await_reach, reaches, sessions
 
-pytestmark = [pytest.mark.xdist_group("e2e-keys"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 LONGEST_GAP = 1.0
 PERIOD_SECONDS = 3

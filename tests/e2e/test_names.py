@@ -14,7 +14,7 @@ from lab.backend import Backend
 from lab.mesh import Member
 from tests.e2e.observing import await_reach, reaches, underlay_way
 
-pytestmark = [pytest.mark.xdist_group("e2e-names"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RESOLV_CONF = "/etc/resolv.conf"

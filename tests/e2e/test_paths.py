@@ -12,7 +12,7 @@ from lab.mesh import Member
 from tests.e2e.observing import Pinging, Session, reaches, sessions
 from tests.e2e.transfer import Transfer
 
-pytestmark = [pytest.mark.xdist_group("e2e-paths"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 
 # Candidates come with a first heartbeat, and what a jump peer sees with one of its own.
 OPEN_SECONDS = 40.0

@@ -7,7 +7,7 @@ from tests.e2e.box import Box
 from tests.e2e.conftest import Office
 from tests.e2e.observing import Pinging, await_reach, network_state, reaches, sessions
 
-pytestmark = [pytest.mark.xdist_group("e2e-resilience"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 RECONNECT_SECONDS = 40.0
 # A poll every 15 s ± 20 %, after three tries for a stream with pauses of up to 1, 2 and 4 s.

@@ -11,7 +11,7 @@ from lab.mesh import Member
 from tests.e2e.conftest import Office
 from tests.e2e.observing import PING_SECONDS, Pinging, await_reach, reaches
 
-pytestmark = [pytest.mark.xdist_group("e2e-roaming"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 DAY = 86_400
 GAP_SECONDS = 3.0  # of a ping while a laptop changes networks

@@ -10,7 +10,7 @@ from lab.mesh import Member
 from tests.e2e.box import Box
 from tests.e2e.observing import await_reach
 
-pytestmark = [pytest.mark.xdist_group("e2e-journey"), pytest.mark.timeout(120)]
+pytestmark = pytest.mark.timeout(120)
 
 STATE = "/var/lib/isthmus-agent"
 

@@ -52,7 +52,8 @@ def run_pytest(
 ) -> subprocess.CompletedProcess[str]:
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "pyproject.toml", folder)
-    shutil.copy(ROOT / "tests" / "conftest.py", folder / "tests")
+    for name in ("conftest.py", "stores.py"):
+        shutil.copy(ROOT / "tests" / name, folder / "tests")
     for name, text in tests.items():
         (folder / "tests" / name).write_text(text, encoding="utf-8")
     plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": PLUGINS}

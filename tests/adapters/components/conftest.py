@@ -2,10 +2,6 @@
 
 import pytest
 
-from tests.stores import database_url, postgres, sqlite_template, store
-
-__all__ = ["database_url", "postgres", "sqlite_template", "store"]
-
 
 @pytest.fixture
 def backend_name() -> str:

@@ -3079,7 +3079,13 @@ export interface components {
              * @description left out: the whole kind
              */
             resource_id?: string | null;
-            /** Scopes */
+            /**
+             * Scopes
+             * @example [
+             *       "connect",
+             *       "read"
+             *     ]
+             */
             scopes: string[];
             /**
              * Sources
@@ -4170,6 +4176,7 @@ export interface components {
              * Peer Id
              * Format: uuid
              * @description the peer whose host runs the ingress
+             * @example 0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31
              */
             peer_id: string;
             /**
@@ -4534,6 +4541,7 @@ export interface components {
             /**
              * Network Id
              * Format: uuid
+             * @example 0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31
              */
             network_id: string;
             /**
@@ -4936,7 +4944,10 @@ export interface components {
         };
         /** ServiceBody */
         ServiceBody: {
-            /** Address */
+            /**
+             * Address
+             * @example 10.20.0.7
+             */
             address: string;
             /**
              * Name
@@ -4946,6 +4957,7 @@ export interface components {
             /**
              * Network Id
              * Format: uuid
+             * @example 0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31
              */
             network_id: string;
             /**
@@ -5512,7 +5524,10 @@ export interface components {
         };
         /** RevokeBody */
         isthmus__server__adapters__api__grant_views__RevokeBody: {
-            /** Reason */
+            /**
+             * Reason
+             * @example the contract ended
+             */
             reason: string;
         };
         /** TokenView */
