@@ -309,6 +309,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bridges/{bridge_id}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hold
+         * @description Let nothing pass while an incident is looked into. It holds beside our operator's suspension.
+         */
+        post: operations["holdBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release
+         * @description The incident is over: lift its hold. A suspension by our operator, and by the other side, stays.
+         */
+        post: operations["releaseBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/bridges/{bridge_id}/resume": {
         parameters: {
             query?: never;
@@ -3079,7 +3119,13 @@ export interface components {
              * @description left out: the whole kind
              */
             resource_id?: string | null;
-            /** Scopes */
+            /**
+             * Scopes
+             * @example [
+             *       "connect",
+             *       "read"
+             *     ]
+             */
             scopes: string[];
             /**
              * Sources
@@ -3339,6 +3385,17 @@ export interface components {
          * @enum {string}
          */
         Hold: "operator" | "incident";
+        /**
+         * HoldBody
+         * @description The other side and the audit log are told which incident it is.
+         */
+        HoldBody: {
+            /**
+             * Reason
+             * @example scans from fd99:1:2:1::7
+             */
+            reason: string;
+        };
         /**
          * ImportBody
          * @description Absolute paths on the server's machine: a private key does not travel.
@@ -4170,6 +4227,7 @@ export interface components {
              * Peer Id
              * Format: uuid
              * @description the peer whose host runs the ingress
+             * @example 0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31
              */
             peer_id: string;
             /**
@@ -4534,6 +4592,7 @@ export interface components {
             /**
              * Network Id
              * Format: uuid
+             * @example 0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31
              */
             network_id: string;
             /**
@@ -4936,7 +4995,10 @@ export interface components {
         };
         /** ServiceBody */
         ServiceBody: {
-            /** Address */
+            /**
+             * Address
+             * @example 10.20.0.7
+             */
             address: string;
             /**
              * Name
@@ -4946,6 +5008,7 @@ export interface components {
             /**
              * Network Id
              * Format: uuid
+             * @example 0193f2c4-7d5e-7a10-8c00-5b1f0e6d2a31
              */
             network_id: string;
             /**
@@ -5512,7 +5575,10 @@ export interface components {
         };
         /** RevokeBody */
         isthmus__server__adapters__api__grant_views__RevokeBody: {
-            /** Reason */
+            /**
+             * Reason
+             * @example the contract ended
+             */
             reason: string;
         };
         /** TokenView */
@@ -5697,6 +5763,7 @@ export type HandedView = components['schemas']['HandedView'];
 export type HeadView = components['schemas']['HeadView'];
 export type HeldGrantView = components['schemas']['HeldGrantView'];
 export type Hold = components['schemas']['Hold'];
+export type HoldBody = components['schemas']['HoldBody'];
 export type ImportBody = components['schemas']['ImportBody'];
 export type IncidentView = components['schemas']['IncidentView'];
 export type InitBody = components['schemas']['InitBody'];
@@ -6472,6 +6539,98 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["PrefixesBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    holdBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    releaseBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonBody"];
             };
         };
         responses: {
