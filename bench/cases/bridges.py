@@ -70,7 +70,9 @@ async def join(tx: Transaction, number: int, now: datetime) -> None:
     theirs = Statement(bridge_id, 1, 1, State.ACTIVE, terms)
     bridge = Bridge(bridge_id, domain, 1, 1, NETWORK_ID, Side.OURS, State.ACTIVE, now, now)
     await tx.remotes.add(Remote(UUID(int=5_000 + number), domain, 1, Standing.ACTIVE, now, ()))
-    await tx.bridges.add(replace(bridge, offered=(CIDR,), accepted=(prefix,), theirs=theirs))
+    await tx.bridges.add(
+        replace(bridge, ours=Terms("office", (CIDR,)), offered=(CIDR,), accepted=(prefix,), theirs=theirs)
+    )
 
 
 def a_grant(number: int, bridges: int, now: datetime) -> Grant:

@@ -77,8 +77,9 @@ async def fill(joined: Joined) -> None:
     terms = Terms("plant", (PREFIX,), (Gateway(joined.key, (Endpoint("203.0.113.1", 51_820),)),), PREFIX[1], 8443)
     statement = Statement(joined.bridge, 1, 1, State.ACTIVE, terms)
     service = Service(uuid4(), "wiki", network_id, "tcp", IPv4Network(joined.network["cidr_v4"])[9], ((443, 443),), now)
-    bridge = a_bridge(network_id=network_id, state=State.ACTIVE, accepted=(PREFIX,), theirs=statement)
     offered = (IPv4Network(joined.network["cidr_v4"]), cidr)
+    bridge = a_bridge(network_id=network_id, state=State.ACTIVE, accepted=(PREFIX,), theirs=statement)
+    bridge = replace(bridge, id=joined.bridge, offered=offered, ours=Terms("office", offered))
     grant = Grant(
         joined.lasting,
         B,
@@ -94,7 +95,7 @@ async def fill(joined: Joined) -> None:
     store = await open_store(joined.url)
     async with store.transaction() as tx:
         await tx.remotes.add(an_active_remote())
-        await tx.bridges.add(replace(bridge, id=joined.bridge, offered=offered))
+        await tx.bridges.add(bridge)
         await tx.services.add(service)
         await tx.grants.add(grant)
     await store.close()

@@ -160,7 +160,7 @@ async def test_a_conflict_on_streams_is_told_and_closes_the_stream(admin: httpx2
     assert (incident["type"], incident["state"], incident["blocks"]) == ("session_conflict", "open", True)
 
 
-LOGS = ('INSERT INTO "audit_log"', 'INSERT INTO "backend"')
+LOGS = tuple(f'INSERT INTO "{name}"' for name in ("audit_log", "audit_links", "backend"))
 FLUSHED = 1.2  # seconds after which every report is stored
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.ids import NetworkId
-from isthmus.domain.mesh.crossing import INGRESS, Crossing, Flow
+from isthmus.domain.mesh.crossing import INGRESS, Crossing, Flow, outline_of
 from isthmus.server.ports import Store
 from tests.builders import OFFICE_ID, a_key
 from tests.contract.filling import put_network
@@ -39,6 +39,9 @@ async def test_crossings_read_back_as_written_in_order_of_id_and_end_with_their_
         await tx.crossings.put(OFFICE_ID, BARE)
     async with store.reading() as tx:
         assert await tx.crossings.of_network(OFFICE_ID) == [BARE, FULL]
+        assert await tx.crossings.outlines(OFFICE_ID) == [outline_of(BARE), outline_of(FULL)]
+        assert await tx.crossings.get(FULL.id) == FULL
+        assert await tx.crossings.get(UUID(int=404)) is None
         assert await tx.crossings.of_network(NetworkId(UUID(int=404))) == []
     after = replace(BARE, flows=FULL.flows)
     async with store.transaction() as tx:

@@ -82,6 +82,7 @@ async def test_a_grant_is_live_until_it_is_revoked_or_its_time_is_over(store: St
     await put(store, BARE, FULL, OF_C)
     async with store.reading() as tx:
         assert await tx.grants.live(LATER - timedelta(microseconds=1)) == [BARE, OF_C]
+        assert await tx.grants.live(NOON, OF_C.remote) == [OF_C]
         assert await tx.grants.live(LATER) == []
 
 
@@ -161,6 +162,7 @@ async def test_grants_that_we_hold_follow_what_their_remote_says(store: Store) -
     async with store.reading() as tx:
         assert await tx.held_grants.of_remote(B) == [HELD, ended]
         assert await tx.held_grants.live(NOON) == [HELD, same_id]
+        assert await tx.held_grants.live(NOON, C) == [same_id]
         assert await tx.held_grants.live(LATER) == []
 
 

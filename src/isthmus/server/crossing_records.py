@@ -6,7 +6,7 @@ from uuid import UUID
 
 from isthmus.domain.addresses import Endpoint, IPNetwork
 from isthmus.domain.ids import PublicKey
-from isthmus.domain.mesh.crossing import Crossing, Flow
+from isthmus.domain.mesh.crossing import Crossing, Flow, Outline
 
 BRIDGE_CHANGED = "bridge.changed"
 """The event of revisions whose subject is a bridge."""
@@ -54,6 +54,10 @@ def crossing_of(state: dict[str, Any]) -> Crossing:
         ),
         barred=_networks(state["barred"]),
     )
+
+
+def outline_in(state: dict[str, Any]) -> Outline:
+    return Outline(UUID(state["id"]), state["name"], PublicKey(state["public_key"]), _networks(state["prefixes"]))
 
 
 def _texts(networks: tuple[IPNetwork, ...]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork, collapse
@@ -41,6 +41,19 @@ class Crossing:
     local: tuple[IPNetwork, ...]
     flows: tuple[Flow, ...] = ()
     barred: tuple[IPNetwork, ...] = ()
+
+
+class Outline(NamedTuple):
+    """What a crossing has that no other of its network can have as well, by the id of its bridge and its name."""
+
+    id: UUID
+    name: str
+    public_key: PublicKey
+    prefixes: tuple[IPNetwork, ...]
+
+
+def outline_of(crossing: Crossing) -> Outline:
+    return Outline(crossing.id, crossing.name, crossing.public_key, crossing.prefixes)
 
 
 @dataclass(frozen=True, slots=True)

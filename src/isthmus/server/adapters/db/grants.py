@@ -22,6 +22,7 @@ ONE_LOCKED = ONE.with_for_update()
 IN_ORDER = select(grants).order_by(grants.c.id)
 OF_REMOTE = IN_ORDER.where(grants.c.remote == bindparam("of_remote"))
 LIVE = IN_ORDER.where(grants.c.revoked_at.is_(None), grants.c.expires_at > bindparam("now"))
+LIVE_OF_REMOTE = LIVE.where(grants.c.remote == bindparam("of_remote"))
 ADD = insert(grants)
 SAVE = update(grants).where(IS_IT)
 USED = update(grants).where(IS_IT).values(last_used_at=bindparam("at"))
@@ -46,6 +47,7 @@ HELD = select(held_grants).order_by(held_grants.c.id, held_grants.c.remote)
 HELD_OF = HELD.where(held_grants.c.remote == bindparam("of_remote"))
 HELD_ONE = HELD_OF.where(held_grants.c.id == bindparam("grant_id"))
 HELD_LIVE = HELD.where(held_grants.c.ended_at.is_(None), held_grants.c.expires_at > bindparam("now"))
+HELD_LIVE_OF_REMOTE = HELD_LIVE.where(held_grants.c.remote == bindparam("of_remote"))
 
 
 class SqlGrants:
@@ -67,8 +69,10 @@ class SqlGrants:
         rows = await self._statements.rows(statement, values | of_remote(domain))
         return [grant_of(row._mapping) for row in rows]
 
-    async def live(self, now: datetime) -> list[Grant]:
-        return [grant_of(row._mapping) for row in await self._statements.rows(LIVE, {"now": now})]
+    async def live(self, now: datetime, domain: BackendDomain | None = None) -> list[Grant]:
+        statement = LIVE if domain is None else LIVE_OF_REMOTE
+        rows = await self._statements.rows(statement, {"now": now} | of_remote(domain))
+        return [grant_of(row._mapping) for row in rows]
 
     async def of_remote(self, domain: BackendDomain) -> list[Grant]:
         return [grant_of(row._mapping) for row in await self._statements.rows(OF_REMOTE, of_remote(domain))]
@@ -114,8 +118,9 @@ class SqlHeldGrants:
     async def of_remote(self, domain: BackendDomain) -> list[HeldGrant]:
         return [held_of(row) for row in await self._statements.rows(HELD_OF, of_remote(domain))]
 
-    async def live(self, now: datetime) -> list[HeldGrant]:
-        return [held_of(row) for row in await self._statements.rows(HELD_LIVE, {"now": now})]
+    async def live(self, now: datetime, domain: BackendDomain | None = None) -> list[HeldGrant]:
+        statement = HELD_LIVE if domain is None else HELD_LIVE_OF_REMOTE
+        return [held_of(row) for row in await self._statements.rows(statement, {"now": now} | of_remote(domain))]
 
     async def page(self, page: Page, domain: BackendDomain | None = None) -> list[HeldGrant]:
         statement, values = paged(HELD if domain is None else HELD_OF, held_grants.c.id, page)
