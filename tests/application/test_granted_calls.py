@@ -180,7 +180,7 @@ async def test_a_network_counts_by_an_active_bridge_of_the_caller_alone(owner: O
 async def test_an_incident_stops_the_instance_or_the_bridge_that_it_concerns_and_nothing_else(owner: Owner) -> None:
     services = owner.side.services
     issued = await owner.grant()
-    ways = [
+    ways: list[dict[str, Any]] = [
         {"instance": instance, "network": str(network.id)}
         for instance, network in product((INSTANCE, OTHER_INSTANCE), (OFFICE, PLANT))
     ]
