@@ -20,6 +20,7 @@ LOG_LINES = 30
 WITHIN = 40.0
 """Seconds for something that takes one: the machine may be busy."""
 PORT, BEACON = 443, 4000
+LIFTS = {"operator": "resume", "incident": "release"}
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 Json = dict[str, Any]
@@ -81,16 +82,15 @@ class Alliance:
         return str(there["id"])
 
     def _unhold(self, side: Side) -> None:
-        bridge = self.bridge(side)
-        if bridge is not None and bridge["state"] == "suspended":
-            self.act(side, "resume")
+        for hold in (self.bridge(side) or {"holds": []})["holds"]:
+            self.act(side, LIFTS[hold])
 
     def is_effective(self, side: Side) -> bool:
         bridge = self.bridge(side)
         return bridge is not None and bool(bridge["effective"])
 
     def act(self, side: Side, action: str, **fields: Any) -> Json:
-        """`accept`, `suspend`, `resume` or `revoke` the bridge on one side."""
+        """`accept`, `suspend`, `resume`, `hold`, `release` or `revoke` the bridge on one side."""
         bridge = self.bridge(side)
         if bridge is None:
             raise LookupError(f"there is no bridge at {side.domain}")

@@ -5,11 +5,14 @@ from datetime import timedelta
 from itertools import product
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from isthmus.domain.errors import TransitionNotAllowed
 from isthmus.domain.federation.bridge import Hold, State
 from isthmus.domain.federation.grant import AxisMode, Disclose
+from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.federation.remote import State as Standing
 from isthmus.protocol import resources as wire
 from isthmus.server.ports import Store
@@ -18,6 +21,7 @@ from tests.application.granting import NETWORK, OFFICE, OTHER_INSTANCE, PLANT, S
 from tests.application.pair import INSTANCE, Side, Wire
 
 A = "a.example"
+BRIDGE = UUID(int=1)
 LISTS: dict[str, list[str]] = {
     "instances": [INSTANCE],
     "networks": [NETWORK],
@@ -170,6 +174,60 @@ async def test_a_network_counts_by_an_active_bridge_of_the_caller_alone(owner: O
     async with owner.side.store.transaction() as tx:
         await tx.bridges.add(a_bridge(3, C))
     await owner.denied("bridge_not_active", issued.token)
+
+
+@pytest.mark.case("GRANT-011")
+async def test_an_incident_stops_the_instance_or_the_bridge_that_it_concerns_and_nothing_else(owner: Owner) -> None:
+    services = owner.side.services
+    issued = await owner.grant()
+    ways: list[dict[str, Any]] = [
+        {"instance": instance, "network": str(network.id)}
+        for instance, network in product((INSTANCE, OTHER_INSTANCE), (OFFICE, PLANT))
+    ]
+
+    async def used(code: str = "", **stopped: str) -> None:
+        for way in ways:
+            if stopped and stopped.items() <= way.items():
+                await owner.denied(code, issued.token, **way)
+            else:
+                await owner.passed(issued.token, **way)
+
+    await used()
+    instance = InstanceId(UUID(INSTANCE))
+    await services.remotes.block(ADA, B, instance, "it scans")
+    await owner.rows()
+    await used("instance_blocked", instance=INSTANCE)
+    await services.remotes.block(ADA, B, instance, None)
+    await owner.rows()
+    await used()
+    await services.bridges.hold(ADA, BRIDGE, "it scans", None)
+    await owner.rows()
+    await used("incident_block", network=NETWORK)
+    await services.bridges.release(ADA, BRIDGE, "", None)
+    await owner.rows()
+    await used()
+
+
+async def test_an_operators_suspension_and_an_incidents_hold_are_lifted_each_by_itself(owner: Owner) -> None:
+    bridges, issued = owner.side.services.bridges, await owner.grant()
+    for first, second in ((bridges.suspend, bridges.hold), (bridges.hold, bridges.suspend)):
+        await first(ADA, BRIDGE, "a test", None)
+        await second(ADA, BRIDGE, "a test", None)
+        lifts = [bridges.resume, bridges.release] if first == bridges.suspend else [bridges.release, bridges.resume]
+        await owner.rows()
+        await owner.denied("incident_block", issued.token)
+        await lifts[0](ADA, BRIDGE, "", None)
+        left = (await bridges.get(BRIDGE)).bridge
+        assert left.state is State.SUSPENDED
+        # What is off already cannot be lifted again, and lifts nothing else.
+        with pytest.raises(TransitionNotAllowed):
+            await lifts[0](ADA, BRIDGE, "", None)
+        assert (await bridges.get(BRIDGE)).bridge == left
+        await owner.rows()
+        await owner.denied("incident_block" if Hold.INCIDENT in left.holds else "bridge_not_active", issued.token)
+        await lifts[1](ADA, BRIDGE, "", None)
+        assert [row.action for row in await owner.rows()] == ["bridge." + lifts[1].__name__]
+        await owner.passed(issued.token)
 
 
 @pytest.mark.case("SEED-147")

@@ -8,6 +8,7 @@ import pytest
 
 from lab.alliance import WITHIN, Alliance
 from lab.mesh import Member
+from lab.probes import UNANSWERED, Probe
 from lab.side import Side
 from lab.traces import allowed_ips, handshakes, listeners, public_key, routes, rules
 from lab.waiting import wait_until
@@ -76,6 +77,26 @@ def test_a_bridge_lets_pass_while_it_is_active_and_at_no_other_time(alliance: Al
         traffic.check_others()
 
 
+def test_a_bridge_that_an_incident_holds_lets_nothing_pass_whatever_the_operator_resumes(alliance: Alliance) -> None:
+    with running(alliance) as traffic, alliance.granted(), alliance.granted(resource="beacon"):
+        traffic.passes()
+        for side in alliance.sides:
+            started = time.monotonic()
+            alliance.act(side, "hold")
+            assert traffic.stops(started) < STOPS
+            alliance.act(side, "suspend")
+            left = alliance.act(side, "resume")
+            assert (left["state"], left["holds"]) == ("suspended", ["incident"])
+            resumed = time.monotonic()
+            for probe in traffic.allowed:
+                tried = partial(has_tried, probe, resumed)
+                wait_until(tried, within=WITHIN, what=f"{probe} to be tried often enough")
+                assert probe.last < resumed
+            assert alliance.act(side, "release")["holds"] == []
+            traffic.passes()
+        traffic.check_others()
+
+
 def test_a_grant_that_ends_by_itself_closes_its_flow(alliance: Alliance) -> None:
     with running(alliance) as traffic, alliance.granted(resource="beacon") as (grant, _):
         _, beacon = traffic.allowed
@@ -101,6 +122,10 @@ def test_everything_that_a_bridge_put_there_is_gone_after_its_end(alliance: Alli
             wait_until(partial(is_clean, alliance, member), within=WITHIN, what=f"{member.name} to forget")
     for side in alliance.sides:
         wait_until(partial(is_quiet, side), within=WITHIN, what=f"the ingress of {side.name} to leave the network")
+
+
+def has_tried(probe: Probe, since: float) -> bool:
+    return sum(at > since for at in probe.sent) > UNANSWERED
 
 
 def kept(alliance: Alliance) -> list[Any]:

@@ -81,6 +81,17 @@ def test_a_bridge_is_named_by_its_remote(isthmus: Run, server: Script) -> None:
     assert "it is effective: grants decide what passes" in isthmus("bridge", "resume", "b.example").out
 
 
+def test_an_incident_holds_a_bridge_with_a_reason(isthmus: Run, server: Script) -> None:
+    held = a_bridge(state="suspended", effective=False, holds=["incident"], obstacles=["suspended by an incident here"])
+    server.on(f"POST {ONE}/hold", held)
+    out = isthmus("bridge", "hold", BRIDGE_ID, "--reason", "it scans").out
+    assert "is held; nothing passes: suspended by an incident here" in out
+    assert server.bodies_of("POST") == [{"reason": "it scans"}]
+    assert "--reason" in isthmus("bridge", "hold", BRIDGE_ID).err
+    server.on(f"POST {ONE}/release", a_bridge())
+    assert "is released; it is effective" in isthmus("bridge", "release", BRIDGE_ID).out
+
+
 def test_a_remote_with_several_bridges_is_no_name(isthmus: Run, server: Script) -> None:
     server.on(WITH_B, page(a_bridge(), a_bridge()))
     assert "several bridges with b.example" in isthmus("bridge", "suspend", "b.example").err

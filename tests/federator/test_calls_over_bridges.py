@@ -111,13 +111,14 @@ async def test_an_address_inside_an_overlay_is_dialled_for_the_bridged_remote_al
         assert len(astray.calls) == 1
 
 
+@pytest.mark.parametrize("code", ["bridge_not_active", "incident_block"])
 async def test_how_a_bridge_stands_is_told_outside_where_it_is_shut(
-    home: Home, b: Ingress, inside: Ingress, b_authority: Forged
+    home: Home, b: Ingress, inside: Ingress, code: str
 ) -> None:
-    inside.answer = lambda asked: a_problem(403, "bridge_not_active")
+    inside.answer = lambda asked: a_problem(403, code)
     answer = await home.call()
     assert (answer.status, b.calls) == (502, [])
-    assert b"bridge_not_active" in answer.body
+    assert code.encode() in answer.body
     b.answer = lambda asked: an_answer(200, b'{"ok":true}')
     assert (await home.call("/rpc/b.example/heartbeat/call-back", b"{}")).status == 200
     assert [asked.path for asked in b.calls] == ["/federation/heartbeat/call-back"]

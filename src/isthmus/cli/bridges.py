@@ -72,6 +72,22 @@ def resume(session: Session, bridge: Bridge, reason: Reason = None) -> None:
     session.show(_act(session, bridge, "resume", reason), lambda each: moved(each, "resumed"))
 
 
+@command(app, "hold", "isthmus bridge hold b.example --reason 'scans from their prefix'")
+def hold(
+    session: Session,
+    bridge: Bridge,
+    reason: Annotated[str, typer.Option(help="Which incident it is; the other side is told.")],
+) -> None:
+    """Let nothing pass while an incident is looked into."""
+    session.show(_act(session, bridge, "hold", reason), lambda each: moved(each, "held"))
+
+
+@command(app, "release", "isthmus bridge release b.example")
+def release(session: Session, bridge: Bridge, reason: Reason = None) -> None:
+    """Lift the hold of an incident that is over."""
+    session.show(_act(session, bridge, "release", reason), lambda each: moved(each, "released"))
+
+
 @command(app, "revoke", "isthmus bridge revoke b.example --reason 'the contract ended'")
 def revoke(session: Session, bridge: Bridge, reason: Reason = None, yes: Annotated[bool, options.YES] = False) -> None:
     """End a bridge for good, on both sides."""

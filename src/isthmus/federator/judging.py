@@ -7,6 +7,7 @@ from isthmus.federator.nested import Told, media_type, told_by, wait_of
 
 REFUSED_US = frozenset({401, 403})
 JSON = "application/json"
+SHUT = frozenset({"bridge_not_active", "incident_block"})
 
 
 class RemoteSaidNo(CallFailed):
@@ -22,7 +23,7 @@ class RemoteSaidNo(CallFailed):
 
 def is_shut(reply: Reply) -> bool:
     """Whether the remote did nothing because it holds the bridge shut over which it was called."""
-    return reply.status in REFUSED_US and told_by(reply).nested.code == "bridge_not_active"
+    return reply.status in REFUSED_US and told_by(reply).nested.code in SHUT
 
 
 def judged(reply: Reply) -> Reply:

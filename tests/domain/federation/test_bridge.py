@@ -84,8 +84,12 @@ def test_each_hold_is_lifted_by_itself() -> None:
             both.after(Action.SUSPEND, LATER, hold)
     left = both.after(Action.RESUME, LATER)
     assert (left.state, left.holds) == (State.SUSPENDED, frozenset({Hold.INCIDENT}))
-    with pytest.raises(TransitionNotAllowed, match="by an incident alone"):
+    with pytest.raises(TransitionNotAllowed, match="an incident alone holds it"):
         left.after(Action.RESUME, LATER)
+    with pytest.raises(TransitionNotAllowed, match="no incident holds it"):
+        by_operator.after(Action.RESUME, LATER, Hold.INCIDENT)
+    right = both.after(Action.RESUME, LATER, Hold.INCIDENT)
+    assert (right.state, right.holds) == (State.SUSPENDED, frozenset({Hold.OPERATOR}))
     assert left.after(Action.RESUME, LATER, Hold.INCIDENT).state is State.ACTIVE
     assert both.after(Action.REVOKE, LATER).holds == frozenset()
 

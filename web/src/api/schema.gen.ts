@@ -309,6 +309,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/bridges/{bridge_id}/hold": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Hold
+         * @description Let nothing pass while an incident is looked into. It holds beside our operator's suspension.
+         */
+        post: operations["holdBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/bridges/{bridge_id}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Release
+         * @description The incident is over: lift its hold. A suspension by our operator, and by the other side, stays.
+         */
+        post: operations["releaseBridge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/bridges/{bridge_id}/resume": {
         parameters: {
             query?: never;
@@ -3346,6 +3386,17 @@ export interface components {
          */
         Hold: "operator" | "incident";
         /**
+         * HoldBody
+         * @description The other side and the audit log are told which incident it is.
+         */
+        HoldBody: {
+            /**
+             * Reason
+             * @example scans from fd99:1:2:1::7
+             */
+            reason: string;
+        };
+        /**
          * ImportBody
          * @description Absolute paths on the server's machine: a private key does not travel.
          */
@@ -5712,6 +5763,7 @@ export type HandedView = components['schemas']['HandedView'];
 export type HeadView = components['schemas']['HeadView'];
 export type HeldGrantView = components['schemas']['HeldGrantView'];
 export type Hold = components['schemas']['Hold'];
+export type HoldBody = components['schemas']['HoldBody'];
 export type ImportBody = components['schemas']['ImportBody'];
 export type IncidentView = components['schemas']['IncidentView'];
 export type InitBody = components['schemas']['InitBody'];
@@ -6487,6 +6539,98 @@ export interface operations {
         requestBody: {
             content: {
                 "application/json": components["schemas"]["PrefixesBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    holdBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["HoldBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BridgeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    releaseBridge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                bridge_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ReasonBody"];
             };
         };
         responses: {

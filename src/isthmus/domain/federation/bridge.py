@@ -58,6 +58,13 @@ class Hold(StrEnum):
     INCIDENT = "incident"
 
 
+# Of a suspension that is another's: what cannot be done, and how that one is lifted.
+NOT_ON: Mapping[Hold, tuple[str, str]] = {
+    Hold.OPERATOR: ("be resumed: an incident alone holds it", "isthmus bridge release, once the incident is over"),
+    Hold.INCIDENT: ("be released: no incident holds it", "isthmus bridge resume lifts our operator's suspension"),
+}
+
+
 @dataclass(eq=False)
 class StatementRefused(Exception):
     """A statement does not count. `rule` is `unreadable`, `signature`, `domain` or `limits`."""
@@ -163,7 +170,7 @@ class Bridge:
             case Action.SUSPEND:
                 holds = frozenset({by})
             case Action.RESUME if self.state is State.SUSPENDED and by not in holds:
-                raise self._cannot("be resumed: it is suspended by an incident alone", "resolve that incident")
+                raise self._cannot(*NOT_ON[by])
             case Action.RESUME:
                 holds -= {by}
                 state = self.state if holds else state

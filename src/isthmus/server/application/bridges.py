@@ -1,6 +1,6 @@
 """Bridges as an operator handles them: propose, accept, suspend, resume, revoke, and which prefixes are let in."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,12 +21,17 @@ from isthmus.server.application.bridge_words import Words, terms_of
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.networks import check_version
-from isthmus.server.application.remotes import locked, parse_line
+from isthmus.server.application.remotes import locked, parse_line, parse_reason
 from isthmus.server.ports import BridgeExists, Clock, Conflict, Ids, Store, Transaction
 from isthmus.server.records import AuditEntry, Page
 
 MOST_BRIDGES = 64
 """Live ones with one remote."""
+WORDS: Mapping[tuple[Action, Hold], str] = {
+    (Action.SUSPEND, Hold.INCIDENT): "hold",
+    (Action.RESUME, Hold.INCIDENT): "release",
+}
+"""What the audit log calls what an incident does."""
 FEDERATES_WITH_NOBODY = "this backend federates with nobody: its strategy is none"
 
 
@@ -116,6 +121,13 @@ class BridgeService:
     async def resume(self, caller: Caller, bridge_id: UUID, reason: str, version: int | None) -> Shown:
         return await self.act(caller, bridge_id, (Action.RESUME, Hold.OPERATOR), reason, version)
 
+    async def hold(self, caller: Caller, bridge_id: UUID, reason: str, version: int | None) -> Shown:
+        """Let nothing pass for an incident, whatever else suspends the bridge; for the record, there is a reason."""
+        return await self.act(caller, bridge_id, (Action.SUSPEND, Hold.INCIDENT), parse_reason(reason), version)
+
+    async def release(self, caller: Caller, bridge_id: UUID, reason: str, version: int | None) -> Shown:
+        return await self.act(caller, bridge_id, (Action.RESUME, Hold.INCIDENT), reason, version)
+
     async def revoke(self, caller: Caller, bridge_id: UUID, reason: str, version: int | None) -> Shown:
         return await self.act(caller, bridge_id, (Action.REVOKE, Hold.OPERATOR), reason, version)
 
@@ -127,7 +139,7 @@ class BridgeService:
         async with self._changing(bridge_id, version) as (tx, remote, before):
             now = self._clock.now()
             after = before.after(action[0], now, action[1], said)
-            entry = caller.did(f"bridge.{action[0]}", after.id, now, **told_of(after))
+            entry = caller.did(f"bridge.{WORDS.get(action, action[0])}", after.id, now, **told_of(after))
             return await self._done(tx, remote, after, entry)
 
     async def accept_prefixes(

@@ -42,6 +42,12 @@ class ReasonBody(Body):
     reason: WhyNot = ""
 
 
+class HoldBody(Body):
+    """The other side and the audit log are told which incident it is."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=120, examples=["scans from fd99:1:2:1::7"])]
+
+
 class PrefixesBody(Body):
     """Exactly these of the prefixes that the other side offers are let in; none for all of them."""
 

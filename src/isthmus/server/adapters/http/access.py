@@ -142,6 +142,8 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/bridges/{{bridge_id}}/accept"):         Need.ADMIN,
     ("POST",   f"{API}/bridges/{{bridge_id}}/suspend"):        Need.WRITE,
     ("POST",   f"{API}/bridges/{{bridge_id}}/resume"):         Need.ADMIN,
+    ("POST",   f"{API}/bridges/{{bridge_id}}/hold"):           Need.WRITE,
+    ("POST",   f"{API}/bridges/{{bridge_id}}/release"):        Need.ADMIN,
     ("POST",   f"{API}/bridges/{{bridge_id}}/revoke"):         Need.WRITE,
     ("POST",   f"{API}/bridges/{{bridge_id}}/accept-prefixes"): Need.ADMIN,
     ("GET",    f"{API}/audit"):                               Need.ADMIN,

@@ -9,6 +9,7 @@ from isthmus.domain.ids import NetworkId
 from isthmus.server.adapters.api.bridge_views import (
     AcceptanceBody,
     BridgeView,
+    HoldBody,
     PrefixesBody,
     ProposalBody,
     ReasonBody,
@@ -72,6 +73,22 @@ async def resume(
 ) -> BridgeView:
     """Lift our operator's own suspension. That of the other side, and of an incident, stays."""
     return _shown(await calls.federation.bridges.resume(by, bridge_id, body.reason, version), response)
+
+
+@router.post("/bridges/{bridge_id}/hold", operation_id="holdBridge")
+async def hold(
+    bridge_id: UUID, body: HoldBody, calls: Calls, by: By, version: Version, response: Response
+) -> BridgeView:
+    """Let nothing pass while an incident is looked into. It holds beside our operator's suspension."""
+    return _shown(await calls.federation.bridges.hold(by, bridge_id, body.reason, version), response)
+
+
+@router.post("/bridges/{bridge_id}/release", operation_id="releaseBridge")
+async def release(
+    bridge_id: UUID, body: ReasonBody, calls: Calls, by: By, version: Version, response: Response
+) -> BridgeView:
+    """The incident is over: lift its hold. A suspension by our operator, and by the other side, stays."""
+    return _shown(await calls.federation.bridges.release(by, bridge_id, body.reason, version), response)
 
 
 @router.post("/bridges/{bridge_id}/revoke", operation_id="revokeBridge")
