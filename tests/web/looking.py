@@ -37,7 +37,7 @@ def grave_findings(page: Page) -> list[str]:
     page.evaluate(AXE.read_text("utf-8"))
     found: Any = page.evaluate("async () => (await axe.run(document)).violations")
     return [
-        f"{each['id']}: {each['help']}: {'; '.join(node['html'][:160] for node in each['nodes'][:3])}"
+        f"{each['id']}: {'; '.join(node['html'][:160] + ' ' + node['failureSummary'] for node in each['nodes'][:3])}"
         for each in found
         if each["impact"] in GRAVE
     ]

@@ -53,12 +53,12 @@ def test_a_network_is_created_in_the_next_free_range_changed_and_deleted(page: P
     name = a_name("office")
     opened(page, "/networks").get_by_role("button", name="New network").click()
     form = in_window(page, "New network")
-    form.get_by_label("Name").fill("Not A Label")
+    form.get_by_role("textbox", name="Name").fill("Not A Label")
     form.get_by_role("button", name=re.compile("Next free range")).click()
     form.get_by_role("button", name="Create").click()
     expect(form.get_by_role("alert")).to_contain_text("Request")
-    expect(form.get_by_label("Name")).to_have_attribute("aria-invalid", "true")
-    form.get_by_label("Name").fill(name)
+    expect(form.get_by_role("textbox", name="Name")).to_have_attribute("aria-invalid", "true")
+    form.get_by_role("textbox", name="Name").fill(name)
     form.get_by_role("button", name="Create").click()
     page.get_by_role("link", name=name).click()
     expect(page.get_by_role("heading", level=1, name=name)).to_be_visible()
@@ -105,7 +105,7 @@ def test_an_empty_backend_leads_to_a_first_mesh_and_each_step_is_checked_off_liv
         shoot(page, screenshots, "first-steps-1280")
         page.get_by_role("button", name="New network").click()
         form = in_window(page, "New network")
-        form.get_by_label("Name").fill("office")
+        form.get_by_role("textbox", name="Name").fill("office")
         form.get_by_role("button", name=re.compile("Next free range")).click()
         form.get_by_role("button", name="Create").click()
         expect(done).to_have_count(1)
@@ -167,7 +167,9 @@ def test_a_peer_is_changed_gets_a_new_token_and_is_deleted(page: Page, server: S
     assert admin.get(f"/peers/{agent.peer_id}").status_code == 404
 
 
-def test_the_history_of_a_peer_shows_what_each_revision_changed(page: Page, server: Server, admin: httpx2.Client) -> None:
+def test_the_history_of_a_peer_shows_what_each_revision_changed(
+    page: Page, server: Server, admin: httpx2.Client
+) -> None:
     network = a_network(admin)
     Agent.enrolled(server, a_peer(admin, network, kind="jump"))
     agent = Agent.enrolled(server, a_peer(admin, network))
@@ -180,7 +182,7 @@ def test_the_history_of_a_peer_shows_what_each_revision_changed(page: Page, serv
         buttons.first.click()
     expect(page.get_by_role("button", name="Hide")).not_to_have_count(0)
     expect(page.get_by_label("Loading")).to_have_count(0)
-    expect(page.get_by_role("alert")).to_have_count(0)
+    assert page.get_by_role("alert").all_inner_texts() == []
 
 
 def test_five_thousand_peers_are_a_quick_table_of_which_the_server_finds_what_is_asked_for(
@@ -199,7 +201,9 @@ def test_five_thousand_peers_are_a_quick_table_of_which_the_server_finds_what_is
     table.hover()
     for _ in range(3):
         table.evaluate("each => each.scrollTo(0, each.scrollHeight)")
-        page.wait_for_function("count => document.body.innerText.match(/([\\d,]+) peers shown/)?.[1] !== count", arg="200")
+        page.wait_for_function(
+            "count => document.body.innerText.match(/([\\d,]+) peers shown/)?.[1] !== count", arg="200"
+        )
     assert rows.count() < 60
     page.get_by_role("textbox", name="Search names").fill("host-4999")
     expect(table.get_by_role("link", name="host-4999")).to_be_visible()

@@ -1,14 +1,12 @@
 """Every page: nothing is cut off at two widths, and axe finds nothing that keeps people out."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import pytest
 from playwright.sync_api import Page
 
-from tests.api.agent import a_name, a_network, a_peer, Agent
+from tests.api.agent import Agent, a_network, a_peer
 from tests.api.test_incidents import beat, steal
 from tests.server import Server
 from tests.web.looking import DESKTOP, PHONE, grave_findings, opened, overflow, shoot

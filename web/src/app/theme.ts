@@ -10,7 +10,8 @@ export const theme: MantineThemeOverride = createTheme({
   autoContrast: true,
   components: {
     Tooltip: { defaultProps: { withArrow: true, openDelay: 300 } },
-    Modal: { defaultProps: { centered: true, overlayProps: { backgroundOpacity: 0.5 } } },
+    // To keep the page from scrolling below a dialog, the kit would add a style without the nonce.
+    Modal: { defaultProps: { centered: true, lockScroll: false, overlayProps: { backgroundOpacity: 0.5 } } },
     Table: { defaultProps: { verticalSpacing: 'xs', highlightOnHover: true } },
   },
 })

@@ -1,6 +1,7 @@
 // Everything that matters, counted; and the first steps while there is nothing yet.
 import { SimpleGrid, Stack } from '@mantine/core'
 import { useQuery } from '@tanstack/react-query'
+import { useState } from 'react'
 import type { NetworkView, PeerView } from '../../api/schema.gen'
 import type { Whole } from '../../api/pages'
 import { Section } from '../../ui/Facts'
@@ -12,7 +13,7 @@ import { To } from '../../ui/To'
 import { CapacityBar } from '../networks/CapacityBar'
 import { networks } from '../networks/queries'
 import { Federation, Findings, Incidents } from './Cards'
-import { isDone, stepsOf } from './counts'
+import { isDone, stepsOf, type Step } from './counts'
 import { FirstSteps } from './FirstSteps'
 import { PeerCounts } from './PeerCounts'
 import { allPeers } from './queries'
@@ -33,10 +34,12 @@ export function DashboardPage() {
 
 function Content({ networks: items, peers }: { networks: readonly NetworkView[]; peers: Whole<PeerView> }) {
   const steps = stepsOf(peers.items)
+  const [open, setOpen] = useState<Step | null>(null)
   const isBegun = isDone(steps.jump) && isDone(steps.host) && isDone(steps.phone)
   return (
     <Stack>
-      {!isBegun && <FirstSteps network={items[0]} steps={steps} />}
+      {/* What a dialog shows is shown once, so it stays when the last step is done. */}
+      {(!isBegun || open !== null) && <FirstSteps network={items[0]} steps={steps} open={open} onOpen={setOpen} />}
       <SimpleGrid cols={{ base: 1, md: 2 }}>
         {peers.items.length > 0 && <PeerCounts peers={peers} />}
         {items.length > 0 && <Use networks={items} />}

@@ -1,7 +1,6 @@
 // From an empty backend to two hosts that reach each other: each step is checked off as it happens.
 import { Button, Group, Text, ThemeIcon } from '@mantine/core'
 import { IconCheck, IconCircle } from '@tabler/icons-react'
-import { useState } from 'react'
 import type { NetworkView, PeerView } from '../../api/schema.gen'
 import { Section } from '../../ui/Facts'
 import { Mark } from '../../ui/Mark'
@@ -19,11 +18,13 @@ const KINDS = { jump: 'jump', host: 'dynamic', phone: 'static' } as const
 interface Props {
   network: NetworkView | undefined
   steps: Record<Exclude<Step, 'network'>, PeerView | undefined>
+  /** The step whose dialog is open. */
+  open: Step | null
+  onOpen: (step: Step | null) => void
 }
 
-export function FirstSteps({ network, steps }: Props) {
-  const [open, setOpen] = useState<Step | null>(null)
-  const close = () => setOpen(null)
+export function FirstSteps({ network, steps, open, onOpen }: Props) {
+  const close = () => onOpen(null)
   const shown = (['jump', 'host', 'phone'] as const).map((step) => ({ step, peer: steps[step] }))
   const next = network === undefined ? 'network' : shown.find(({ peer }) => !isDone(peer))?.step
   return (
@@ -38,7 +39,7 @@ export function FirstSteps({ network, steps }: Props) {
               {network.name}
             </To>
           ) : (
-            <Button onClick={() => setOpen('network')}>{texts.networks.create}</Button>
+            <Button onClick={() => onOpen('network')}>{texts.networks.create}</Button>
           )}
         </Line>
         {shown.map(({ step, peer }) => (
@@ -46,7 +47,7 @@ export function FirstSteps({ network, steps }: Props) {
             {peer ? (
               <Begun peer={peer} />
             ) : (
-              <Button variant={step === next ? 'filled' : 'default'} disabled={!network} onClick={() => setOpen(step)}>
+              <Button variant={step === next ? 'filled' : 'default'} disabled={!network} onClick={() => onOpen(step)}>
                 {texts.peers.create}
               </Button>
             )}

@@ -18,12 +18,13 @@ export function PeerHistory({ peerId }: { peerId: string }) {
       <Loaded of={read} rows={2}>
         {({ pages }) => {
           const items = pages.flatMap((page) => page.items)
-          const begins = pages[0]?.begins ?? 0
+          // What came before the oldest one is forgotten, or the peer was not there yet.
+          const oldest = Math.max(pages[0]?.begins ?? 0, read.hasNextPage ? 0 : (items.at(-1)?.revision ?? 0))
           if (items.length === 0) return <Text size="sm">{t.noHistory}</Text>
           return (
             <Stack gap="sm">
               {items.map((each) => (
-                <Revision key={each.revision} peerId={peerId} of={each} begins={begins} />
+                <Revision key={each.revision} peerId={peerId} of={each} isFirst={each.revision <= oldest} />
               ))}
               {read.hasNextPage && (
                 <Button variant="default" loading={read.isFetchingNextPage} onClick={() => void read.fetchNextPage()}>
@@ -41,13 +42,11 @@ export function PeerHistory({ peerId }: { peerId: string }) {
 interface Props {
   peerId: string
   of: ConfigRevisionView
-  /** The oldest revision that is still known. */
-  begins: number
+  isFirst: boolean
 }
 
-function Revision({ peerId, of: { revision, at, event, subject }, begins }: Props) {
+function Revision({ peerId, of: { revision, at, event, subject }, isFirst }: Props) {
   const [isOpen, shown] = useDisclosure(false)
-  const isFirst = revision <= begins
   return (
     <div>
       <Group gap="sm">
