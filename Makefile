@@ -5,6 +5,7 @@ CODE := $(wildcard src tests lab bench tools)
 # Most tests wait for processes and sockets, so two per core keep the machine busy; what is timed needs one to itself.
 CORES := $(shell nproc)
 WORKERS ?= $(shell expr 2 \* $(CORES))
+TIMED := $(addprefix tests/,agent api/test_crowd.py bench bridging e2e faults)
 PYTEST := $(PYTHON) -m pytest --dist loadfile --no-loadscope-reorder
 COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
@@ -17,7 +18,7 @@ test: lint ## linters, all tests, and how much of the conformance catalogue they
 	@tools/ui build || exit 1; \
 	status=0; \
 	$(PYTEST) -n $(WORKERS) -m "not timed" || status=$$?; \
-	$(PYTEST) -n $(CORES) -m timed || status=$$?; \
+	$(PYTEST) -n $(CORES) -m timed $(TIMED) || status=$$?; \
 	$(PYTHON) -m tools.conformance || status=1; \
 	exit $$status
 

@@ -50,8 +50,10 @@ def playwright() -> Iterator[Playwright]:
 
 @pytest.fixture(scope="session")
 def browser(playwright: Playwright) -> Iterator[Browser]:
-    """Debian's Chromium. Its own sandbox needs what containers do not give."""
-    started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    """Debian's Chromium. Its own sandbox needs what containers do not give, and its own care of what pages may ask of
+    this machine would hide that the server takes care by itself."""
+    options = ["--no-sandbox", "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets"]
+    started = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
     yield started
     started.close()
 

@@ -217,7 +217,7 @@ def test_what_the_cli_changes_is_on_the_screen_without_a_reload(
     name = a_name("branch")
     opened(page, "/networks").evaluate("window.wasNotReloaded = true")
     settings = {"socket": str(server.local_socket)}
-    command = [COMMAND, "network", "create", name, "--json"]
+    command = [str(COMMAND), "network", "create", name, "--json"]
     made = subprocess.run(
         command, env=clean_environment(settings), capture_output=True, text=True, timeout=60, check=True
     )

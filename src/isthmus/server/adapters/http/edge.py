@@ -27,6 +27,7 @@ SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 ]
+NOT_KEPT = (b"cache-control", b"no-store")
 
 
 class BodyTooLarge(HTTPException):
@@ -106,8 +107,11 @@ class Edge:
 def _stamped(send: Send, request_id: str) -> Send:
     async def stamped(message: Message) -> None:
         if message["type"] == "http.response.start":
-            own = [(b"x-request-id", request_id.encode()), *SECURITY_HEADERS]
-            message["headers"] = [*message.get("headers", []), *own]
+            headers = [*message.get("headers", []), (b"x-request-id", request_id.encode()), *SECURITY_HEADERS]
+            # What says nothing of it is data, of which no browser and no proxy keeps a copy.
+            if not any(name == b"cache-control" for name, _ in headers):
+                headers.append(NOT_KEPT)
+            message["headers"] = headers
         await send(message)
 
     return stamped
