@@ -29,8 +29,10 @@ TIMED = (
     "agent/test_tunnel",
     "bench/test_cases",
 )
-# Organisations and browsers, which take long to come and do not rest: one worker has them, and begins with them.
-SHARED = ("bridging/", "federation/", "web/")
+# One worker has all of a place, where what it needs takes long to come and is not spoilt by one test for the others.
+SHARED = ("bridging/", "web/")
+# What does not rest while nobody calls it comes at the end, so that it runs beside nothing else.
+LAST = ("web/", "federation/")
 ON_CI = os.environ.get("CI") == "true"
 CLAIMS = TESTS.parent / ".build" / "claims"
 SEVERITY = ("passed", "skipped", "failed")
@@ -83,9 +85,9 @@ def place_of(item: pytest.Item, places: Sequence[str]) -> int | None:
     return next((number for number, place in enumerate(places) if name.startswith(place)), None)
 
 
-def turn_of(item: pytest.Item) -> tuple[bool, int]:
-    timed, shared = place_of(item, TIMED), place_of(item, SHARED)
-    return (False, shared is None) if timed is None else (True, timed)
+def turn_of(item: pytest.Item) -> tuple[int, int]:
+    """Those that are timed have no others beside them: these two are never in one run."""
+    return place_of(item, TIMED) or 0, -1 if (last := place_of(item, LAST)) is None else last
 
 
 # Before pytest's own hook, which leaves out what the marks on the command line leave out.

@@ -191,7 +191,7 @@ PROFILES: list[tuple[dict[str, Any], str]] = [
     ({"uris": ("https://a.example/",)}, "uri"),
     ({"digital_signature": False}, "key_usage"),
     ({"ends": now() + timedelta(days=400)}, "lifetime"),
-    ({"ends": now() - timedelta(seconds=1)}, "dates"),
+    ({"starts": now() - timedelta(days=1), "ends": now() - timedelta(seconds=1)}, "dates"),
     ({"starts": now() + timedelta(hours=1)}, "dates"),
 ]
 

@@ -97,8 +97,8 @@ def site(tmp_path: Path) -> Iterator[Site]:
 @pytest.mark.case("SEED-130")
 def test_a_vip_answers_on_its_own_overlay_only(site: Site) -> None:
     # There is no tunnel yet: the ingress is there for the WAN, and says what it waits for.
-    found = site.await_listeners("wan")
-    assert set(found["left_out"]) == {"vip4", "vip6"}
+    site.await_listeners("wan")
+    wait_until(lambda: set(site.status()["left_out"]) == set(VIPS), within=SECONDS, what="a word on both VIPs")
     assert site.call(site.neighbour, str(site.gateway.ipv4)).status == 200
 
     # An address that is on no tunnel proves nothing.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from isthmus.cli.errors import Failure, Unreachable, missing_extra
+from isthmus.cli.importing import importing
 from isthmus.domain.errors import Refusal
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def run_agent(config: Path | None = None) -> None:
 def load_settings(config: Path | None) -> "Settings":
     try:
         # All of the agent, so that a missing package is told before a secret is asked for.
-        import_module("isthmus.agent.main")
+        with importing():
+            import_module("isthmus.agent.main")
         from isthmus.agent.settings import load
     except ModuleNotFoundError as error:
         raise missing_extra(error, "agent") from None

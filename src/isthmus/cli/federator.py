@@ -8,6 +8,7 @@ import typer
 
 from isthmus.cli.command import SHARED, command, lone
 from isthmus.cli.errors import Failure, Unreachable, missing_extra, report
+from isthmus.cli.importing import importing
 from isthmus.cli.options import DATA_DIR, without_none
 from isthmus.cli.session import Session
 
@@ -45,7 +46,8 @@ def run(
 
 def _run(config: Path | None, data_dir: str | None) -> int:
     try:
-        from isthmus.federator.main import run
+        with importing():
+            from isthmus.federator.main import run
     except ModuleNotFoundError as error:
         raise missing_extra(error, "federator") from None
     return run(config, without_none({"data_dir": data_dir}))

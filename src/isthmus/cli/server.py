@@ -7,6 +7,7 @@ import typer
 
 from isthmus.cli.command import command, lone
 from isthmus.cli.errors import missing_extra
+from isthmus.cli.importing import importing
 from isthmus.cli.options import DATA_DIR, LISTEN, SETTINGS, without_none
 from isthmus.cli.session import Session
 
@@ -22,7 +23,8 @@ def server(
 ) -> None:
     """Run the controller on this machine until Ctrl-C. The first start shows the administrator's password."""
     try:
-        from isthmus.server.main import run
+        with importing():
+            from isthmus.server.main import run
     except ModuleNotFoundError as error:
         raise missing_extra(error, "server") from None
     raise typer.Exit(run(config, without_none({"data_dir": data_dir, "listen": listen})))
