@@ -1,5 +1,6 @@
 """What tests share: databases, turns and workers, recorded claims, no silent skips on CI, profiles of hypothesis."""
 
+import gc
 import json
 import os
 from collections.abc import Generator, Sequence
@@ -101,6 +102,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if not marker.args or marker.kwargs:
                 raise pytest.UsageError(f'{item.nodeid}: write the claim as @pytest.mark.case("ENROL-001")')
             item.user_properties.extend(("case", case) for case in marker.args)
+
+
+def pytest_sessionstart() -> None:
+    gc.disable()
+
+
+# Thousands of tests are collected and stay: to look for garbage among them takes a part of the time of each.
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 class ByPlace(LoadFileScheduling):
