@@ -127,11 +127,13 @@ def test_peers_are_found_by_group_and_label(admin: httpx2.Client) -> None:
     assert refused.json()["errors"][0]["pointer"] == "/groups/1"
 
 
+@pytest.mark.case("SEED-113")
 def test_a_network_takes_from_its_template_what_it_is_not_given(admin: httpx2.Client) -> None:
     limits = {"address_changes": 20, "port_changes": 9}
     settings = {"limits": limits, "dns_upstreams": ["9.9.9.9"], "key_max_age": 86400, "direct_paths": "off"}
     settings |= {
         "mtu": 1380,
+        "listen_port": 51999,
         "keepalive": 0,
         "cidr_prefix": 24,
         "cidr_pool": "10.250.0.0/16",
@@ -149,12 +151,18 @@ def test_a_network_takes_from_its_template_what_it_is_not_given(admin: httpx2.Cl
     assert network["cidr_v4"].startswith("10.250.")
     assert (network["limits"]["address_changes"], network["limits"]["port_changes"]) == (20, 7)
     assert (network["dns_upstreams"], network["key_max_age"]) == (["9.9.9.9"], 86400)
+    assert network["listen_port"] == 51999
+    second = admin.post("/networks", json={"name": a_name("net"), "template": name}).raise_for_status().json()
+    taken = ("mtu", "listen_port", "keepalive", "dns_upstreams", "key_max_age", "direct_paths")
+    assert {each: second[each] for each in taken} == {each: settings[each] for each in taken}
+    before = [admin.get(f"/networks/{each['id']}").json() for each in (network, second)]
     path = f"/network-templates/{made.json()['id']}"
     stale = admin.patch(path, json={"mtu": 1400}, headers={"If-Match": '"9"'})
     assert stale.status_code == 412
-    changed = admin.patch(path, json={"mtu": None}, headers={"If-Match": made.headers["etag"]}).raise_for_status()
+    change = {"mtu": None, "listen_port": 51000, "dns_upstreams": [], "domain_suffix": "y.test", "direct_paths": "auto"}
+    changed = admin.patch(path, json=change, headers={"If-Match": made.headers["etag"]}).raise_for_status()
     assert "mtu" not in changed.json()["settings"]
-    assert admin.get(f"/networks/{network['id']}").json()["mtu"] == 1380
+    assert [admin.get(f"/networks/{each['id']}").json() for each in (network, second)] == before
     assert admin.post("/network-templates", json={"name": name}).json()["errors"][0]["pointer"] == "/name"
     missing = admin.post("/networks", json={"name": a_name("net"), "template": "nobody"})
     assert missing.json()["errors"][0]["pointer"] == "/template"
