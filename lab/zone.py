@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
+from threading import Lock
 
 from lab.lab import Lab
 
@@ -61,6 +62,7 @@ class NsdHost:
         self.service = service
         self.ttl = ttl
         self.zones: dict[str, Zone] = {}
+        self._changing = Lock()
         self.host.path(FOLDER).mkdir()
         self._write()
         self.process = self.host.start(["nsd", "-d", "-c", f"{FOLDER}/nsd.conf"], name="nsd")
@@ -78,12 +80,14 @@ class NsdHost:
 
     def put(self, domain: str, records: Sequence[str]) -> None:
         """The records of a zone, lines such as `infra.b.example. A 198.51.100.7`; none takes the zone away."""
-        self.zones.pop(domain, None)
-        if records:
-            self.zones[domain] = Zone(domain, list(records))
-        self._write()
-        self.process.restart()
-        self.process.wait_for("nsd started", within=START_SECONDS)
+        # Organisations that start at once publish at once, and only one server has the port.
+        with self._changing:
+            self.zones.pop(domain, None)
+            if records:
+                self.zones[domain] = Zone(domain, list(records))
+            self._write()
+            self.process.restart()
+            self.process.wait_for("nsd started", within=START_SECONDS)
 
     def _write(self) -> None:
         folder = self.host.path(FOLDER)

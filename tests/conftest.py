@@ -87,8 +87,9 @@ def place_of(item: pytest.Item, places: Sequence[str]) -> int | None:
 
 
 def turn_of(item: pytest.Item) -> tuple[int, int]:
-    """Those that are timed have no others beside them: these two are never in one run."""
-    return place_of(item, TIMED) or 0, -1 if (last := place_of(item, LAST)) is None else last
+    """When a test has its turn in a run of those that are timed, or of all others."""
+    timed, last = place_of(item, TIMED), place_of(item, LAST)
+    return -1 if timed is None else timed, -1 if last is None else last
 
 
 # Before pytest's own hook, which leaves out what the marks on the command line leave out.
