@@ -159,7 +159,13 @@ def test_a_network_takes_from_its_template_what_it_is_not_given(admin: httpx2.Cl
     path = f"/network-templates/{made.json()['id']}"
     stale = admin.patch(path, json={"mtu": 1400}, headers={"If-Match": '"9"'})
     assert stale.status_code == 412
-    change = {"mtu": None, "listen_port": 51000, "dns_upstreams": [], "domain_suffix": "y.test", "direct_paths": "auto"}
+    change: dict[str, Any] = {
+        "mtu": None,
+        "listen_port": 51000,
+        "dns_upstreams": [],
+        "domain_suffix": "y.test",
+        "direct_paths": "auto",
+    }
     changed = admin.patch(path, json=change, headers={"If-Match": made.headers["etag"]}).raise_for_status()
     assert "mtu" not in changed.json()["settings"]
     assert [admin.get(f"/networks/{each['id']}").json() for each in (network, second)] == before
