@@ -1,13 +1,16 @@
 """Instances of this backend by REST and by agents, on a real server with real files and both databases."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import httpx2
 import pytest
 from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from isthmus.domain.federation.bundle import Bundle
 from isthmus.protocol.bundle import open_first
@@ -15,7 +18,7 @@ from isthmus.x509.chain import check_chain
 from isthmus.x509.leaf import read_leaf, read_one_pem
 from isthmus.x509.request import make_request, read_request
 from lab.waiting import wait_until
-from tests.api.agent import Agent, a_name, a_network, a_peer
+from tests.api.agent import Agent, a_name, a_network, a_peer, enroll_body
 from tests.server import Server, running
 from tests.x509.forge import a_p256_key, a_weak_key
 from tests.x509.test_request import a_request
@@ -191,8 +194,45 @@ def test_an_agent_gets_leaves_for_the_one_instance_of_its_host(own: Server, loca
     assert read_leaf(read_one_pem(second["chain"])).uris == (f"spiffe://a.example/instance/{first['instance']}",)
     (row,) = last_rows(local, "instance.issue", first["instance"])
     assert row["actor"] == f"agent:{agent.peer_id}"
-    refused = asks(agent, "please")
-    assert (refused.status_code, refused.json()["code"]) == (422, "csr_invalid")
+
+
+def broken_requests() -> Iterator[str]:
+    """Text, a certificate, a request cut in half, and one whose signature is not by its key."""
+    _, whole = make_request()
+    yield "please"
+    now = datetime.now(UTC)
+    named = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "host")])
+    made = (
+        x509.CertificateBuilder().subject_name(named).issuer_name(named).public_key((key := a_p256_key()).public_key())
+    )
+    made = made.serial_number(1).not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    yield made.sign(key, SHA256()).public_bytes(Encoding.PEM).decode()
+    yield whole[: len(whole) // 2]
+    der = bytearray(x509.load_pem_x509_csr(whole.encode()).public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    yield x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM).decode()
+
+
+@pytest.mark.case("ENROL-009")
+def test_a_request_that_is_not_whole_or_proves_no_key_costs_an_agent_nothing(own: Server, local: httpx2.Client) -> None:
+    agent = Agent.enrolled(own, a_peer(local, a_network(local)))
+    for csr in broken_requests():
+        before, since = (
+            listed(local, revoked=True),
+            local.get("/audit", params={"limit": 1}).json()["items"][0]["number"],
+        )
+        refused = asks(agent, csr)
+        assert (refused.status_code, refused.json()["code"]) == (422, "csr_invalid"), csr
+        rows = [row for row in local.get("/audit", params={"limit": 9}).json()["items"] if row["number"] > since]
+        assert [(row["actor"], row["outcome"], row["reason"]) for row in rows] == [
+            (f"agent:{agent.peer_id}", "denied", "csr_invalid")
+        ]
+        assert listed(local, revoked=True) == before
+    # The token still answers its own key, and a whole request is answered.
+    with own.client() as client:
+        body = enroll_body(agent.token, public_key=agent.public_key)
+        agent.session = client.post("/agent/enroll", json=body).raise_for_status().json()["session_token"]
+    assert asks(agent).raise_for_status().json()["instance"] in listed(local)
 
 
 def test_nobody_gets_an_instance_without_a_session(own: Server) -> None:
