@@ -2,12 +2,15 @@
 
 import contextlib
 import sqlite3
-from ipaddress import ip_network
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_network
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from isthmus.domain.errors import ConfigAlreadyShown, InvalidValue, NotFound, PreconditionFailed, TransitionNotAllowed
+from isthmus.domain.federation.service import Service
 from isthmus.domain.mesh.peer import Kind
 from isthmus.server.application.peers import Draft, Update
 from isthmus.wireguard.conf_reader import parse
@@ -195,3 +198,27 @@ async def test_a_deleted_peer_is_gone_with_all_that_was_its_own(backend: Backend
         assert await tx.kept_keys.get(phone.id) is None
     with pytest.raises(NotFound):
         await backend.peers.delete(ADA, phone.id, None, force=False)
+
+
+async def test_an_address_that_a_service_names_is_not_given_up(backend: Backend) -> None:
+    """Or the service's grants would open it to the peer that gets it next."""
+    network = await backend.network()
+    router = await backend.peer(network, "router", additional_allowed_ips=["192.168.7.0/24"])
+    own = Service(UUID(int=1), "wiki", network.id, "tcp", router.addresses[0], ((443, 443),), backend.clock.now())
+    behind = replace(own, id=UUID(int=2), name="camera", address=IPv4Address("192.168.7.9"))
+    for service in (own, behind):
+        async with backend.store.transaction() as tx:
+            await tx.services.add(service)
+        with pytest.raises(TransitionNotAllowed, match=service.name):
+            await backend.peers.delete(ADA, router.id, None, force=True)
+        if service is behind:
+            with pytest.raises(TransitionNotAllowed, match="camera"):
+                await backend.peers.update(ADA, router.id, Update(additional_allowed_ips=["192.168.8.0/24"]), None)
+        await backend.peers.update(
+            ADA, router.id, Update(additional_allowed_ips=["192.168.7.0/24", "10.9.0.0/24"]), None
+        )
+        async with backend.store.transaction() as tx:
+            await tx.services.delete(service.id)
+    await backend.peers.update(ADA, router.id, Update(additional_allowed_ips=[]), None)
+    await backend.peers.delete(ADA, router.id, None, force=False)
+    assert await backend.peers_of(network.id) == []

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from isthmus.domain.addresses import Endpoint, IPNetwork
-from isthmus.domain.errors import InvalidValue
+from isthmus.domain.addresses import Endpoint, IPAddress, IPNetwork
+from isthmus.domain.errors import InvalidValue, TransitionNotAllowed
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh import peer as rules
 from isthmus.domain.mesh.enrollment import LIFETIME, EnrollmentToken, check_lifetime
@@ -141,6 +141,7 @@ class PeerSteps:
         after = await _updated(tx, network, before, update)
         if after == before:
             return Changed(before, network)
+        await _check_services(tx, before, after)
         after = replace(after, version=before.version + 1)
         commit = await advance(tx, network, Step("peer.changed", before.id, before, after), now)
         (after,) = commit.changed
@@ -151,6 +152,7 @@ class PeerSteps:
     async def delete(self, tx: Transaction, network: Network, peer: Peer, now: datetime, *, force: bool) -> Commit:
         if peer.is_jump:
             await _check_may_leave(tx, peer, force=force)
+        await _check_services(tx, peer, None)
         await note_gone(tx, peer)
         commit = await advance(tx, network, Step("peer.deleted", peer.id, peer, None), now)
         await addressing.quarantine(tx, network.id, peer.addresses, now + QUARANTINE)
@@ -220,6 +222,22 @@ async def _updated(tx: Transaction, network: Network, before: Peer, update: Upda
 async def _check_may_leave(tx: Transaction, jump: Peer, *, force: bool) -> None:
     peers, jumps = await tx.peers.count(jump.network_id), await tx.peers.count(jump.network_id, Kind.JUMP)
     rules.check_may_leave(jump, other_jumps=jumps - 1, other_peers=peers - jumps, force=force)
+
+
+async def _check_services(tx: Transaction, before: Peer, after: Peer | None) -> None:
+    """Refuse to give an address up that a service names: grants would open it to whoever gets it next."""
+    if after is not None and after.offers == before.offers:
+        return
+    services = [each for each in await tx.services.of_network(before.network_id) if _has(before, each.address)]
+    left = [each.name for each in services if after is None or not _has(after, each.address)]
+    if left:
+        hint = f"delete the service first, or give it another address: isthmus service delete {left[0]}"
+        raise TransitionNotAllowed(f"peer {before.name}", f"services are at its addresses: {', '.join(left)}", hint)
+
+
+def _has(peer: Peer, address: IPAddress) -> bool:
+    offered = any(address.version == offer.version and address in offer for offer in peer.offers)
+    return offered or address in peer.addresses
 
 
 async def _check_offers(
