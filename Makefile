@@ -5,7 +5,7 @@ CODE := $(wildcard src tests lab bench tools)
 # Most tests wait for processes and sockets, so two per core keep the machine busy; what is timed needs one to itself.
 CORES := $(shell nproc)
 WORKERS ?= $(shell expr 2 \* $(CORES))
-TIMED := $(addprefix tests/,agent api/test_crowd.py bench bridging e2e faults)
+TIMED := $(addprefix tests/,agent api/test_crowd.py bench bridging e2e faults web)
 PYTEST := $(PYTHON) -m pytest --dist loadfile --no-loadscope-reorder
 COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 

@@ -22,6 +22,7 @@ TESTS = Path(__file__).resolve().parent
 TIMED = (
     "bridging/",
     "e2e/test_demo",
+    "web/",
     "agent/test_bridges",
     "api/test_crowd",
     "e2e/",
@@ -33,7 +34,7 @@ TIMED = (
 # One worker has all of a place, where what it needs takes long to come and is not spoilt by one test for the others.
 SHARED = ("bridging/", "web/")
 # What does not rest while nobody calls it comes at the end, so that it runs beside nothing else.
-LAST = ("web/", "federation/")
+LAST = ("federation/",)
 ON_CI = os.environ.get("CI") == "true"
 CLAIMS = TESTS.parent / ".build" / "claims"
 SEVERITY = ("passed", "skipped", "failed")

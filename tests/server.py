@@ -17,7 +17,7 @@ from lab.waiting import wait_until
 
 API = "/api/v1"
 COMMAND = Path(sys.executable).with_name("isthmus")
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 CALL_SECONDS = 20.0
 

@@ -29,7 +29,7 @@ from tests.federation.wire import Answer, Credential
 from tests.x509.forge import Forged, an_authority
 
 ACCEPT, CONFIRM = "POST /federation/handshake/accept", "POST /federation/handshake/confirm"
-GUEST, INFRA = "d.example", "infra.d.example"
+GUEST, INFRA = "guest.example", "infra.guest.example"
 GUESTS = 50
 
 
@@ -91,11 +91,18 @@ def guest(federation: Federation) -> Iterator[Guest]:
     for question in (f"{federation.names.srv(GUEST)} SRV", f"{INFRA} A"):
         federation.names.forget(question)
     b.api.post(f"/remotes/{GUEST}/revoke")
+    forget_messages(b)
 
 
 def invited(party: Party) -> str:
     made = party.api.post("/remotes/invitations", json={"domain": GUEST}).raise_for_status().json()
     return str(made["text"])
+
+
+def forget_messages(party: Party) -> None:
+    """Nobody is there who could take what the guest is to be told, which would be tried again for two days."""
+    with contextlib.closing(sqlite3.connect(party.site.database, timeout=10)) as database, database:
+        database.execute("DELETE FROM outbox WHERE remote_id IN (SELECT id FROM remotes WHERE domain = ?)", (GUEST,))
 
 
 def expire(party: Party, text: str) -> None:
