@@ -1,4 +1,4 @@
-"""One real server and one Chromium for all tests of a worker, and pages of somebody who is signed in."""
+"""One real server for all tests of a worker, one Chromium for each file, and pages of somebody who is signed in."""
 
 import shutil
 from collections.abc import Iterator
@@ -42,13 +42,15 @@ def admin(server: Server) -> Iterator[httpx2.Client]:
         yield client
 
 
-@pytest.fixture(scope="session")
+# Playwright runs an event loop for as long as it is there, and in that time the process can have no other: the tests
+# that a worker runs afterwards would have none.
+@pytest.fixture(scope="module")
 def playwright() -> Iterator[Playwright]:
     with sync_playwright() as started:
         yield started
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(playwright: Playwright) -> Iterator[Browser]:
     """Debian's Chromium. Its own sandbox needs what containers do not give, and its own care of what pages may ask of
     this machine would hide that the server takes care by itself."""
@@ -58,7 +60,7 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
     started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def signed_in(browser: Browser, server: Server) -> Iterator[BrowserContext]:
     """The browser of an administrator, who has signed in on the page for that."""
     context = browser.new_context(viewport=DESKTOP, base_url=server.url)
