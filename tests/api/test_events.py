@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import time
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,24 @@ async def test_every_kind_of_change_is_told(server: Server, admin: httpx2.Client
     assert [each.revision for each in told] == [*range(1, revision + 1), 0]
     assert {each.network for each in told} == {network["id"]}
     assert {each.subject_kind for each in told} == {"network", "peer"}
+
+
+async def test_what_belongs_to_no_network_is_told_by_its_kind_to_who_hears_of_everything(
+    server: Server, admin: httpx2.Client, token: str
+) -> None:
+    network = a_network(admin)
+    async with (
+        Watcher(server, token) as watcher,
+        Watcher(server, token, of(network)) as elsewhere,
+        asyncio.timeout(SOON),
+    ):
+        body = {"network_id": network["id"], "name": "printer", "address": "192.0.2.1", "ports": ["631"]}
+        assert admin.post("/services", json=body).status_code == 422
+        body["address"] = str(ip_network(network["cidr_v6"])[9])
+        admin.post("/services", json=body).raise_for_status()
+        told = await watcher.next()
+        assert await silent(elsewhere)
+    assert (told.event, told.subject_kind, told.network, told.subject) == ("service.changed", "service", "", "")
 
 
 async def test_a_notice_holds_no_data(server: Server, admin: httpx2.Client, token: str) -> None:

@@ -61,6 +61,8 @@ class Names:
 def line_of(notice: dict[str, Any], names: Names) -> str:
     """`23:00:05  office  7  peer.changed  laptop`"""
     at = parse_time(notice["at"])
+    if not notice["network"]:
+        return "  ".join(map(printable, ["" if at is None else f"{at:%H:%M:%S}", "-", "-", notice["event"]]))
     network = names.of("network", notice["network"])
     subject = names.of(notice["subject_kind"], notice["subject"])
     moment = "" if at is None else f"{at:%H:%M:%S}"

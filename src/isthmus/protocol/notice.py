@@ -29,6 +29,7 @@ class Hello(Struct, frozen=True, tag="hello"):
 class Notice(Struct, frozen=True, tag="notice"):
     """`event` happened to `subject`, which is of the kind that the event begins with, as of `revision` of its network.
 
+    What belongs to no network has an empty one, and no subject: some of its kind are other than before.
     Changes of configs count the revision up by one; what else happens comes under the revision that was there before.
     """
 

@@ -207,6 +207,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     incidents = IncidentService(store, clock, ids, fanout)
     sessions = SessionService(store, clock, ids, fanout)
     events = EventHub(store, clock)
+    store.on_written.append(events.written)
     liveness = LivenessService(store, clock, events.tell)
     agents = AgentService(store, clock, mesh, sessions, Onlookers(liveness, incidents))
     keys = KeyService(store, clock, fanout, agents)

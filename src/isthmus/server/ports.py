@@ -1,6 +1,6 @@
 """What the server's use cases need of the world: a store of transactions, a clock, secrets, and who is told."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -332,7 +332,12 @@ class Transaction(Protocol):
 
 
 class Store(Protocol):
-    """Raises `StoreUnavailable` where the database fails, and `Conflict` where a constraint does."""
+    """Raises `StoreUnavailable` where the database fails, and `Conflict` where a constraint does.
+
+    Who is in `on_written` hears after each commit which kinds of what belongs to no network it may have changed.
+    """
+
+    on_written: list[Callable[[frozenset[str]], None]]
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Commits when the block ends, rolls back when it raises. Durable once the block has ended."""

@@ -17,12 +17,25 @@ export const queries = new QueryClient({
 
 export const isSignedOut = (error: unknown): boolean => error instanceof Problem && error.status === SIGNED_OUT
 
+/** Stands for notices that this reader was too slow for. */
+const MANY = 'network.many'
+
 /** The first parts of the keys of queries that a notice makes old; the key of a query begins with the kind it shows. */
 const KINDS: Record<string, readonly string[]> = {
   peer: ['peers', 'networks', 'paths', 'addresses'],
   network: ['networks', 'peers', 'paths', 'addresses'],
   incident: ['incidents', 'peers'],
-  federation: ['federation', 'remotes', 'bridges', 'grants', 'services', 'findings', 'instances'],
+  federation: ['federation', 'networks'],
+  remote: ['remotes', 'federation'],
+  invitation: ['remotes'],
+  bridge: ['bridges', 'remotes'],
+  grant: ['grants', 'bridges'],
+  service: ['services', 'grants'],
+  instance: ['instances'],
+  finding: ['findings', 'remotes'],
+  template: ['templates'],
+  user: ['users'],
+  token: ['tokens'],
 }
 
 /** Read again what is on the screen and may be old after `message`. */
@@ -31,7 +44,7 @@ export function follow(message: Message, client: QueryClient = queries): void {
     void client.invalidateQueries()
     return
   }
-  const kinds = KINDS[message.subject_kind]
+  const kinds = message.event === MANY ? undefined : KINDS[message.subject_kind]
   void client.invalidateQueries({
     predicate: (query) => kinds === undefined || kinds.includes(String(query.queryKey[0])),
   })

@@ -1,6 +1,6 @@
 """Commits as the notices that people's screens get."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from isthmus.domain.mesh.incident import Incident
@@ -27,6 +27,11 @@ def notices_of(commit: Commit, at: datetime) -> Iterator[Notice]:
         yield notice(network, revision, "network.changed", network, at)
     for incident in commit.incidents:
         yield notice(network, revision, told_of(incident), str(incident.id), at)
+
+
+def notices_of_kinds(kinds: Iterable[str], at: datetime) -> Iterator[Notice]:
+    """What a commit makes known of what belongs to no network: of each kind that some of it is other than before."""
+    return (notice("", 0, f"{kind}.changed", "", at) for kind in sorted(kinds))
 
 
 def _changes_something(commit: Commit) -> bool:

@@ -41,6 +41,8 @@ class Statements:
         self._read = read
         self._read_only = read_only
         self._failure: Exception | None = None
+        self.written: set[str] = set()
+        """The tables of which rows were made, changed or deleted."""
         self._is_over = False
 
     async def rows(self, statement: Executable, values: Values | None = None) -> Sequence[AnyRow]:
@@ -69,7 +71,10 @@ class Statements:
     async def _do(self, statement: Executable, values: Values | None, taken: Callable[[AnyResult], T]) -> T:
         self._check_use(statement)
         try:
-            return taken(await self._run(statement, values))
+            result = await self._run(statement, values)
+            if isinstance(statement, UpdateBase) and isinstance(statement.table, Table) and result.rowcount:
+                self.written.add(statement.table.name)
+            return taken(result)
         except (SQLAlchemyError, OSError) as error:
             self._failure = meaning_of(error)
             if self._failure is error:

@@ -1,6 +1,6 @@
 """The store: transactions over one of the two databases, chosen by URL."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +22,7 @@ from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.instances import SqlInstances
 from isthmus.server.adapters.db.journal import SqlJournal
+from isthmus.server.adapters.db.kinds import kinds_of
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
 from isthmus.server.adapters.db.overlays import SqlOverlayIngresses
@@ -88,11 +89,15 @@ class SqlTransaction:
 class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.on_written: list[Callable[[frozenset[str]], None]] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         async with self._database.writing() as statements:
             yield SqlTransaction(statements)
+        if kinds := kinds_of(statements.written):
+            for told in self.on_written:
+                told(kinds)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[SqlTransaction]:

@@ -10,7 +10,7 @@ from isthmus.domain.ids import NetworkId
 from isthmus.protocol import notice as wire
 from isthmus.server.adapters.events.mailbox import Mailbox
 from isthmus.server.adapters.http.edge import Receive, Send
-from isthmus.server.application.notices import notices_of
+from isthmus.server.application.notices import notices_of, notices_of_kinds
 from isthmus.server.ports import Clock, Store, StoreUnavailable
 from isthmus.server.records import Commit
 
@@ -91,6 +91,10 @@ class EventHub:
 
     def changed(self, commit: Commit) -> None:
         for notice in notices_of(commit, self._clock.now()):
+            self.tell(notice)
+
+    def written(self, kinds: frozenset[str]) -> None:
+        for notice in notices_of_kinds(kinds, self._clock.now()):
             self.tell(notice)
 
     def tell(self, notice: wire.Notice) -> None:
