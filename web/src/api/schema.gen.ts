@@ -2052,7 +2052,7 @@ export interface components {
              * @default
              * @example maintenance until noon
              */
-            reason: string;
+            reason?: string;
         };
         /**
          * AcceptedView
@@ -2219,6 +2219,11 @@ export interface components {
             sources: string[];
         };
         /**
+         * State
+         * @enum {string}
+         */
+        BridgeState: "proposed" | "active" | "suspended" | "revoked";
+        /**
          * BridgeStatusView
          * @description `effective`: both sides are active, and so is the remote; only then `prefixes` lead there. Of a gateway that has
          *     not heard from the server until `lease_until` nothing passes any more.
@@ -2303,6 +2308,11 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /**
+             * Moves
+             * @description what may be done with it now on this side
+             */
+            moves: components["schemas"]["Move"][];
             network: components["schemas"]["NetworkName"] | null;
             /** Obstacles */
             obstacles: string[];
@@ -2314,10 +2324,10 @@ export interface components {
             reason_there: string;
             /** Remote */
             remote: string;
-            remote_state: components["schemas"]["isthmus__domain__federation__remote__State"];
-            state: components["schemas"]["isthmus__domain__federation__bridge__State"];
+            remote_state: components["schemas"]["RemoteState"];
+            state: components["schemas"]["BridgeState"];
             /** @description what the other side said last; null before it has */
-            state_there: components["schemas"]["isthmus__domain__federation__bridge__State"] | null;
+            state_there: components["schemas"]["BridgeState"] | null;
             theirs: components["schemas"]["TermsView"] | null;
             /** Version */
             version: number;
@@ -2332,7 +2342,7 @@ export interface components {
              * @description check everything and answer what would happen
              * @default false
              */
-            dry_run: boolean;
+            dry_run?: boolean;
             /**
              * Operations
              * @example [
@@ -2673,7 +2683,7 @@ export interface components {
              * Additional Allowed Ips
              * @default []
              */
-            additional_allowed_ips: string[];
+            additional_allowed_ips?: string[];
             /** Address V4 */
             address_v4?: string | null;
             /** Address V6 */
@@ -2687,7 +2697,7 @@ export interface components {
              * Full Encapsulation
              * @default false
              */
-            full_encapsulation: boolean;
+            full_encapsulation?: boolean;
             /**
              * Groups
              * @default []
@@ -2695,24 +2705,24 @@ export interface components {
              *       "servers"
              *     ]
              */
-            groups: string[];
+            groups?: string[];
             /**
              * Isolated
              * @default false
              */
-            isolated: boolean;
+            isolated?: boolean;
             /**
              * Keep Private Key
              * @default false
              */
-            keep_private_key: boolean;
+            keep_private_key?: boolean;
             /** @default dynamic */
-            kind: components["schemas"]["Kind"];
+            kind?: components["schemas"]["Kind"];
             /**
              * Labels
              * @default {}
              */
-            labels: {
+            labels?: {
                 [key: string]: string;
             };
             /**
@@ -2729,7 +2739,7 @@ export interface components {
              * @description seconds
              * @default 86400
              */
-            token_lifetime: number;
+            token_lifetime?: number;
         };
         /**
          * CreatedView
@@ -2752,7 +2762,7 @@ export interface components {
              * @description although it is the last jump peer that others need
              * @default false
              */
-            force: boolean;
+            force?: boolean;
             /**
              * Name
              * @example office
@@ -2782,7 +2792,7 @@ export interface components {
              * @default
              * @example Alice Liddell
              */
-            display_name: string;
+            display_name?: string;
             /**
              * Handle
              * @example alice
@@ -2793,7 +2803,7 @@ export interface components {
              * @default handle
              * @example search
              */
-            visibility: components["schemas"]["Visibility"];
+            visibility?: components["schemas"]["Visibility"];
         };
         /**
          * DirectoryUserPatch
@@ -2878,7 +2888,7 @@ export interface components {
             changed_at: string;
             /** Generation */
             generation: number;
-            state: components["schemas"]["isthmus__domain__federation__remote__State"];
+            state: components["schemas"]["RemoteState"];
         };
         /** EndBody */
         EndBody: {
@@ -2996,7 +3006,7 @@ export interface components {
              * @default
              * @example 0.0.0.0:8443
              */
-            listen: string;
+            listen?: string;
             /** Ports */
             ports?: number[];
             /**
@@ -3004,14 +3014,14 @@ export interface components {
              * @default
              * @example isthmus-federator
              */
-            service: string;
+            service?: string;
             /**
              * Shared Roots
              * @default
              */
-            shared_roots: string;
+            shared_roots?: string;
             /** @default list */
-            strategy: components["schemas"]["Strategy"];
+            strategy?: components["schemas"]["Strategy"];
         };
         /**
          * FederationView
@@ -3094,7 +3104,7 @@ export interface components {
          */
         GrantBody: {
             /** @default grantee */
-            disclose: components["schemas"]["Disclose"];
+            disclose?: components["schemas"]["Disclose"];
             /**
              * Expires At
              * @description left out: in 30 days
@@ -3113,7 +3123,7 @@ export interface components {
              * Note
              * @default
              */
-            note: string;
+            note?: string;
             /**
              * Resource Id
              * @description left out: the whole kind
@@ -3192,7 +3202,7 @@ export interface components {
             /** Subject */
             subject: string;
             /** Tokens */
-            tokens: components["schemas"]["isthmus__server__adapters__api__grant_views__TokenView"][];
+            tokens: components["schemas"]["GrantTokenView"][];
             /** Version */
             version: number;
         };
@@ -3203,7 +3213,7 @@ export interface components {
          */
         GrantPatch: {
             /** @default grantee */
-            disclose: components["schemas"]["Disclose"];
+            disclose?: components["schemas"]["Disclose"];
             /** Expires At */
             expires_at?: string | null;
             /** Instances */
@@ -3214,11 +3224,31 @@ export interface components {
              * Note
              * @default
              */
-            note: string;
+            note?: string;
             /** Scopes */
             scopes?: string[];
             /** Sources */
             sources?: unknown[] | null;
+        };
+        /** GrantRevokeBody */
+        GrantRevokeBody: {
+            /**
+             * Reason
+             * @example the contract ended
+             */
+            reason: string;
+        };
+        /** GrantTokenView */
+        GrantTokenView: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /** Public Id */
+            public_id: string;
         };
         /**
          * GrantView
@@ -3416,8 +3446,13 @@ export interface components {
              * @description use the key where it is, instead of a copy
              * @default false
              */
-            key_stays: boolean;
+            key_stays?: boolean;
         };
+        /**
+         * State
+         * @enum {string}
+         */
+        IncidentState: "open" | "resolved";
         /**
          * IncidentView
          * @description `blocks`: while it is open, the peer is left out of every config and its agent is refused.
@@ -3445,7 +3480,7 @@ export interface components {
             resolved_at: string | null;
             /** Resolved By */
             resolved_by: string | null;
-            state: components["schemas"]["isthmus__domain__mesh__incident__State"];
+            state: components["schemas"]["IncidentState"];
             type: components["schemas"]["Type"];
         };
         /** InitBody */
@@ -3467,15 +3502,45 @@ export interface components {
              * @default 0.0.0.0:8443
              * @example 0.0.0.0:8443
              */
-            listen: string;
+            listen?: string;
             /**
              * Service
              * @default isthmus-federator
              * @example isthmus-federator
              */
-            service: string;
+            service?: string;
             /** @default list */
-            strategy: components["schemas"]["Strategy"];
+            strategy?: components["schemas"]["Strategy"];
+        };
+        /**
+         * InstanceView
+         * @description `made_by`: an operator, the agent of its peer, or this backend itself. `leaf` is the newest; null once the
+         *     instance is revoked.
+         */
+        InstanceView: {
+            /** Created At */
+            created_at: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            leaf: components["schemas"]["LeafView"] | null;
+            /**
+             * Made By
+             * @enum {string}
+             */
+            made_by: "backend" | "operator" | "agent";
+            /** Name */
+            name: string;
+            network: components["schemas"]["PeerName"] | null;
+            peer: components["schemas"]["PeerName"] | null;
+            /** Reason */
+            reason: string;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Revoked By */
+            revoked_by: string;
         };
         /** InvitationView */
         InvitationView: {
@@ -3520,7 +3585,7 @@ export interface components {
              * @description seconds, a day at most
              * @default 86400
              */
-            lifetime: number;
+            lifetime?: number;
             /**
              * Network Id
              * @description a bridge of it is proposed then
@@ -3578,7 +3643,7 @@ export interface components {
              * @description of the leaf, in seconds, 7 days at most
              * @default 86400
              */
-            lifetime: number;
+            lifetime?: number;
             /**
              * Name
              * @example billing
@@ -3640,8 +3705,7 @@ export interface components {
         LaneView: {
             /** Acknowledged */
             acknowledged: number;
-            /** Lane */
-            lane: string;
+            lane: components["schemas"]["Lane"];
             /** Received */
             received: number;
             /** Sent */
@@ -3670,6 +3734,50 @@ export interface components {
             serial: string;
             /** Uri */
             uri: string;
+        };
+        /**
+         * LimitsBody
+         * @description How much change of a peer is ordinary; windows in seconds. What is left out stays as it is.
+         */
+        LimitsBody: {
+            /**
+             * Address Changes
+             * @default 10
+             */
+            address_changes?: number;
+            /**
+             * Address Window
+             * @default 86400
+             */
+            address_window?: number;
+            /**
+             * Port Changes
+             * @default 6
+             */
+            port_changes?: number;
+            /**
+             * Port Window
+             * @default 300
+             */
+            port_window?: number;
+            /**
+             * Return Window
+             * @default 300
+             */
+            return_window?: number;
+        };
+        /** LimitsView */
+        LimitsView: {
+            /** Address Changes */
+            address_changes: number;
+            /** Address Window */
+            address_window: number;
+            /** Port Changes */
+            port_changes: number;
+            /** Port Window */
+            port_window: number;
+            /** Return Window */
+            return_window: number;
         };
         /**
          * LinkView
@@ -3766,7 +3874,7 @@ export interface components {
         /** Listing[InstanceView] */
         Listing_InstanceView_: {
             /** Items */
-            items: components["schemas"]["isthmus__server__adapters__api__instance_views__InstanceView"][];
+            items: components["schemas"]["InstanceView"][];
             /** Next */
             next?: string | null;
         };
@@ -3857,7 +3965,7 @@ export interface components {
         /** Listing[TokenView] */
         Listing_TokenView_: {
             /** Items */
-            items: components["schemas"]["isthmus__server__adapters__api__views__TokenView"][];
+            items: components["schemas"]["TokenView"][];
             /** Next */
             next?: string | null;
         };
@@ -3869,6 +3977,12 @@ export interface components {
              */
             status: "alive";
         };
+        /**
+         * State
+         * @description STALE: reports are missing, which one lost connection explains. UNKNOWN: nobody was there to hear any.
+         * @enum {string}
+         */
+        LivenessState: "online" | "stale" | "offline" | "unknown";
         /** LoginBody */
         LoginBody: {
             /**
@@ -3920,8 +4034,7 @@ export interface components {
             created_at: string;
             /** Error */
             error: string;
-            /** Lane */
-            lane: string;
+            lane: components["schemas"]["Lane"];
             /**
              * Next At
              * Format: date-time
@@ -3934,6 +4047,12 @@ export interface components {
             /** Rpc */
             rpc: string;
         };
+        /**
+         * Move
+         * @description What an operator does with a bridge; an incident's hold is put on and lifted by hand too.
+         * @enum {string}
+         */
+        Move: "accept" | "suspend" | "resume" | "hold" | "release" | "revoke";
         /** NeighbourView */
         NeighbourView: {
             /** Allowed Ips */
@@ -3967,13 +4086,13 @@ export interface components {
              * @description auto: in networks of up to 500 dynamic peers
              * @default auto
              */
-            direct_paths: components["schemas"]["DirectPaths"];
+            direct_paths?: components["schemas"]["DirectPaths"];
             /**
              * Dns Upstreams
              * @description asked for names that are not the network's; none = those that the jump peer's host asks
              * @default []
              */
-            dns_upstreams: string[];
+            dns_upstreams?: string[];
             /**
              * Domain
              * @example office.internal
@@ -3984,25 +4103,25 @@ export interface components {
              * @description seconds, 0 = off
              * @default 25
              */
-            keepalive: number;
+            keepalive?: number;
             /**
              * Key Max Age
              * @description seconds from an hour on; 0 = keys stay
              * @default 0
              * @example 2592000
              */
-            key_max_age: number;
-            limits?: components["schemas"]["isthmus__server__adapters__api__views__LimitsBody"];
+            key_max_age?: number;
+            limits?: components["schemas"]["LimitsBody"];
             /**
              * Listen Port
              * @default 51820
              */
-            listen_port: number;
+            listen_port?: number;
             /**
              * Mtu
              * @default 1420
              */
-            mtu: number;
+            mtu?: number;
             /**
              * Name
              * @example office
@@ -4035,7 +4154,7 @@ export interface components {
             /** Cidr V4 */
             cidr_v4?: string | null;
             /** @default auto */
-            direct_paths: components["schemas"]["DirectPaths"];
+            direct_paths?: components["schemas"]["DirectPaths"];
             /**
              * Dns Upstreams
              * @description asked for names that are not the network's; none = those that the jump peer's host asks
@@ -4048,12 +4167,12 @@ export interface components {
              * @description renumber although static peers need a new config
              * @default false
              */
-            force: boolean;
+            force?: boolean;
             /** Keepalive */
             keepalive?: number;
             /** Key Max Age */
             key_max_age?: number;
-            limits?: components["schemas"]["isthmus__server__adapters__api__views__LimitsBody"];
+            limits?: components["schemas"]["LimitsBody"];
             /** Listen Port */
             listen_port?: number;
             /** Mtu */
@@ -4100,7 +4219,7 @@ export interface components {
             keepalive: number;
             /** Key Max Age */
             key_max_age: number;
-            limits: components["schemas"]["isthmus__server__adapters__api__views__LimitsView"];
+            limits: components["schemas"]["LimitsView"];
             /** Listen Port */
             listen_port: number;
             /** Mtu */
@@ -4148,7 +4267,7 @@ export interface components {
             keepalive: number;
             /** Key Max Age */
             key_max_age: number;
-            limits: components["schemas"]["isthmus__server__adapters__api__views__LimitsView"];
+            limits: components["schemas"]["LimitsView"];
             /** Listen Port */
             listen_port: number;
             /** Mtu */
@@ -4234,7 +4353,7 @@ export interface components {
              * Port
              * @default 8443
              */
-            port: number;
+            port?: number;
         };
         /** OverlayIngressView */
         OverlayIngressView: {
@@ -4321,7 +4440,7 @@ export interface components {
              * Additional Allowed Ips
              * @default []
              */
-            additional_allowed_ips: string[];
+            additional_allowed_ips?: string[];
             /** Address V4 */
             address_v4?: string | null;
             /** Address V6 */
@@ -4335,7 +4454,7 @@ export interface components {
              * Full Encapsulation
              * @default false
              */
-            full_encapsulation: boolean;
+            full_encapsulation?: boolean;
             /**
              * Groups
              * @default []
@@ -4343,24 +4462,24 @@ export interface components {
              *       "servers"
              *     ]
              */
-            groups: string[];
+            groups?: string[];
             /**
              * Isolated
              * @default false
              */
-            isolated: boolean;
+            isolated?: boolean;
             /**
              * Keep Private Key
              * @default false
              */
-            keep_private_key: boolean;
+            keep_private_key?: boolean;
             /** @default dynamic */
-            kind: components["schemas"]["Kind"];
+            kind?: components["schemas"]["Kind"];
             /**
              * Labels
              * @default {}
              */
-            labels: {
+            labels?: {
                 [key: string]: string;
             };
             /**
@@ -4377,7 +4496,7 @@ export interface components {
              * @description seconds
              * @default 86400
              */
-            token_lifetime: number;
+            token_lifetime?: number;
         };
         /** PeerName */
         PeerName: {
@@ -4503,12 +4622,12 @@ export interface components {
              * Errors
              * @default null
              */
-            errors: components["schemas"]["ProblemItem"][] | null;
+            errors?: components["schemas"]["ProblemItem"][] | null;
             /**
              * Hint
              * @default null
              */
-            hint: string | null;
+            hint?: string | null;
             /** Instance */
             instance: string;
             /** Request Id */
@@ -4517,7 +4636,7 @@ export interface components {
              * Retry After
              * @default null
              */
-            retry_after: number | null;
+            retry_after?: number | null;
             /** Retryable */
             retryable: boolean;
             /** Stage */
@@ -4541,14 +4660,14 @@ export interface components {
              * @description of one operation among many
              * @default null
              */
-            code: string | null;
+            code?: string | null;
             /** Detail */
             detail: string;
             /**
              * Hint
              * @default null
              */
-            hint: string | null;
+            hint?: string | null;
             /**
              * Pointer
              * @example /cidr_v4
@@ -4607,7 +4726,7 @@ export interface components {
              * @default
              * @example maintenance until noon
              */
-            reason: string;
+            reason?: string;
             /**
              * Remote
              * @example b.example
@@ -4636,7 +4755,7 @@ export interface components {
              * @default
              * @example maintenance until noon
              */
-            reason: string;
+            reason?: string;
         };
         /**
          * RemoteDetailsView
@@ -4679,12 +4798,12 @@ export interface components {
             /** Infra Domains */
             infra_domains: string[];
             /** Instances */
-            instances: components["schemas"]["isthmus__server__adapters__api__federation_views__InstanceView"][];
+            instances: components["schemas"]["RemoteInstanceView"][];
             /** Known Instances Only */
             known_instances_only: boolean;
             /** Lanes */
             lanes: components["schemas"]["LaneView"][];
-            limits: components["schemas"]["isthmus__server__adapters__api__federation_views__LimitsView"];
+            limits: components["schemas"]["RemoteLimitsView"];
             /** Needs Dnssec */
             needs_dnssec: boolean;
             /** Needs Tlsa */
@@ -4695,8 +4814,8 @@ export interface components {
             revocations: components["schemas"]["RevocationView"][];
             /** Short Code */
             short_code: string;
-            state: components["schemas"]["isthmus__domain__federation__remote__State"];
-            state_there: components["schemas"]["isthmus__domain__federation__remote__State"] | null;
+            state: components["schemas"]["RemoteState"];
+            state_there: components["schemas"]["RemoteState"] | null;
             trust: components["schemas"]["Trust"];
             /** Version */
             version: number;
@@ -4704,6 +4823,66 @@ export interface components {
             waiting: components["schemas"]["MessageView"][];
             /** Wan Permitted */
             wan_permitted: boolean;
+        };
+        /** RemoteInstanceView */
+        RemoteInstanceView: {
+            /** Blocked At */
+            blocked_at: string | null;
+            /** First Seen */
+            first_seen: string | null;
+            /**
+             * Instance
+             * Format: uuid
+             */
+            instance: string;
+            /** Last Seen */
+            last_seen: string | null;
+            /** Reason */
+            reason: string;
+        };
+        /**
+         * RemoteLimitsBody
+         * @description Requests and mutations a second with their bursts, and requests at a time; what is left out stays.
+         */
+        RemoteLimitsBody: {
+            /**
+             * Mutations
+             * @default 0
+             */
+            mutations?: number;
+            /**
+             * Mutations Burst
+             * @default 1
+             */
+            mutations_burst?: number;
+            /**
+             * Parallel
+             * @default 1
+             */
+            parallel?: number;
+            /**
+             * Requests
+             * @default 0
+             */
+            requests?: number;
+            /**
+             * Requests Burst
+             * @default 1
+             */
+            requests_burst?: number;
+        };
+        /** RemoteLimitsView */
+        RemoteLimitsView: {
+            /** Mutations */
+            mutations: number;
+            /** Mutations Burst */
+            mutations_burst: number;
+            /** Parallel */
+            parallel: number;
+            /** Requests */
+            requests: number;
+            /** Requests Burst */
+            requests_burst: number;
         };
         /**
          * RemotePatch
@@ -4716,9 +4895,9 @@ export interface components {
              * Contact
              * @default
              */
-            contact: string;
+            contact?: string;
             /** @default both */
-            direction: components["schemas"]["Direction"];
+            direction?: components["schemas"]["Direction"];
             /** Expires At */
             expires_at?: string | null;
             /**
@@ -4732,28 +4911,28 @@ export interface components {
              * Known Instances Only
              * @default false
              */
-            known_instances_only: boolean;
-            limits?: components["schemas"]["isthmus__server__adapters__api__federation_views__LimitsBody"];
+            known_instances_only?: boolean;
+            limits?: components["schemas"]["RemoteLimitsBody"];
             /**
              * Needs Dnssec
              * @default false
              */
-            needs_dnssec: boolean;
+            needs_dnssec?: boolean;
             /**
              * Needs Tlsa
              * @default false
              */
-            needs_tlsa: boolean;
+            needs_tlsa?: boolean;
             /**
              * Notes
              * @default
              */
-            notes: string;
+            notes?: string;
             /**
              * Wan Permitted
              * @default true
              */
-            wan_permitted: boolean;
+            wan_permitted?: boolean;
         };
         /**
          * RemoteProblemView
@@ -4769,6 +4948,12 @@ export interface components {
             /** Retryable */
             retryable: boolean;
         };
+        /**
+         * State
+         * @description `pending`: both sides know each other's bundle, and not both operators have confirmed the short code yet.
+         * @enum {string}
+         */
+        RemoteState: "pending" | "active" | "suspended" | "revoked";
         /**
          * RemoteView
          * @description `state` is what we make of the remote, `state_there` what it last said that it makes of us.
@@ -4807,7 +4992,7 @@ export interface components {
             infra_domains: string[];
             /** Known Instances Only */
             known_instances_only: boolean;
-            limits: components["schemas"]["isthmus__server__adapters__api__federation_views__LimitsView"];
+            limits: components["schemas"]["RemoteLimitsView"];
             /** Needs Dnssec */
             needs_dnssec: boolean;
             /** Needs Tlsa */
@@ -4816,8 +5001,8 @@ export interface components {
             notes: string;
             /** Short Code */
             short_code: string;
-            state: components["schemas"]["isthmus__domain__federation__remote__State"];
-            state_there: components["schemas"]["isthmus__domain__federation__remote__State"] | null;
+            state: components["schemas"]["RemoteState"];
+            state_there: components["schemas"]["RemoteState"] | null;
             trust: components["schemas"]["Trust"];
             /** Version */
             version: number;
@@ -4839,7 +5024,7 @@ export interface components {
              * @description of the leaf, in seconds, 7 days at most
              * @default 86400
              */
-            lifetime: number;
+            lifetime?: number;
         };
         /** ReservationBody */
         ReservationBody: {
@@ -4922,6 +5107,14 @@ export interface components {
             /** Serial */
             serial?: string | null;
         };
+        /** RevokeBody */
+        RevokeBody: {
+            /**
+             * Reason
+             * @example the key was copied
+             */
+            reason: string;
+        };
         /** RollBody */
         RollBody: {
             /**
@@ -4938,7 +5131,7 @@ export interface components {
              * @description seconds for which the tokens of before still work
              * @default 0
              */
-            overlap: number;
+            overlap?: number;
         };
         /**
          * RotationView
@@ -5015,7 +5208,7 @@ export interface components {
              * Note
              * @default
              */
-            note: string;
+            note?: string;
             /**
              * Ports
              * @example [
@@ -5029,7 +5222,7 @@ export interface components {
              * @default tcp
              * @enum {string}
              */
-            protocol: "tcp" | "udp";
+            protocol?: "tcp" | "udp";
         };
         /**
          * ServicePatch
@@ -5040,17 +5233,17 @@ export interface components {
              * Address
              * @default
              */
-            address: string;
+            address?: string;
             /**
              * Name
              * @default
              */
-            name: string;
+            name?: string;
             /**
              * Note
              * @default
              */
-            note: string;
+            note?: string;
             /**
              * Ports
              * @example [
@@ -5064,7 +5257,7 @@ export interface components {
              * @default tcp
              * @enum {string}
              */
-            protocol: "tcp" | "udp";
+            protocol?: "tcp" | "udp";
         };
         /** ServiceView */
         ServiceView: {
@@ -5209,7 +5402,7 @@ export interface components {
             rx: number;
             /** Since */
             since: string | null;
-            state: components["schemas"]["isthmus__domain__mesh__liveness__State"];
+            state: components["schemas"]["LivenessState"];
             /** Tx */
             tx: number;
         };
@@ -5266,7 +5459,7 @@ export interface components {
              * @description seconds from an hour on; 0 = keys stay
              */
             key_max_age?: number | null;
-            limits?: components["schemas"]["isthmus__server__adapters__api__views__LimitsBody"] | null;
+            limits?: components["schemas"]["LimitsBody"] | null;
             /** Listen Port */
             listen_port?: number | null;
             /** Mtu */
@@ -5311,7 +5504,7 @@ export interface components {
              * @description seconds from an hour on; 0 = keys stay
              */
             key_max_age?: number | null;
-            limits?: components["schemas"]["isthmus__server__adapters__api__views__LimitsBody"] | null;
+            limits?: components["schemas"]["LimitsBody"] | null;
             /** Listen Port */
             listen_port?: number | null;
             /** Mtu */
@@ -5394,7 +5587,30 @@ export interface components {
              * @description seconds
              * @default 86400
              */
-            lifetime: number;
+            lifetime?: number;
+        };
+        /** TokenView */
+        TokenView: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Expires At */
+            expires_at: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Name */
+            name: string;
+            /** Prefix */
+            prefix: string;
+            /** Scopes */
+            scopes: string[];
         };
         /**
          * Trust
@@ -5483,213 +5699,6 @@ export interface components {
             /** Source */
             source: string | null;
         };
-        /**
-         * State
-         * @enum {string}
-         */
-        isthmus__domain__federation__bridge__State: "proposed" | "active" | "suspended" | "revoked";
-        /**
-         * State
-         * @description `pending`: both sides know each other's bundle, and not both operators have confirmed the short code yet.
-         * @enum {string}
-         */
-        isthmus__domain__federation__remote__State: "pending" | "active" | "suspended" | "revoked";
-        /**
-         * State
-         * @enum {string}
-         */
-        isthmus__domain__mesh__incident__State: "open" | "resolved";
-        /**
-         * State
-         * @description STALE: reports are missing, which one lost connection explains. UNKNOWN: nobody was there to hear any.
-         * @enum {string}
-         */
-        isthmus__domain__mesh__liveness__State: "online" | "stale" | "offline" | "unknown";
-        /** RevokeBody */
-        isthmus__server__adapters__api__certificate_views__RevokeBody: {
-            /**
-             * Reason
-             * @example the key was copied
-             */
-            reason: string;
-        };
-        /** InstanceView */
-        isthmus__server__adapters__api__federation_views__InstanceView: {
-            /** Blocked At */
-            blocked_at: string | null;
-            /** First Seen */
-            first_seen: string | null;
-            /**
-             * Instance
-             * Format: uuid
-             */
-            instance: string;
-            /** Last Seen */
-            last_seen: string | null;
-            /** Reason */
-            reason: string;
-        };
-        /**
-         * LimitsBody
-         * @description Requests and mutations a second with their bursts, and requests at a time; what is left out stays.
-         */
-        isthmus__server__adapters__api__federation_views__LimitsBody: {
-            /**
-             * Mutations
-             * @default 0
-             */
-            mutations: number;
-            /**
-             * Mutations Burst
-             * @default 1
-             */
-            mutations_burst: number;
-            /**
-             * Parallel
-             * @default 1
-             */
-            parallel: number;
-            /**
-             * Requests
-             * @default 0
-             */
-            requests: number;
-            /**
-             * Requests Burst
-             * @default 1
-             */
-            requests_burst: number;
-        };
-        /** LimitsView */
-        isthmus__server__adapters__api__federation_views__LimitsView: {
-            /** Mutations */
-            mutations: number;
-            /** Mutations Burst */
-            mutations_burst: number;
-            /** Parallel */
-            parallel: number;
-            /** Requests */
-            requests: number;
-            /** Requests Burst */
-            requests_burst: number;
-        };
-        /** RevokeBody */
-        isthmus__server__adapters__api__grant_views__RevokeBody: {
-            /**
-             * Reason
-             * @example the contract ended
-             */
-            reason: string;
-        };
-        /** TokenView */
-        isthmus__server__adapters__api__grant_views__TokenView: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Expires At */
-            expires_at: string | null;
-            /** Public Id */
-            public_id: string;
-        };
-        /**
-         * InstanceView
-         * @description `made_by`: an operator, the agent of its peer, or this backend itself. `leaf` is the newest; null once the
-         *     instance is revoked.
-         */
-        isthmus__server__adapters__api__instance_views__InstanceView: {
-            /** Created At */
-            created_at: string | null;
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            leaf: components["schemas"]["LeafView"] | null;
-            /**
-             * Made By
-             * @enum {string}
-             */
-            made_by: "backend" | "operator" | "agent";
-            /** Name */
-            name: string;
-            network: components["schemas"]["PeerName"] | null;
-            peer: components["schemas"]["PeerName"] | null;
-            /** Reason */
-            reason: string;
-            /** Revoked At */
-            revoked_at: string | null;
-            /** Revoked By */
-            revoked_by: string;
-        };
-        /**
-         * LimitsBody
-         * @description How much change of a peer is ordinary; windows in seconds. What is left out stays as it is.
-         */
-        isthmus__server__adapters__api__views__LimitsBody: {
-            /**
-             * Address Changes
-             * @default 10
-             */
-            address_changes: number;
-            /**
-             * Address Window
-             * @default 86400
-             */
-            address_window: number;
-            /**
-             * Port Changes
-             * @default 6
-             */
-            port_changes: number;
-            /**
-             * Port Window
-             * @default 300
-             */
-            port_window: number;
-            /**
-             * Return Window
-             * @default 300
-             */
-            return_window: number;
-        };
-        /** LimitsView */
-        isthmus__server__adapters__api__views__LimitsView: {
-            /** Address Changes */
-            address_changes: number;
-            /** Address Window */
-            address_window: number;
-            /** Port Changes */
-            port_changes: number;
-            /** Port Window */
-            port_window: number;
-            /** Return Window */
-            return_window: number;
-        };
-        /** TokenView */
-        isthmus__server__adapters__api__views__TokenView: {
-            /**
-             * Created At
-             * Format: date-time
-             */
-            created_at: string;
-            /** Expires At */
-            expires_at: string | null;
-            /**
-             * Id
-             * Format: uuid
-             */
-            id: string;
-            /** Last Used At */
-            last_used_at: string | null;
-            /** Name */
-            name: string;
-            /** Prefix */
-            prefix: string;
-            /** Scopes */
-            scopes: string[];
-        };
     };
     responses: never;
     parameters: never;
@@ -5709,6 +5718,7 @@ export type BlockBody = components['schemas']['BlockBody'];
 export type BridgeGatewayView = components['schemas']['BridgeGatewayView'];
 export type BridgeGrantView = components['schemas']['BridgeGrantView'];
 export type BridgeRuleView = components['schemas']['BridgeRuleView'];
+export type BridgeState = components['schemas']['BridgeState'];
 export type BridgeStatusView = components['schemas']['BridgeStatusView'];
 export type BridgeTunnelView = components['schemas']['BridgeTunnelView'];
 export type BridgeView = components['schemas']['BridgeView'];
@@ -5757,6 +5767,8 @@ export type GatewayView = components['schemas']['GatewayView'];
 export type GrantBody = components['schemas']['GrantBody'];
 export type GrantDetailsView = components['schemas']['GrantDetailsView'];
 export type GrantPatch = components['schemas']['GrantPatch'];
+export type GrantRevokeBody = components['schemas']['GrantRevokeBody'];
+export type GrantTokenView = components['schemas']['GrantTokenView'];
 export type GrantView = components['schemas']['GrantView'];
 export type GroupView = components['schemas']['GroupView'];
 export type HandedView = components['schemas']['HandedView'];
@@ -5765,8 +5777,10 @@ export type HeldGrantView = components['schemas']['HeldGrantView'];
 export type Hold = components['schemas']['Hold'];
 export type HoldBody = components['schemas']['HoldBody'];
 export type ImportBody = components['schemas']['ImportBody'];
+export type IncidentState = components['schemas']['IncidentState'];
 export type IncidentView = components['schemas']['IncidentView'];
 export type InitBody = components['schemas']['InitBody'];
+export type InstanceView = components['schemas']['InstanceView'];
 export type InvitationView = components['schemas']['InvitationView'];
 export type InviteBody = components['schemas']['InviteBody'];
 export type InvitedView = components['schemas']['InvitedView'];
@@ -5778,6 +5792,8 @@ export type Kind = components['schemas']['Kind'];
 export type Lane = components['schemas']['Lane'];
 export type LaneView = components['schemas']['LaneView'];
 export type LeafView = components['schemas']['LeafView'];
+export type LimitsBody = components['schemas']['LimitsBody'];
+export type LimitsView = components['schemas']['LimitsView'];
 export type LinkView = components['schemas']['LinkView'];
 export type ListenerView = components['schemas']['ListenerView'];
 export type ListingAuditView = components['schemas']['Listing_AuditView_'];
@@ -5804,10 +5820,12 @@ export type ListingServiceView = components['schemas']['Listing_ServiceView_'];
 export type ListingTemplateView = components['schemas']['Listing_TemplateView_'];
 export type ListingTokenView = components['schemas']['Listing_TokenView_'];
 export type LiveView = components['schemas']['LiveView'];
+export type LivenessState = components['schemas']['LivenessState'];
 export type LoginBody = components['schemas']['LoginBody'];
 export type LoginView = components['schemas']['LoginView'];
 export type MeView = components['schemas']['MeView'];
 export type MessageView = components['schemas']['MessageView'];
+export type Move = components['schemas']['Move'];
 export type NeighbourView = components['schemas']['NeighbourView'];
 export type NetworkBody = components['schemas']['NetworkBody'];
 export type NetworkName = components['schemas']['NetworkName'];
@@ -5838,8 +5856,12 @@ export type ProposalBody = components['schemas']['ProposalBody'];
 export type ReadyView = components['schemas']['ReadyView'];
 export type ReasonBody = components['schemas']['ReasonBody'];
 export type RemoteDetailsView = components['schemas']['RemoteDetailsView'];
+export type RemoteInstanceView = components['schemas']['RemoteInstanceView'];
+export type RemoteLimitsBody = components['schemas']['RemoteLimitsBody'];
+export type RemoteLimitsView = components['schemas']['RemoteLimitsView'];
 export type RemotePatch = components['schemas']['RemotePatch'];
 export type RemoteProblemView = components['schemas']['RemoteProblemView'];
+export type RemoteState = components['schemas']['RemoteState'];
 export type RemoteView = components['schemas']['RemoteView'];
 export type RenewBody = components['schemas']['RenewBody'];
 export type ReservationBody = components['schemas']['ReservationBody'];
@@ -5849,6 +5871,7 @@ export type Result = components['schemas']['Result'];
 export type RetriedView = components['schemas']['RetriedView'];
 export type RevocationBody = components['schemas']['RevocationBody'];
 export type RevocationView = components['schemas']['RevocationView'];
+export type RevokeBody = components['schemas']['RevokeBody'];
 export type RollBody = components['schemas']['RollBody'];
 export type RotateBody = components['schemas']['RotateBody'];
 export type RotationView = components['schemas']['RotationView'];
@@ -5875,26 +5898,13 @@ export type TemplateView = components['schemas']['TemplateView'];
 export type TermsView = components['schemas']['TermsView'];
 export type TokenBody = components['schemas']['TokenBody'];
 export type TokenLifetimeBody = components['schemas']['TokenLifetimeBody'];
+export type TokenView = components['schemas']['TokenView'];
 export type Trust = components['schemas']['Trust'];
 export type Type = components['schemas']['Type'];
 export type UpdateOperation = components['schemas']['UpdateOperation'];
 export type UserView = components['schemas']['UserView'];
 export type Visibility = components['schemas']['Visibility'];
 export type VoiceView = components['schemas']['VoiceView'];
-export type IsthmusDomainFederationBridgeState = components['schemas']['isthmus__domain__federation__bridge__State'];
-export type IsthmusDomainFederationRemoteState = components['schemas']['isthmus__domain__federation__remote__State'];
-export type IsthmusDomainMeshIncidentState = components['schemas']['isthmus__domain__mesh__incident__State'];
-export type IsthmusDomainMeshLivenessState = components['schemas']['isthmus__domain__mesh__liveness__State'];
-export type IsthmusServerAdaptersApiCertificateViewsRevokeBody = components['schemas']['isthmus__server__adapters__api__certificate_views__RevokeBody'];
-export type IsthmusServerAdaptersApiFederationViewsInstanceView = components['schemas']['isthmus__server__adapters__api__federation_views__InstanceView'];
-export type IsthmusServerAdaptersApiFederationViewsLimitsBody = components['schemas']['isthmus__server__adapters__api__federation_views__LimitsBody'];
-export type IsthmusServerAdaptersApiFederationViewsLimitsView = components['schemas']['isthmus__server__adapters__api__federation_views__LimitsView'];
-export type IsthmusServerAdaptersApiGrantViewsRevokeBody = components['schemas']['isthmus__server__adapters__api__grant_views__RevokeBody'];
-export type IsthmusServerAdaptersApiGrantViewsTokenView = components['schemas']['isthmus__server__adapters__api__grant_views__TokenView'];
-export type IsthmusServerAdaptersApiInstanceViewsInstanceView = components['schemas']['isthmus__server__adapters__api__instance_views__InstanceView'];
-export type IsthmusServerAdaptersApiViewsLimitsBody = components['schemas']['isthmus__server__adapters__api__views__LimitsBody'];
-export type IsthmusServerAdaptersApiViewsLimitsView = components['schemas']['isthmus__server__adapters__api__views__LimitsView'];
-export type IsthmusServerAdaptersApiViewsTokenView = components['schemas']['isthmus__server__adapters__api__views__TokenView'];
 export type $defs = Record<string, never>;
 export interface operations {
     listAudit: {
@@ -7092,7 +7102,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["isthmus__server__adapters__api__certificate_views__RevokeBody"];
+                "application/json": components["schemas"]["RevokeBody"];
             };
         };
         responses: {
@@ -7645,7 +7655,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": components["schemas"]["isthmus__server__adapters__api__grant_views__RevokeBody"];
+                "application/json": components["schemas"]["GrantRevokeBody"];
             };
         };
         responses: {
@@ -8121,7 +8131,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["isthmus__server__adapters__api__instance_views__InstanceView"];
+                    "application/json": components["schemas"]["InstanceView"];
                 };
             };
             /** @description Refused; `code` says by which rule. */
@@ -8209,7 +8219,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["isthmus__server__adapters__api__instance_views__InstanceView"];
+                    "application/json": components["schemas"]["InstanceView"];
                 };
             };
             /** @description Refused; `code` says by which rule. */
@@ -10108,7 +10118,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["isthmus__server__adapters__api__federation_views__InstanceView"];
+                    "application/json": components["schemas"]["RemoteInstanceView"];
                 };
             };
             /** @description Refused; `code` says by which rule. */

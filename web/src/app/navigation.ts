@@ -1,5 +1,19 @@
 // The pages in the menu, in groups.
-import { IconAlertTriangle, IconDashboard, IconDevices, IconGridDots, IconNetwork, type TablerIcon } from '@tabler/icons-react'
+import {
+  IconAlertTriangle,
+  IconBuildingBridge,
+  IconBuildings,
+  IconCertificate,
+  IconDashboard,
+  IconDevices,
+  IconGridDots,
+  IconKey,
+  IconNetwork,
+  IconServer,
+  IconStethoscope,
+  IconWorld,
+  type TablerIcon,
+} from '@tabler/icons-react'
 import { texts } from '../ui/texts'
 
 interface Entry {
@@ -17,6 +31,18 @@ export const NAVIGATION: readonly { title: string; links: readonly Entry[] }[] =
       { to: '/peers', label: texts.pages.peers, icon: IconDevices },
       { to: '/addresses', label: texts.pages.addresses, icon: IconGridDots },
       { to: '/incidents', label: texts.pages.incidents, icon: IconAlertTriangle },
+    ],
+  },
+  {
+    title: texts.app.trust,
+    links: [
+      { to: '/remotes', label: texts.pages.remotes, icon: IconBuildings },
+      { to: '/bridges', label: texts.pages.bridges, icon: IconBuildingBridge },
+      { to: '/services', label: texts.pages.services, icon: IconServer },
+      { to: '/grants', label: texts.pages.grants, icon: IconKey },
+      { to: '/instances', label: texts.pages.instances, icon: IconCertificate },
+      { to: '/findings', label: texts.pages.findings, icon: IconStethoscope },
+      { to: '/federation', label: texts.pages.federation, icon: IconWorld },
     ],
   },
 ]

@@ -81,8 +81,71 @@ const dashboard = createRoute({
   component: lazyRouteComponent(() => import('../features/dashboard/DashboardPage'), 'DashboardPage'),
 })
 
+const federation = createRoute({
+  getParentRoute: () => inside,
+  path: '/federation',
+  component: lazyRouteComponent(() => import('../features/federation/FederationPage'), 'FederationPage'),
+})
+
+const remotes = createRoute({
+  getParentRoute: () => inside,
+  path: '/remotes',
+  component: lazyRouteComponent(() => import('../features/remotes/RemotesPage'), 'RemotesPage'),
+})
+
+const remote = createRoute({
+  getParentRoute: () => inside,
+  path: '/remotes/$domain',
+  component: lazyRouteComponent(() => import('../features/remotes/RemotePage'), 'RemotePage'),
+})
+
+const bridges = createRoute({
+  getParentRoute: () => inside,
+  path: '/bridges',
+  component: lazyRouteComponent(() => import('../features/bridges/BridgesPage'), 'BridgesPage'),
+})
+
+const bridge = createRoute({
+  getParentRoute: () => inside,
+  path: '/bridges/$bridgeId',
+  component: lazyRouteComponent(() => import('../features/bridges/BridgePage'), 'BridgePage'),
+})
+
+const services = createRoute({
+  getParentRoute: () => inside,
+  path: '/services',
+  component: lazyRouteComponent(() => import('../features/services/ServicesPage'), 'ServicesPage'),
+})
+
+const grants = createRoute({
+  getParentRoute: () => inside,
+  path: '/grants',
+  component: lazyRouteComponent(() => import('../features/grants/GrantsPage'), 'GrantsPage'),
+})
+
+const grant = createRoute({
+  getParentRoute: () => inside,
+  path: '/grants/$grantId',
+  component: lazyRouteComponent(() => import('../features/grants/GrantPage'), 'GrantPage'),
+})
+
+const instances = createRoute({
+  getParentRoute: () => inside,
+  path: '/instances',
+  component: lazyRouteComponent(() => import('../features/instances/InstancesPage'), 'InstancesPage'),
+})
+
+const findings = createRoute({
+  getParentRoute: () => inside,
+  path: '/findings',
+  component: lazyRouteComponent(() => import('../features/findings/FindingsPage'), 'FindingsPage'),
+})
+
+const MESH = [dashboard, addresses, networks, network, peers, peer, incidents, incident] as const
+const TRUST = [federation, remotes, remote, bridges, bridge, services, grants, grant, instances, findings] as const
+
 export const router = createRouter({
-  routeTree: root.addChildren([signIn, inside.addChildren([dashboard, addresses, networks, network, peers, peer, incidents, incident])]),
+  routeTree: root.addChildren([signIn, inside.addChildren([...MESH, ...TRUST])]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 })

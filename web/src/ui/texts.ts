@@ -1,4 +1,13 @@
 // Every sentence of the UI in one place, by feature.
+import {
+  bridgesTexts,
+  federationTexts,
+  findingsTexts,
+  grantsTexts,
+  instancesTexts,
+  remotesTexts,
+  servicesTexts,
+} from './texts/federation'
 import { addressesTexts, dashboardTexts, incidentsTexts, networksTexts, peersTexts } from './texts/mesh'
 
 export const texts = {
@@ -31,7 +40,7 @@ export const texts = {
     empty: 'Nothing here yet',
     nothing: '–',
   },
-  actions: { cancel: 'Cancel', create: 'Create', save: 'Save', delete: 'Delete', more: 'Load more', copy: 'Copy', copied: 'Copied' },
+  actions: { cancel: 'Cancel', create: 'Create', save: 'Save', delete: 'Delete', more: 'Load more', copy: 'Copy', copied: 'Copied', reason: 'Reason, for the record', change: 'Change' },
   pages: {
     dashboard: 'Dashboard',
     networks: 'Networks',
@@ -39,6 +48,7 @@ export const texts = {
     topology: 'Topology',
     addresses: 'Addresses',
     incidents: 'Incidents',
+    federation: 'This backend',
     remotes: 'Remotes',
     bridges: 'Bridges',
     services: 'Services',
@@ -54,4 +64,11 @@ export const texts = {
   incidents: incidentsTexts,
   addresses: addressesTexts,
   dashboard: dashboardTexts,
+  federation: federationTexts,
+  remotes: remotesTexts,
+  bridges: bridgesTexts,
+  services: servicesTexts,
+  grants: grantsTexts,
+  instances: instancesTexts,
+  findings: findingsTexts,
 } as const

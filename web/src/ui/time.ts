@@ -25,6 +25,8 @@ export const at = (iso: string): string => moment.format(new Date(iso))
 export const count = (value: number): string =>
   value > Number.MAX_SAFE_INTEGER ? `2^${Math.round(Math.log2(value))}` : whole.format(value)
 
+export const isPast = (iso: string): boolean => Date.parse(iso) < Date.now()
+
 /** Bytes with a binary unit. */
 export function bytes(value: number): string {
   const power = value < 1 ? 0 : Math.min(UNITS.length - 1, Math.floor(Math.log2(value) / 10))

@@ -58,6 +58,26 @@ class Hold(StrEnum):
     INCIDENT = "incident"
 
 
+class Move(StrEnum):
+    """What an operator does with a bridge; an incident's hold is put on and lifted by hand too."""
+
+    ACCEPT = "accept"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    HOLD = "hold"
+    RELEASE = "release"
+    REVOKE = "revoke"
+
+
+MOVES: Mapping[Move, tuple[Action, Hold]] = {
+    Move.ACCEPT: (Action.ACCEPT, Hold.OPERATOR),
+    Move.SUSPEND: (Action.SUSPEND, Hold.OPERATOR),
+    Move.RESUME: (Action.RESUME, Hold.OPERATOR),
+    Move.HOLD: (Action.SUSPEND, Hold.INCIDENT),
+    Move.RELEASE: (Action.RESUME, Hold.INCIDENT),
+    Move.REVOKE: (Action.REVOKE, Hold.OPERATOR),
+}
+
 # Of a suspension that is another's: what cannot be done, and how that one is lifted.
 NOT_ON: Mapping[Hold, tuple[str, str]] = {
     Hold.OPERATOR: ("be resumed: an incident alone holds it", "isthmus bridge release, once the incident is over"),
@@ -179,6 +199,18 @@ class Bridge:
         if state is None:
             raise self._cannot(f"{action} while it is {self.state}", self._way_out)
         return self.anew(now, state=state, holds=holds, reason=reason)
+
+    @property
+    def moves(self) -> list[Move]:
+        """What our operator may do now."""
+        return [move for move, (action, by) in MOVES.items() if self._allows(action, by)]
+
+    def _allows(self, action: Action, by: Hold) -> bool:
+        try:
+            self.after(action, self.changed_at, by)
+        except TransitionNotAllowed:
+            return False
+        return True
 
     def with_terms(self, ours: Terms, now: datetime) -> "Bridge":
         """This bridge with what we bring in now. The same again is no news, and neither is it on a revoked one."""

@@ -1,12 +1,12 @@
 // Incidents: what was detected of misused identities.
-import { Button, Group, SegmentedControl, Select, Stack, Table } from '@mantine/core'
+import { Group, SegmentedControl, Select } from '@mantine/core'
 import { useInfiniteQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import type { IncidentView } from '../../api/schema.gen'
-import { Loaded } from '../../ui/Loaded'
+import { Listed } from '../../ui/Listed'
 import { Mark } from '../../ui/Mark'
 import { Page } from '../../ui/Page'
-import { Empty } from '../../ui/states'
+import { Rows } from '../../ui/Rows'
 import { texts } from '../../ui/texts'
 import { To } from '../../ui/To'
 import { When } from '../../ui/When'
@@ -32,57 +32,25 @@ export function IncidentsPage() {
         <SegmentedControl aria-label={t.show} data={[...STATES]} value={state} onChange={setState} />
         <Select aria-label={t.type} placeholder={t.anyType} clearable data={TYPES} value={type} onChange={setType} />
       </Group>
-      <Loaded of={found}>
-        {({ pages }) => {
-          const items = pages.flatMap((page) => page.items)
-          if (items.length === 0) return <Empty>{state === 'open' ? t.none : t.noneEver}</Empty>
-          return (
-            <Stack>
-              <IncidentTable incidents={items} />
-              {found.hasNextPage && (
-                <Button variant="default" loading={found.isFetchingNextPage} onClick={() => void found.fetchNextPage()}>
-                  {texts.actions.more}
-                </Button>
-              )}
-            </Stack>
-          )
-        }}
-      </Loaded>
+      <Listed of={found} none={state === 'open' ? t.none : t.noneEver}>
+        {(items) => <IncidentTable incidents={items} />}
+      </Listed>
     </Page>
   )
 }
 
 function IncidentTable({ incidents: items }: { incidents: readonly IncidentView[] }) {
-  return (
-    <Table.ScrollContainer minWidth={560} scrollAreaProps={{ viewportProps: { tabIndex: 0 } }}>
-      <Table>
-        <Table.Thead>
-          <Table.Tr>
-            {[t.type, t.peer, t.network, t.state, t.detected].map((each) => (
-              <Table.Th key={each}>{each}</Table.Th>
-            ))}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {items.map((each) => (
-            <Table.Tr key={each.id}>
-              <Table.Td>
-                <To to="/incidents/$incidentId" params={{ incidentId: each.id }} fw={600}>
-                  {t.types[each.type]}
-                </To>
-              </Table.Td>
-              <Table.Td>{each.peer.name}</Table.Td>
-              <Table.Td>{each.network.name}</Table.Td>
-              <Table.Td>
-                <Mark look={lookOf(each)} />
-              </Table.Td>
-              <Table.Td>
-                <When at={each.detected_at} />
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
-  )
+  const rows = items.map((each) => ({
+    key: each.id,
+    cells: [
+      <To key="type" to="/incidents/$incidentId" params={{ incidentId: each.id }} fw={600}>
+        {t.types[each.type]}
+      </To>,
+      each.peer.name,
+      each.network.name,
+      <Mark key="state" look={lookOf(each)} />,
+      <When key="detected" at={each.detected_at} />,
+    ],
+  }))
+  return <Rows label={texts.pages.incidents} heads={[t.type, t.peer, t.network, t.state, t.detected]} rows={rows} minWidth={560} />
 }

@@ -1,5 +1,5 @@
 // The settings that networks have in common with their forms, and how forms turn into what the server takes.
-import type { IsthmusServerAdaptersApiViewsLimitsBody as LimitsBody, NetworkBody, NetworkPatch, NetworkView } from '../../api/schema.gen'
+import type { LimitsBody as LimitsBody, NetworkBody, NetworkPatch, NetworkView } from '../../api/schema.gen'
 
 export interface Settings {
   name: string
@@ -60,5 +60,5 @@ export function patchOf(after: Settings, before: Settings): NetworkPatch {
   if (after.cidr_v4 !== before.cidr_v4) patch['cidr_v4'] = after.cidr_v4 || null
   if (after.primary_id !== before.primary_id) patch['primary_id'] = after.primary_id || null
   if (after.force) patch['force'] = true
-  return patch as unknown as NetworkPatch
+  return patch
 }

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from isthmus.domain.federation.bridge import Gateway, Hold, Side, State, Terms
+from isthmus.domain.federation.bridge import Gateway, Hold, Move, Side, State, Terms
 from isthmus.domain.federation.remote import State as Standing
 from isthmus.server.adapters.api.federation_views import Domain
 from isthmus.server.adapters.api.views import Body, View
@@ -106,6 +106,7 @@ class BridgeView(View):
     effective: bool
     obstacles: list[str]
     holds: list[Hold]
+    moves: Annotated[list[Move], Field(description="what may be done with it now on this side")]
     ours: TermsView | None
     theirs: TermsView | None
     accepted: Annotated[list[str], Field(description="the prefixes of the other side that are let in")]
@@ -131,6 +132,7 @@ class BridgeView(View):
             effective=not found.obstacles,
             obstacles=list(found.obstacles),
             holds=sorted(bridge.holds),
+            moves=bridge.moves,
             ours=None if bridge.ours is None else TermsView.of(bridge.ours),
             theirs=None if bridge.theirs is None else TermsView.of(bridge.theirs.terms),
             accepted=[*map(str, bridge.accepted)],

@@ -13,7 +13,7 @@ from isthmus.protocol.problem import Problem as RemoteProblem
 from isthmus.server.adapters.api.views import Body, PeerName, View
 from isthmus.server.application.federation_facts import DEFAULT_LISTEN, srv_records
 from isthmus.server.application.remotes import Details, shown
-from isthmus.server.federation_records import DEFAULT_PORT, Federation, RemoteFinding
+from isthmus.server.federation_records import DEFAULT_PORT, Federation, Lane, RemoteFinding
 
 Domain = Annotated[str, Field(max_length=253, examples=["b.example"])]
 InfraDomains = Annotated[list[Domain], Field(max_length=16, examples=[["infra.b.example"]])]
@@ -82,7 +82,7 @@ class FederationView(View):
         )
 
 
-class LimitsBody(Body):
+class RemoteLimitsBody(Body):
     """Requests and mutations a second with their bursts, and requests at a time; what is left out stays."""
 
     requests: Rate = 0
@@ -105,7 +105,7 @@ class RemotePatch(Body):
     direction: Annotated[Direction, Field(strict=False)] = Direction.BOTH
     components: Annotated[list[Annotated[str, Field(max_length=63)]], Field(max_length=64)] | None = None
     infra_domains: InfraDomains = Field(default_factory=list)
-    limits: LimitsBody = Field(default_factory=LimitsBody)
+    limits: RemoteLimitsBody = Field(default_factory=RemoteLimitsBody)
     expires_at: Annotated[AwareDatetime | None, Field(strict=False)] = None
     contact: Annotated[str, Field(max_length=120)] = ""
     notes: Annotated[str, Field(max_length=120)] = ""
@@ -115,7 +115,7 @@ class RemotePatch(Body):
     wan_permitted: bool = True
 
 
-class LimitsView(View):
+class RemoteLimitsView(View):
     requests: float
     requests_burst: int
     mutations: float
@@ -136,7 +136,7 @@ class RemoteView(View):
     components: list[str] | None
     trust: Trust
     infra_domains: list[str]
-    limits: LimitsView
+    limits: RemoteLimitsView
     expires_at: datetime | None
     needs_dnssec: bool
     needs_tlsa: bool
@@ -166,12 +166,12 @@ def remote_fields(remote: Remote) -> dict[str, Any]:
     return {name: getattr(remote, name) for name in same} | {
         "components": None if remote.components is None else sorted(remote.components),
         "infra_domains": list(remote.infra_domains),
-        "limits": LimitsView.model_validate(remote.limits),
+        "limits": RemoteLimitsView.model_validate(remote.limits),
         "bundle_digest": remote.bundle_digest.hex(),
     }
 
 
-class InstanceView(View):
+class RemoteInstanceView(View):
     instance: UUID
     first_seen: datetime | None
     last_seen: datetime | None
@@ -195,7 +195,7 @@ class RevocationView(View):
 
 
 class LaneView(View):
-    lane: str
+    lane: Lane
     sent: int
     acknowledged: int
     received: int
@@ -204,7 +204,7 @@ class LaneView(View):
 class MessageView(View):
     """A message that the remote has not acknowledged. `parked` is the code with which it refuses it for ever."""
 
-    lane: str
+    lane: Lane
     number: int
     component: str
     rpc: str
@@ -238,7 +238,7 @@ class EarlierView(View):
 class RemoteDetailsView(RemoteView):
     """`accepting_until` is there as long as the other side has not heard that we accepted its invitation."""
 
-    instances: list[InstanceView]
+    instances: list[RemoteInstanceView]
     revocations: list[RevocationView]
     lanes: list[LaneView]
     waiting: list[MessageView]
@@ -249,7 +249,7 @@ class RemoteDetailsView(RemoteView):
     def with_details(cls, details: Details) -> "RemoteDetailsView":
         return cls(
             **remote_fields(details.remote),
-            instances=[InstanceView.model_validate(each) for each in details.instances],
+            instances=[RemoteInstanceView.model_validate(each) for each in details.instances],
             revocations=[RevocationView.of(each) for each in details.revocations],
             lanes=[LaneView.model_validate(each) for each in details.lanes],
             waiting=[MessageView.model_validate(each) for each in details.waiting],

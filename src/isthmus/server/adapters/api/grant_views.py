@@ -53,7 +53,7 @@ class GrantPatch(Body):
     note: Note = ""
 
 
-class RevokeBody(Body):
+class GrantRevokeBody(Body):
     reason: Annotated[str, Field(max_length=500, examples=["the contract ended"])]
 
 
@@ -83,7 +83,7 @@ class AxisView(View):
         return cls(mode=axis.mode, entries=as_texts(axis))
 
 
-class TokenView(View):
+class GrantTokenView(View):
     public_id: str
     created_at: datetime
     expires_at: datetime | None
@@ -121,12 +121,12 @@ class GrantView(View):
 class GrantDetailsView(GrantView):
     """`tokens` are those that may still be used, by the public part of each."""
 
-    tokens: list[TokenView]
+    tokens: list[GrantTokenView]
 
     @classmethod
     def with_tokens(cls, grant: Grant, tokens: Sequence[GrantToken], now: datetime) -> "GrantDetailsView":
         usable = [each for each in tokens if each.expires_at is None or each.expires_at > now]
-        return cls(**grant_fields(grant, now), tokens=[TokenView.model_validate(each) for each in usable])
+        return cls(**grant_fields(grant, now), tokens=[GrantTokenView.model_validate(each) for each in usable])
 
 
 class IssuedGrantView(View):

@@ -14,10 +14,10 @@ from isthmus.server.adapters.api.grant_views import (
     GrantBody,
     GrantDetailsView,
     GrantPatch,
+    GrantRevokeBody,
     GrantView,
     HeldGrantView,
     IssuedGrantView,
-    RevokeBody,
     RotateBody,
 )
 from isthmus.server.adapters.api.routes.paging import cursor
@@ -72,7 +72,7 @@ async def update_grant(
 
 
 @router.post("/grants/{grant_id}/revoke", operation_id="revokeGrant")
-async def revoke_grant(grant_id: UUID, body: RevokeBody, calls: Calls, by: By) -> GrantView:
+async def revoke_grant(grant_id: UUID, body: GrantRevokeBody, calls: Calls, by: By) -> GrantView:
     """Take a grant back, at once and for good."""
     return GrantView.of(await calls.federation.grants.revoke(by, grant_id, body.reason), now())
 

@@ -15,12 +15,12 @@ from isthmus.server.adapters.api.federation_views import (
     BlockBody,
     ConfirmBody,
     ExaminationView,
-    InstanceView,
     InvitationView,
     InviteBody,
     InvitedView,
     LinkView,
     RemoteDetailsView,
+    RemoteInstanceView,
     RemotePatch,
     RemoteView,
     RevocationBody,
@@ -171,10 +171,10 @@ async def revoke_leaf(domain: str, body: RevocationBody, calls: Calls, by: By) -
 
 
 @router.post("/remotes/{domain}/instances/{instance}/block", operation_id="blockInstance")
-async def block(domain: str, instance: UUID, body: BlockBody, calls: Calls, by: By) -> InstanceView:
+async def block(domain: str, instance: UUID, body: BlockBody, calls: Calls, by: By) -> RemoteInstanceView:
     """Refuse an instance of a remote until it is unblocked."""
     after = await calls.federation.remotes.block(by, remote_domain(domain), InstanceId(instance), body.reason)
-    return InstanceView.model_validate(after)
+    return RemoteInstanceView.model_validate(after)
 
 
 @router.delete("/remotes/{domain}/instances/{instance}/block", operation_id="unblockInstance", status_code=204)
