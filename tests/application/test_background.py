@@ -2,13 +2,16 @@
 
 import asyncio
 
+import pytest
 from structlog.testing import capture_logs
 
+from isthmus.server import background
 from isthmus.server.background import Chore, repeating
 from isthmus.server.ports import StoreUnavailable
 
 
-async def test_a_chore_that_breaks_goes_on_and_delays_no_other() -> None:
+async def test_a_chore_that_breaks_goes_on_and_delays_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "AFTER_FAILURE", 0.01)
     turns, others = 0, 0
     enough = asyncio.Event()
 
@@ -31,6 +34,21 @@ async def test_a_chore_that_breaks_goes_on_and_delays_no_other() -> None:
     seen = turns, others
     await asyncio.sleep(0.02)
     assert (turns, others) == seen
+
+
+async def test_a_chore_that_breaks_at_once_does_not_break_as_fast_as_it_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "AFTER_FAILURE", 0.05)
+    turns = 0
+
+    async def breaks() -> None:
+        nonlocal turns
+        turns += 1
+        raise RuntimeError("a defect")
+
+    with capture_logs():
+        async with repeating(Chore("breaking", 0.001, breaks)):
+            await asyncio.sleep(0.2)
+    assert 2 <= turns <= 5
 
 
 async def test_a_chore_is_not_begun_anew_while_it_is_at_work() -> None:

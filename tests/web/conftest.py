@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from tests.server import Server, running
+from tests.web.linked import Linked, link
 from tests.web.looking import DESKTOP, PATIENCE, sign_in
 
 CHROMIUM = shutil.which("chromium")
@@ -33,6 +35,14 @@ def screenshots(request: pytest.FixtureRequest) -> Path | None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with running(tmp_path_factory.mktemp("server")) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def linked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Linked]:
+    """Another server, which has a remote, bridges and grants."""
+    made = link(tmp_path_factory.mktemp("linked"))
+    yield made
+    made.server.stop()
 
 
 @pytest.fixture(scope="session")
@@ -62,6 +72,18 @@ def browser(playwright: Playwright) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def signed_in(browser: Browser, server: Server) -> Iterator[BrowserContext]:
+    with of_administrator(browser, server) as context:
+        yield context
+
+
+@pytest.fixture(scope="module")
+def signed_in_to_linked(browser: Browser, linked: Linked) -> Iterator[BrowserContext]:
+    with of_administrator(browser, linked.server) as context:
+        yield context
+
+
+@contextmanager
+def of_administrator(browser: Browser, server: Server) -> Iterator[BrowserContext]:
     """The browser of an administrator, who has signed in on the page for that."""
     context = browser.new_context(viewport=DESKTOP, base_url=server.url)
     context.set_default_timeout(PATIENCE)
@@ -74,8 +96,21 @@ def signed_in(browser: Browser, server: Server) -> Iterator[BrowserContext]:
 
 @pytest.fixture
 def page(signed_in: BrowserContext) -> Iterator[Page]:
+    with watched(signed_in) as opened:
+        yield opened
+
+
+@pytest.fixture
+def linked_page(signed_in_to_linked: BrowserContext) -> Iterator[Page]:
+    """The same on the server that has remotes."""
+    with watched(signed_in_to_linked) as opened:
+        yield opened
+
+
+@contextmanager
+def watched(context: BrowserContext) -> Iterator[Page]:
     """A tab of its own; a script that fails in it, or that the policy refuses, fails the test."""
-    opened = signed_in.new_page()
+    opened = context.new_page()
     broken: list[str] = []
     opened.on("pageerror", lambda error: broken.append(str(error)))
     opened.on("console", lambda said: broken.append(said.text) if "Content Security Policy" in said.text else None)

@@ -28,7 +28,7 @@ def opened(page: Page, path: str) -> Page:
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     expect(page.get_by_label("Loading")).to_have_count(0)
     if page.get_by_role("navigation").count():
-        expect(page.get_by_text("Live", exact=True)).to_be_visible()
+        expect(page.get_by_role("banner").get_by_text("Live", exact=True)).to_be_visible()
     return page
 
 

@@ -26,7 +26,7 @@ def in_window(page: Page, title: str) -> Any:
 
 
 def choose(page: Page, field: str, value: str) -> None:
-    page.get_by_role("combobox", name=field).click()
+    page.get_by_role("combobox", name=re.compile(rf"^{field}( \*)?$")).click()
     page.get_by_role("option", name=value, exact=True).click()
 
 

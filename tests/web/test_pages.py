@@ -9,6 +9,7 @@ from playwright.sync_api import Page
 from tests.api.agent import Agent, a_network, a_peer
 from tests.api.test_incidents import beat, steal
 from tests.server import Server
+from tests.web.linked import Linked
 from tests.web.looking import DESKTOP, PHONE, grave_findings, opened, overflow, shoot
 
 
@@ -44,9 +45,57 @@ NAMES = ("dashboard", "networks", "network", "peers", "peer", "addresses", "inci
 def test_a_page_is_whole_at_both_widths_and_open_to_everybody(
     page: Page, places: dict[str, str], screenshots: Path | None, name: str
 ) -> None:
+    look_at(page, places[name], screenshots, name)
+
+
+def look_at(page: Page, path: str, screenshots: Path | None, name: str) -> None:
     for width, size in (("1280", DESKTOP), ("390", PHONE)):
         page.set_viewport_size(size)
-        opened(page, places[name])
+        opened(page, path)
         shoot(page, screenshots, f"{name}-{width}")
         assert overflow(page) <= 0
         assert grave_findings(page) == []
+
+
+@pytest.fixture(scope="module")
+def trust_places(linked: Linked) -> dict[str, str]:
+    """The same for the pages of federation."""
+    return {
+        "backend": "/backend",
+        "remotes": "/remotes",
+        "remote": "/remotes/b.example",
+        "pending-remote": "/remotes/c.example",
+        "bridges": "/bridges",
+        "bridge": f"/bridges/{linked.active}",
+        "proposed-bridge": f"/bridges/{linked.proposed}",
+        "services": "/services",
+        "grants": "/grants",
+        "grant": f"/grants/{linked.grant}",
+        "instances": "/instances",
+        "findings": "/findings",
+    }
+
+
+TRUST_NAMES = (
+    "backend",
+    "remotes",
+    "remote",
+    "pending-remote",
+    "bridges",
+    "bridge",
+    "proposed-bridge",
+    "services",
+    "grants",
+    "grant",
+    "instances",
+    "findings",
+)
+
+
+@pytest.mark.parametrize("name", TRUST_NAMES)
+def test_a_page_of_federation_is_whole_at_both_widths_and_open_to_everybody(
+    linked_page: Page, trust_places: dict[str, str], screenshots: Path | None, name: str
+) -> None:
+    look_at(linked_page, trust_places[name], screenshots, name)
+    # Of what others have written nothing has run.
+    assert linked_page.evaluate("window.ran") is None

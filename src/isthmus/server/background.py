@@ -11,6 +11,9 @@ from isthmus.server.ports import StoreUnavailable
 
 log = structlog.get_logger()
 
+AFTER_FAILURE = 1.0
+"""Seconds until a chore that broke is tried again, at least: what breaks once does so at once the next time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Chore:
@@ -35,10 +38,13 @@ async def repeating(*chores: Chore) -> AsyncIterator[None]:
 
 
 async def _repeat(chore: Chore) -> None:
+    seconds = chore.seconds
     while True:
-        await asyncio.sleep(chore.seconds)
+        await asyncio.sleep(seconds)
+        seconds = max(chore.seconds, AFTER_FAILURE)
         try:
             await chore.work()
+            seconds = chore.seconds
         except StoreUnavailable as error:
             log.error("the database did not answer; tried again", chore=chore.name, error=str(error))
         except Exception as error:  # a defect in one turn must not end all later ones

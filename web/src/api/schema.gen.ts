@@ -4235,6 +4235,8 @@ export interface components {
             reissue: components["schemas"]["PeerName"][];
             /** Revision */
             revision: number;
+            /** Version */
+            version: number;
         };
         /** NetworkView */
         NetworkView: {
@@ -4278,6 +4280,8 @@ export interface components {
             primary: components["schemas"]["PeerName"] | null;
             /** Revision */
             revision: number;
+            /** Version */
+            version: number;
         };
         /**
          * NewTokenView

@@ -42,7 +42,7 @@ export const NAVIGATION: readonly { title: string; links: readonly Entry[] }[] =
       { to: '/grants', label: texts.pages.grants, icon: IconKey },
       { to: '/instances', label: texts.pages.instances, icon: IconCertificate },
       { to: '/findings', label: texts.pages.findings, icon: IconStethoscope },
-      { to: '/federation', label: texts.pages.federation, icon: IconWorld },
+      { to: '/backend', label: texts.pages.federation, icon: IconWorld },
     ],
   },
 ]

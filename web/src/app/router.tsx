@@ -83,7 +83,7 @@ const dashboard = createRoute({
 
 const federation = createRoute({
   getParentRoute: () => inside,
-  path: '/federation',
+  path: '/backend',
   component: lazyRouteComponent(() => import('../features/federation/FederationPage'), 'FederationPage'),
 })
 

@@ -83,7 +83,7 @@ function Rules({ rules }: { rules: readonly BridgeRuleView[] }) {
       each.direction,
       each.sources.join(', '),
       `${host(each.destination)}:${each.ports.join(',')}/${each.protocol}`,
-      each.grant ? each.service : t.ingressRule,
+      each.grant ? each.service && <Foreign key="service">{each.service}</Foreign> : t.ingressRule,
       each.grant && (each.grant.given === 'here' ? <Given key="grant" id={each.grant.id} /> : <Code key="grant">{each.grant.id}</Code>),
       each.grant && <Foreign key="subject">{each.grant.subject}</Foreign>,
       each.grant && <When key="ends" at={each.grant.expires_at} />,
@@ -98,7 +98,7 @@ function Rules({ rules }: { rules: readonly BridgeRuleView[] }) {
 
 function Given({ id }: { id: string }) {
   return (
-    <To to="/grants/$grantId" params={{ grantId: id }}>
+    <To to="/grants/$grantId" params={{ grantId: id }} size="xs" ff="monospace">
       {id}
     </To>
   )

@@ -34,7 +34,7 @@ function Terms({ network, terms, reason }: { network: string; terms: TermsView |
   return (
     <Facts
       facts={[
-        [t.network, <Foreign key="network">{network}</Foreign>],
+        [texts.peers.network, <Foreign key="network">{network}</Foreign>],
         [t.reason, reason && <Foreign key="reason">{reason}</Foreign>],
         [t.prefixes, terms?.prefixes.join(', ')],
         [t.gateway, terms && (gateway ?? t.noGateway)],

@@ -24,6 +24,6 @@ export function notLetIn({ state, theirs, accepted }: Pick<BridgeView, 'state' |
 
 /** The networks that are joined, as each side calls its own. */
 export const networksOf = ({ network, theirs }: BridgeView) => ({
-  ours: network?.name ?? network?.id ?? '?',
-  theirs: theirs?.network ?? '?',
+  ours: network?.name ?? network?.id ?? t.notChosen,
+  theirs: theirs?.network ?? t.notChosen,
 })

@@ -43,7 +43,7 @@ export function Incidents() {
 
 export function Findings() {
   return (
-    <Section title={t.findings}>
+    <Section title={t.findings} actions={<To to="/findings">{t.allFindings}</To>}>
       <Loaded of={useQuery(findings)} rows={1}>
         {({ items }) => (
           <Stack gap="xs">
@@ -65,7 +65,7 @@ export function Findings() {
 
 export function Federation() {
   return (
-    <Section title={t.bridgesAndGrants}>
+    <Section title={t.bridgesAndGrants} actions={<To to="/bridges">{t.allBridges}</To>}>
       <Stack gap="sm">
         <Loaded of={useQuery(bridges)} rows={1}>
           {({ items }) => {
@@ -93,7 +93,10 @@ function Ending({ grants: items, live }: { grants: readonly GrantView[]; live: n
       )}
       {items.slice(0, SHOWN).map((each) => (
         <Text key={each.id} size="sm">
-          <Foreign>{`${each.remote}: ${each.subject}`}</Foreign> <When at={each.expires_at} />
+          <To to="/grants/$grantId" params={{ grantId: each.id }}>
+            <Foreign>{`${each.remote}: ${each.subject}`}</Foreign>
+          </To>{' '}
+          <When at={each.expires_at} />
         </Text>
       ))}
     </>

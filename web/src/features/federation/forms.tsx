@@ -5,6 +5,7 @@ import { answeredIn } from '../../api/forms'
 import type { FederationPatch, FederationView } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
+import { useOpened } from '../../ui/useOpened'
 import { useChangeFederation, useInit } from './queries'
 
 const t = texts.federation
@@ -31,7 +32,8 @@ export function SetUp({ onClose }: { onClose: () => void }) {
   )
 }
 
-export function ChangeFederation({ of: facts, onClose }: { of: FederationView; onClose: () => void }) {
+export function ChangeFederation({ of: present, onClose }: { of: FederationView; onClose: () => void }) {
+  const facts = useOpened(present)
   const change = useChangeFederation(facts.version)
   const form = useForm({
     initialValues: {

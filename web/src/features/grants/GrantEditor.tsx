@@ -7,6 +7,7 @@ import { answeredIn } from '../../api/forms'
 import type { GrantView, IssuedGrantView } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
+import { useOpened } from '../../ui/useOpened'
 import { AxisField } from './AxisField'
 import { bodyOf, draftOf, emptyAxes, FRESH, meaningOf, patchOf, type Draft } from './form'
 import { useNames, useNetworkChoice, useServiceChoice, type Choice } from './names'
@@ -43,7 +44,8 @@ export function CreateGrant({ onClose }: Props) {
   )
 }
 
-export function ChangeGrant({ of: grant, onClose }: Props & { of: GrantView }) {
+export function ChangeGrant({ of: present, onClose }: Props & { of: GrantView }) {
+  const grant = useOpened(present)
   const change = useChangeGrant(grant)
   const [now] = useState(Date.now)
   const before = draftOf(grant)

@@ -24,6 +24,13 @@ import { instances, useIssue, useRevoke } from './queries'
 const t = texts.instances
 const HOUR = 3600
 
+interface Draft {
+  name: string
+  csr: string
+  peer: string | null
+  hours: number | ''
+}
+
 export function InstancesPage() {
   const [isAll, setAll] = useState(false)
   const [isOpen, form] = useDisclosure(false)
@@ -82,7 +89,7 @@ function Issue({ onClose }: { onClose: () => void }) {
   const issue = useIssue()
   const [made, setMade] = useState<HandedView | null>(null)
   const peers = useQuery(allPeers).data?.items ?? []
-  const form = useForm({ initialValues: { name: '', csr: '', peer: null as string | null, hours: '' } })
+  const form = useForm<Draft>({ initialValues: { name: '', csr: '', peer: null, hours: '' } })
   const submit = form.onSubmit(({ hours, ...body }) =>
     issue.mutate({ ...body, ...(hours === '' ? {} : { lifetime: hours * HOUR }) }, answeredIn(form, setMade)),
   )

@@ -6,6 +6,7 @@ import { Problem } from '../../api/problem'
 import type { NetworkUpdatedView, NetworkView } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
+import { useOpened } from '../../ui/useOpened'
 import { jumpPeers, useChangeNetwork } from './queries'
 import { patchOf, settingsOf } from './settings'
 import { SettingsFields } from './SettingsFields'
@@ -19,8 +20,9 @@ interface Props {
   onDone: (changed: NetworkUpdatedView) => void
 }
 
-export function ChangeNetwork({ network, onClose, onDone }: Props) {
-  const change = useChangeNetwork(network.id)
+export function ChangeNetwork({ network: present, onClose, onDone }: Props) {
+  const network = useOpened(present)
+  const change = useChangeNetwork(network)
   const before = settingsOf(network)
   const form = useForm({ initialValues: before })
   const jumps = useQuery(jumpPeers(network.id)).data?.items ?? []

@@ -1,9 +1,9 @@
 // Networks as pages read and change them.
 import { queryOptions, useMutation } from '@tanstack/react-query'
-import { answered, client } from '../../api/client'
+import { answered, client, etag } from '../../api/client'
 import { Problem } from '../../api/problem'
 import { queries } from '../../api/queries'
-import type { NetworkBody, NetworkPatch } from '../../api/schema.gen'
+import type { NetworkBody, NetworkPatch, NetworkView } from '../../api/schema.gen'
 
 export const networks = queryOptions({
   queryKey: ['networks'],
@@ -59,10 +59,15 @@ export const useCreateNetwork = () =>
     onSuccess: reread,
   })
 
-export const useChangeNetwork = (id: string) =>
+export const useChangeNetwork = ({ id, version }: Pick<NetworkView, 'id' | 'version'>) =>
   useMutation({
     mutationFn: (body: NetworkPatch) =>
-      answered(client.PATCH('/api/v1/networks/{network_id}', { params: { path: { network_id: id } }, body })),
+      answered(
+        client.PATCH('/api/v1/networks/{network_id}', {
+          params: { path: { network_id: id }, header: { 'if-match': etag(version) } },
+          body,
+        }),
+      ),
     onSuccess: reread,
   })
 

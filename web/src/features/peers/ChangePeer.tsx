@@ -5,13 +5,15 @@ import { Problem } from '../../api/problem'
 import type { PeerView } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
+import { useOpened } from '../../ui/useOpened'
 import { patchOf, settingsOf } from './form'
 import { PeerFields } from './PeerFields'
 import { useChangePeer } from './queries'
 
 const t = texts.peers
 
-export function ChangePeer({ peer, onClose }: { peer: PeerView; onClose: () => void }) {
+export function ChangePeer({ peer: present, onClose }: { peer: PeerView; onClose: () => void }) {
+  const peer = useOpened(present)
   const change = useChangePeer(peer)
   const before = settingsOf(peer)
   const form = useForm({ initialValues: before })

@@ -5,6 +5,7 @@ import { answeredIn } from '../../api/forms'
 import type { RemoteDetailsView, RemotePatch } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
+import { useOpened } from '../../ui/useOpened'
 import { useChangeRemote } from './queries'
 
 const t = texts.remotes
@@ -16,7 +17,8 @@ const RULES = [
   ['wan_permitted', t.wan],
 ] as const
 
-export function ChangeRemote({ of: remote, onClose }: { of: RemoteDetailsView; onClose: () => void }) {
+export function ChangeRemote({ of: present, onClose }: { of: RemoteDetailsView; onClose: () => void }) {
+  const remote = useOpened(present)
   const change = useChangeRemote(remote.domain, remote.version)
   const form = useForm({
     initialValues: {

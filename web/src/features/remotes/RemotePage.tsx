@@ -44,7 +44,7 @@ export function RemotePage() {
   )
 }
 
-function Confirm({ of: { domain, short_code: code } }: { of: RemoteDetailsView }) {
+function Confirm({ of: { domain, short_code: code, accepting_until: until } }: { of: RemoteDetailsView }) {
   const confirm = useConfirm(domain)
   const [typed, setTyped] = useState('')
   const submit = (event: SubmitEvent<HTMLFormElement>) => {
@@ -59,6 +59,7 @@ function Confirm({ of: { domain, short_code: code } }: { of: RemoteDetailsView }
             {code}
           </Title>
           <Text size="sm">{t.codeSays}</Text>
+          {until && <Failed error={{ title: t.notTold, message: `${t.until} ${at(until)}. ${t.askDoctor}` }} />}
           <TextInput label={t.codeThere} required value={typed} onChange={(event) => setTyped(event.currentTarget.value)} />
           {confirm.error && <Failed error={confirm.error} />}
           <div>

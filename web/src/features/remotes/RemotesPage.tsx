@@ -30,7 +30,7 @@ export function RemotesPage() {
       <Loaded of={own}>
         {(facts) =>
           facts === null ? (
-            <Empty action={<ButtonTo to="/federation">{texts.federation.setUp}</ButtonTo>}>{texts.federation.none}</Empty>
+            <Empty action={<ButtonTo to="/backend">{texts.federation.setUp}</ButtonTo>}>{texts.federation.none}</Empty>
           ) : (
             <Stack>
               <All />

@@ -6,6 +6,7 @@ import { answeredIn } from '../../api/forms'
 import type { ServiceView } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
+import { useOpened } from '../../ui/useOpened'
 import { networks } from '../networks/queries'
 import { useChangeService, useCreateService } from './queries'
 
@@ -33,8 +34,10 @@ export function CreateService({ onClose }: { onClose: () => void }) {
   )
 }
 
-export function ChangeService({ of: { name, address, protocol, ports, note, ...service }, onClose }: { of: ServiceView; onClose: () => void }) {
-  const change = useChangeService({ name, address, protocol, ports, note, ...service })
+export function ChangeService({ of: present, onClose }: { of: ServiceView; onClose: () => void }) {
+  const service = useOpened(present)
+  const { name, address, protocol, ports, note } = service
+  const change = useChangeService(service)
   const form = useForm({ initialValues: { name, address, protocol, ports, note } })
   const submit = form.onSubmit((body) => change.mutate(body, answeredIn(form, onClose)))
   return (

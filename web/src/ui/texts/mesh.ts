@@ -294,6 +294,8 @@ export const dashboardTexts = {
   areOpen: 'open',
   blocking: 'that block a peer',
   findings: 'Findings',
+  allFindings: 'All findings',
+  allBridges: 'All bridges',
   high: 'of high severity',
   use: 'Address use',
   bridgesAndGrants: 'Bridges and grants',

@@ -253,6 +253,7 @@ class NetworkView(View):
     dns_upstreams: list[str]
     revision: int
     created_at: datetime
+    version: int
     capacity: CapacitiesView
 
 

@@ -208,5 +208,6 @@ def _fields(sized: Sized, primary: Peer | None) -> dict[str, Any]:
         "dns_upstreams": [str(address) for address in network.dns_upstreams],
         "revision": network.revision,
         "created_at": network.created_at,
+        "version": network.version,
         "capacity": CapacitiesView.of(sized.capacity),
     }
