@@ -1,6 +1,7 @@
 """A server that is linked with B, as if B had been there: what it said is in the store, hostile texts among it."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address, IPv4Network
@@ -57,10 +58,14 @@ def link(folder: Path) -> Linked:
         laptop = Agent.enrolled(server, made)
         body = {"network_id": network["id"], "name": "wiki", "ports": ["443"], "note": MARKUP}
         body["address"] = made["peer"]["addresses"][0]
+        person = {"handle": "ann", "display_name": MARKUP}
+        admin.post("/users", json=person).raise_for_status()
         service = admin.post("/services", json=body).raise_for_status().json()["id"]
     server.stop()
     linked = Linked(server, network, gateway, laptop, uuid4(), uuid4(), service, "")
-    asyncio.run(fill(linked))
+    # Playwright's loop may be running in this thread.
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(asyncio.run, fill(linked)).result()
     server.start()
     with server.local() as admin:
         grant = {"subject": "bob@b.example", "kind": "service", "resource_id": service, "scopes": ["connect"]}
@@ -93,7 +98,7 @@ def bridges(linked: Linked, network_id: NetworkId, now: datetime) -> list[Bridge
     terms = Terms("plant", (PLANT,), (Gateway(key, (Endpoint("203.0.113.1", 51_820),)),), PLANT[1], 8443)
     offered = (IPv4Network(linked.network["cidr_v4"]),)
     statement = Statement(linked.active, 1, 1, State.ACTIVE, terms, MARKUP)
-    common = {"created_at": now, "changed_at": now, "reason": MARKUP}
+    common: dict[str, Any] = {"created_at": now, "changed_at": now, "reason": MARKUP}
     active = a_bridge(network_id=network_id, state=State.ACTIVE, accepted=(PLANT,), theirs=statement, **common)
     active = replace(active, id=linked.active, offered=offered, ours=Terms("office", offered))
     other = replace(terms, prefixes=(IPv4Network("10.98.0.0/24"), IPv4Network("10.97.0.0/24")))
@@ -103,8 +108,8 @@ def bridges(linked: Linked, network_id: NetworkId, now: datetime) -> list[Bridge
 
 
 def message_to(remote: Remote, now: datetime) -> Message:
-    body = {"what": "state", "lane": "state", "number": 1}
-    return Message(remote.id, Lane.STATE, 900, "handshake", "notice", body, now, now, 2, f"internal: {PAYLOAD}", PAYLOAD)
+    body, error = {"what": "state", "lane": "state", "number": 1}, f"internal: {PAYLOAD}"
+    return Message(remote.id, Lane.STATE, 900, "handshake", "notice", body, now, now, 2, error, PAYLOAD)
 
 
 def held(now: datetime) -> HeldGrant:

@@ -73,6 +73,10 @@ def trust_places(linked: Linked) -> dict[str, str]:
         "grant": f"/grants/{linked.grant}",
         "instances": "/instances",
         "findings": "/findings",
+        "people": "/people",
+        "audit": "/audit",
+        "tokens": "/tokens",
+        "settings": "/settings",
     }
 
 
@@ -89,6 +93,10 @@ TRUST_NAMES = (
     "grant",
     "instances",
     "findings",
+    "people",
+    "audit",
+    "tokens",
+    "settings",
 )
 
 

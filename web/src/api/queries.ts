@@ -34,7 +34,8 @@ const KINDS: Record<string, readonly string[]> = {
   instance: ['instances'],
   finding: ['findings', 'remotes'],
   template: ['templates'],
-  user: ['users'],
+  directory: ['people'],
+  user: ['session'],
   token: ['tokens'],
 }
 

@@ -35,7 +35,7 @@ export function Shell() {
           </Group>
         </Group>
       </AppShell.Header>
-      <AppShell.Navbar p="xs" component="nav" aria-label={t.menu}>
+      <AppShell.Navbar p="xs" component="nav" aria-label={t.menu} style={{ overflowY: 'auto' }}>
         {NAVIGATION.map((group) => (
           <Box key={group.title} mb="sm">
             <Text size="xs" c="dimmed" px="sm" py={4}>

@@ -7,10 +7,14 @@ import {
   IconDashboard,
   IconDevices,
   IconGridDots,
+  IconHistory,
   IconKey,
   IconNetwork,
+  IconPlugConnected,
   IconServer,
+  IconSettings,
   IconStethoscope,
+  IconUsers,
   IconWorld,
   type TablerIcon,
 } from '@tabler/icons-react'
@@ -43,6 +47,15 @@ export const NAVIGATION: readonly { title: string; links: readonly Entry[] }[] =
       { to: '/instances', label: texts.pages.instances, icon: IconCertificate },
       { to: '/findings', label: texts.pages.findings, icon: IconStethoscope },
       { to: '/backend', label: texts.pages.federation, icon: IconWorld },
+      { to: '/people', label: texts.pages.people, icon: IconUsers },
+    ],
+  },
+  {
+    title: texts.app.system,
+    links: [
+      { to: '/audit', label: texts.pages.audit, icon: IconHistory },
+      { to: '/tokens', label: texts.pages.tokens, icon: IconPlugConnected },
+      { to: '/settings', label: texts.pages.settings, icon: IconSettings },
     ],
   },
 ]

@@ -141,11 +141,36 @@ const findings = createRoute({
   component: lazyRouteComponent(() => import('../features/findings/FindingsPage'), 'FindingsPage'),
 })
 
+const audit = createRoute({
+  getParentRoute: () => inside,
+  path: '/audit',
+  component: lazyRouteComponent(() => import('../features/audit/AuditPage'), 'AuditPage'),
+})
+
+const people = createRoute({
+  getParentRoute: () => inside,
+  path: '/people',
+  component: lazyRouteComponent(() => import('../features/people/PeoplePage'), 'PeoplePage'),
+})
+
+const tokens = createRoute({
+  getParentRoute: () => inside,
+  path: '/tokens',
+  component: lazyRouteComponent(() => import('../features/tokens/TokensPage'), 'TokensPage'),
+})
+
+const settings = createRoute({
+  getParentRoute: () => inside,
+  path: '/settings',
+  component: lazyRouteComponent(() => import('../features/settings/SettingsPage'), 'SettingsPage'),
+})
+
 const MESH = [dashboard, addresses, networks, network, peers, peer, incidents, incident] as const
 const TRUST = [federation, remotes, remote, bridges, bridge, services, grants, grant, instances, findings] as const
+const SYSTEM = [audit, people, tokens, settings] as const
 
 export const router = createRouter({
-  routeTree: root.addChildren([signIn, inside.addChildren([...MESH, ...TRUST])]),
+  routeTree: root.addChildren([signIn, inside.addChildren([...MESH, ...TRUST, ...SYSTEM])]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 })

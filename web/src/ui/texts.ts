@@ -1,4 +1,5 @@
 // Every sentence of the UI in one place, by feature.
+import { auditTexts, peopleTexts, settingsTexts, tokensTexts } from './texts/admin'
 import {
   bridgesTexts,
   federationTexts,
@@ -56,7 +57,8 @@ export const texts = {
     instances: 'Instances',
     findings: 'Findings',
     audit: 'Audit',
-    users: 'Users and tokens',
+    people: 'People',
+    tokens: 'API tokens',
     settings: 'Settings',
   },
   networks: networksTexts,
@@ -71,4 +73,8 @@ export const texts = {
   grants: grantsTexts,
   instances: instancesTexts,
   findings: findingsTexts,
+  audit: auditTexts,
+  people: peopleTexts,
+  tokens: tokensTexts,
+  settings: settingsTexts,
 } as const
