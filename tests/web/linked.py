@@ -33,7 +33,7 @@ PLANT = IPv4Network("10.99.0.0/16")
 
 @dataclass
 class Linked:
-    """`active` is a bridge at work between "office" and B's network; `proposed` waits for our answer."""
+    """`active` is a bridge at work between "office" and B's network; `proposed` and `more` wait for our answer."""
 
     server: Server
     network: dict[str, Any]
@@ -41,6 +41,7 @@ class Linked:
     laptop: Agent
     active: UUID
     proposed: UUID
+    more: tuple[UUID, ...]
     service: str
     grant: str
 
@@ -62,7 +63,7 @@ def link(folder: Path) -> Linked:
         admin.post("/users", json=person).raise_for_status()
         service = admin.post("/services", json=body).raise_for_status().json()["id"]
     server.stop()
-    linked = Linked(server, network, gateway, laptop, uuid4(), uuid4(), service, "")
+    linked = Linked(server, network, gateway, laptop, uuid4(), uuid4(), (uuid4(), uuid4(), uuid4()), service, "")
     # Playwright's loop may be running in this thread.
     with ThreadPoolExecutor(1) as beside:
         beside.submit(asyncio.run, fill(linked)).result()
@@ -101,10 +102,14 @@ def bridges(linked: Linked, network_id: NetworkId, now: datetime) -> list[Bridge
     common: dict[str, Any] = {"created_at": now, "changed_at": now, "reason": MARKUP}
     active = a_bridge(network_id=network_id, state=State.ACTIVE, accepted=(PLANT,), theirs=statement, **common)
     active = replace(active, id=linked.active, offered=offered, ours=Terms("office", offered))
-    other = replace(terms, prefixes=(IPv4Network("10.98.0.0/24"), IPv4Network("10.97.0.0/24")))
-    asked = replace(statement, bridge=linked.proposed, generation=2, state=State.PROPOSED, terms=other)
-    proposed = a_bridge(network_id=None, proposed_by=Side.THEIRS, theirs=asked, generation=2, ours=None, **common)
-    return [active, replace(proposed, id=linked.proposed)]
+    made = [active]
+    for number, each in enumerate((linked.proposed, *linked.more), start=2):
+        prefixes = IPv4Network(f"10.98.{number}.0/24"), IPv4Network(f"10.97.{number}.0/24")
+        offer = replace(terms, network=f"plant-{number}", prefixes=prefixes)
+        asked = replace(statement, bridge=each, generation=number, state=State.PROPOSED, terms=offer)
+        bare = a_bridge(network_id=None, proposed_by=Side.THEIRS, theirs=asked, generation=number, ours=None, **common)
+        made.append(replace(bare, id=each))
+    return made
 
 
 def message_to(remote: Remote, now: datetime) -> Message:

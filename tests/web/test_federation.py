@@ -157,15 +157,15 @@ def test_a_bridge_is_proposed_accepted_and_makes_exactly_the_moves_that_are_allo
     press(page, "Accept")
     form = in_window(page, "Accept the bridge")
     choose(page, "Our network", network["name"])
-    for prefix in ("10.97.0.0/24", "10.98.0.0/24"):
+    for prefix in ("10.97.2.0/24", "10.98.2.0/24"):
         form.get_by_label(prefix).uncheck()
     form.get_by_role("button", name="Accept", exact=True).click()
     expect(form.get_by_text("Choose one at least")).to_be_visible()
-    form.get_by_label("10.98.0.0/24").check()
+    form.get_by_label("10.98.2.0/24").check()
     assert grave_findings(page) == []
     form.get_by_role("button", name="Accept", exact=True).click()
     expect(page.get_by_role("button", name="Suspend", exact=True)).to_be_visible()
-    assert local.get(f"/bridges/{linked.proposed}").json()["accepted"] == ["10.98.0.0/24"]
+    assert local.get(f"/bridges/{linked.proposed}").json()["accepted"] == ["10.98.2.0/24"]
     expect(page.get_by_text("Offered and not let in")).to_be_visible()
 
 

@@ -19,6 +19,8 @@ import { chain, entries, useAskWitnesses, type Filters } from './queries'
 
 const t = texts.audit
 const SETTLED = 300
+// Long ids shall not push what happened out of the window.
+const BREAKS = { overflowWrap: 'anywhere', minWidth: 120 } as const
 const OUTCOMES = [
   { value: 'done', label: t.outcomes.done },
   { value: 'denied', label: t.outcomes.denied },
@@ -95,12 +97,12 @@ function Entry({ of: each }: { of: AuditView }) {
   return (
     <>
       <Table.Tr>
-        <Table.Td>{at(each.at)}</Table.Td>
-        <Table.Td>
+        <Table.Td style={{ whiteSpace: 'nowrap' }}>{at(each.at)}</Table.Td>
+        <Table.Td style={BREAKS}>
           <Foreign>{each.actor}</Foreign>
         </Table.Td>
         <Table.Td>{each.action}</Table.Td>
-        <Table.Td>
+        <Table.Td style={BREAKS}>
           <Foreign>{each.subject}</Foreign>
         </Table.Td>
         <Table.Td>
