@@ -204,6 +204,7 @@ def filtered(rules: str) -> frozenset[IPNetwork]:
     return networks(*(text for listed in found for text in listed.split(", ")))
 
 
+@pytest.mark.case("DATA-003")
 @given(gateways(), gateways())
 def test_there_is_no_moment_with_a_way_and_without_its_filter(first: Desired, second: Desired) -> None:
     host, rules = HostState(), ""
@@ -224,6 +225,7 @@ def unfiltered(prefixes: Iterable[IPNetwork], rules: str) -> set[IPNetwork]:
     return {prefix for prefix in prefixes if not any(overlap(prefix, each) for each in kept)}
 
 
+@pytest.mark.case("DATA-003")
 def test_one_revision_takes_allowed_ips_routes_and_rules() -> None:
     opened, shut = gateway(a_crossing(a_flow())), gateway()
     host = carried_out(plan(opened, HostState(), a_target()).steps, HostState())

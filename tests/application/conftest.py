@@ -9,6 +9,7 @@ import pytest
 from isthmus.server.adapters.db import open_store
 from isthmus.server.ports import Store
 from tests.application.backend import Backend
+from tests.application.granting import PLANT, Owner, a_bridge
 from tests.application.pair import Side, Wire
 
 
@@ -38,3 +39,13 @@ async def pair(store: Store, tmp_path: Path) -> AsyncIterator[tuple[Side, Side]]
         task.cancel()
     await asyncio.gather(*federators, return_exceptions=True)
     await other.close()
+
+
+@pytest.fixture
+async def owner(store: Store, database_url: str, tmp_path: Path) -> Owner:
+    """A, which owns what it grants, with bridges of two of its networks to B."""
+    made = Owner(Side("a.example", store, tmp_path / "a", Wire()), database_url)
+    await made.prepare()
+    async with store.transaction() as tx:
+        await tx.bridges.add(a_bridge(2, network_id=PLANT.id))
+    return made

@@ -32,6 +32,12 @@ PLANT = a_network(id=NetworkId(UUID(int=2)), name="plant", cidr_v4=None, cidr_v6
 OTHER_INSTANCE = "11111111-2222-3333-4444-555555555555"
 SOURCE = "fd00:abcd:1234::7"
 NETWORK = str(OFFICE.id)
+LISTS: dict[str, list[str]] = {
+    "instances": [INSTANCE],
+    "networks": [NETWORK],
+    "sources": ["fd00:abcd:1234::/48"],
+}
+ASKED = {"instances": "instance", "networks": "network", "sources": "source"}
 
 
 def a_remote(domain: BackendDomain, number: int) -> Remote:

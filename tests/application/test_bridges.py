@@ -6,6 +6,7 @@ from itertools import product
 from uuid import UUID, uuid4
 
 import pytest
+from httpx2 import Response
 
 from isthmus.domain.errors import InvalidValue, TransitionNotAllowed
 from isthmus.domain.federation.bridge import TRANSITIONS, Action, Side, State, Statement, Terms
@@ -13,7 +14,7 @@ from isthmus.domain.federation.finding import PREFIX_OVERLAP
 from isthmus.domain.federation.remote import Direction
 from isthmus.server.application.bridges import Acceptance, Proposal
 from isthmus.server.application.remotes import Update
-from isthmus.server.records import Page
+from isthmus.server.records import Outcome, Page
 from tests.application.backend import ADA, BOTH_DATABASES
 from tests.application.joining import (
     OFFICE,
@@ -211,17 +212,53 @@ async def test_only_the_drawn_moves_are_made(joined: Joined) -> None:
 # ── what a remote may say ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_bridge_of_another_remote_is_unknown(joined: Joined) -> None:
+async def refused_and_logged(side: Backend, answer: Response, *codes: str) -> None:
+    """One of these refusals, and one row of it."""
+    problem = answer.json()
+    assert (answer.status_code, problem["code"] in codes) == (404 if problem["code"] == "not_found" else 409, True)
+    (row,) = [each for each in await side.audit() if each.request_id == problem["request_id"]]
+    assert row.outcome is Outcome.DENIED
+
+
+@pytest.mark.case("BRIDGE-001")
+@pytest.mark.parametrize("state", State)
+async def test_the_bridge_of_another_remote_is_unknown(joined: Joined, state: State) -> None:
     bridge_id = await joined.joined()
     async with joined.a.store.transaction() as tx:
-        await tx.bridges.save(replace(await tx.bridges.get(bridge_id), remote=A, network_id=None))
+        await tx.bridges.save(
+            before := replace(await tx.bridges.get(bridge_id), remote=A, network_id=None, state=state)
+        )
     said = (await bridge_of(joined.b, bridge_id)).statement
     assert said is not None
-    for word in (said, replace(said, state=State.REVOKED, revision=9), replace(said, bridge=uuid4())):
-        answer = await told(joined.b, joined.a, word)
-        assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+    words = [replace(said, state=each, revision=9) for each in State]
+    for word in (said, *words, replace(said, bridge=uuid4())):
+        await refused_and_logged(joined.a, await told(joined.b, joined.a, word), "not_found")
     async with joined.a.store.reading() as tx:
-        assert (await tx.bridges.get(bridge_id)).state is State.ACTIVE
+        assert await tx.bridges.get(bridge_id) == before
+
+
+@pytest.mark.case("BRIDGE-001")
+@pytest.mark.parametrize(("ours", "said"), [*product(State, State)])
+async def test_of_what_a_remote_says_its_acceptance_opens_our_proposal_and_a_revocation_ends_it_and_nothing_else_moves(
+    joined: Joined, ours: State, said: State
+) -> None:
+    a, b = joined.a, joined.b
+    bridge_id = await joined.joined()
+    await put_in_state(a, bridge_id, ours)
+    before, word = await bridge_of(a, bridge_id), (await bridge_of(b, bridge_id)).statement
+    assert word is not None
+    answer = await told(b, a, replace(word, state=said, revision=word.revision + 7))
+    after = await bridge_of(a, bridge_id)
+    if answer.status_code == 200:
+        is_answer = ours is State.PROPOSED and said in (State.ACTIVE, State.SUSPENDED)
+        kept = State.ACTIVE if is_answer else ours
+        assert after.state is (State.REVOKED if State.REVOKED in (ours, said) else kept)
+        assert after.theirs is not None
+        assert after.theirs.state in (said, word.state)
+        assert after.is_effective is (after.state is State.ACTIVE and after.theirs.state is State.ACTIVE)
+    else:
+        await refused_and_logged(a, answer, "transition_not_allowed", "version_conflict", "not_found")
+        assert after == before
 
 
 @pytest.mark.case("BRIDGE-004")

@@ -88,6 +88,7 @@ async def test_a_static_peers_config_leads_to_the_prefixes(office: Office) -> No
     assert PREFIX in await office.backend.static_text(phone.id)
 
 
+@pytest.mark.case("DATA-003")
 async def test_suspending_takes_everything_out_in_one_revision(office: Office) -> None:
     service = await office.bridging.service()
     await office.bridging.change(0, office.bridge, office.bridging.a_grant(0, service))

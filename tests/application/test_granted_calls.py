@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import timedelta
 from itertools import product
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -11,23 +10,29 @@ import pytest
 
 from isthmus.domain.errors import TransitionNotAllowed
 from isthmus.domain.federation.bridge import Hold, State
+from isthmus.domain.federation.finding import GRANT_AXIS_EMPTY
 from isthmus.domain.federation.grant import AxisMode, Disclose
 from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.federation.remote import State as Standing
 from isthmus.protocol import resources as wire
-from isthmus.server.ports import Store
 from tests.application.backend import ADA, BOTH_DATABASES
-from tests.application.granting import NETWORK, OFFICE, OTHER_INSTANCE, PLANT, SOURCE, B, C, Owner, a_bridge
-from tests.application.pair import INSTANCE, Side, Wire
+from tests.application.granting import (
+    ASKED,
+    LISTS,
+    NETWORK,
+    OFFICE,
+    OTHER_INSTANCE,
+    PLANT,
+    SOURCE,
+    B,
+    C,
+    Owner,
+    a_bridge,
+)
+from tests.application.pair import INSTANCE
 
 A = "a.example"
 BRIDGE = UUID(int=1)
-LISTS: dict[str, list[str]] = {
-    "instances": [INSTANCE],
-    "networks": [NETWORK],
-    "sources": ["fd00:abcd:1234::/48"],
-}
-ASKED = {"instances": "instance", "networks": "network", "sources": "source"}
 WRONG: dict[str, Any] = {"instances": OTHER_INSTANCE, "networks": str(PLANT.id), "sources": "fd00:abcd:1235::7"}
 EVERY_CALL = [
     ("read", wire.GetResource("network", NETWORK)),
@@ -35,15 +40,6 @@ EVERY_CALL = [
     ("migrate", wire.ExportResource("network", NETWORK)),
     ("admin", wire.GetGrants("network", NETWORK)),
 ]
-
-
-@pytest.fixture
-async def owner(store: Store, database_url: str, tmp_path: Path) -> Owner:
-    made = Owner(Side(A, store, tmp_path / "a", Wire()), database_url)
-    await made.prepare()
-    async with store.transaction() as tx:
-        await tx.bridges.add(a_bridge(2, network_id=PLANT.id))
-    return made
 
 
 async def rebridged(owner: Owner, **fields: Any) -> None:
@@ -297,6 +293,7 @@ async def test_kind_id_and_scope_are_checked_before_the_axes(owner: Owner) -> No
     await owner.passed(issued.token, source="192.0.2.5")
 
 
+@pytest.mark.case("GRANT-004")
 async def test_removing_the_last_entry_does_not_open_an_axis(owner: Owner) -> None:
     issued, grants = await owner.grant(instances=[INSTANCE]), owner.side.services.grants
     await owner.passed(issued.token)
@@ -305,9 +302,17 @@ async def test_removing_the_last_entry_does_not_open_an_axis(owner: Owner) -> No
     await owner.rows()
     problem, _ = await owner.denied("axis_denied", issued.token)
     assert (problem["axis"], problem["allowed"], problem["allowed_total"]) == ("instance", [], 0)
+    assert await kinds_found(owner) >= {GRANT_AXIS_EMPTY}
     await grants.update(ADA, issued.grant.id, {"instances": None}, None)
     await owner.rows()
     await owner.passed(issued.token)
+    assert GRANT_AXIS_EMPTY not in await kinds_found(owner)
+
+
+async def kinds_found(owner: Owner) -> set[str]:
+    """The findings that stand, once the server has looked."""
+    await owner.side.chore("clearing findings")
+    return {each.kind for each in await owner.side.services.findings.page(100, None)}
 
 
 @pytest.mark.case("GRANT-006")
