@@ -130,6 +130,15 @@ async def test_everybody_is_told_when_a_remote_ends_and_an_operator_sees_what_ha
             rule = next(each for each in seen["rules"] if each["grant"] and each["grant"]["id"] == lasting)
             assert (rule["packets"], rule["bytes"], rule["direction"], rule["service"]) == (12, 3456, "in", "wiki")
             assert admin.get(f"/bridge-status?network_id={joined.network['id']}").json()["items"] == [seen]
+            drawn = admin.get(f"/networks/{joined.network['id']}/topology").json()["bridges"]
+            shown = {
+                "network_there": "plant",
+                "state": "active",
+                "state_there": "active",
+                "effective": True,
+                "up": True,
+            }
+            assert drawn == [shown | {"id": seen["id"], "remote": B, "gateway": joined.gateway.peer_id}]
 
             admin.post(f"/remotes/{B}/suspend").raise_for_status()
             await closed_for(gateway, laptop)

@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import typer
 
-from isthmus.cli import options
+from isthmus.cli import options, topology_text
 from isthmus.cli.ask import confirm
 from isthmus.cli.command import LIST, command, noun
 from isthmus.cli.errors import Misuse
@@ -113,6 +113,13 @@ def delete(
 def capacity(session: Session, name: Name) -> None:
     """Show how many addresses a network has, used and free."""
     session.show(session.api.get(f"{network_path(session.api, name)}/capacity"), capacities)
+
+
+@command(app, "topology", "isthmus network topology office --watch", options=LIST)
+def topology(session: Session, name: Name) -> None:
+    """Show its peers, their ways to each other, and bridges."""
+    found = session.api.get(f"{network_path(session.api, name)}/topology")
+    session.show(found, lambda each: topology_text.overview(each, session.now, session.width))
 
 
 @command(app, "suggest", "isthmus network suggest --peers 500")

@@ -57,6 +57,7 @@ from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
+from isthmus.server.application.topology import Sources, TopologyService
 from isthmus.server.background import Chore, repeating
 from isthmus.server.extensions import ExtensionUnusable, kinds_with
 from isthmus.server.federation import Federation, Ground, Sockets, assemble_federation, bind_sockets
@@ -226,6 +227,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds)
     federation = assemble_federation(ground, outward)
     fanout.members.append(federation.upkeep)
+    found = Sources(agents, liveness, PathService(store, paths), BridgeStatusService(store, clock, agents, hub, spans))
     services = Services(
         store=store,
         networks=NetworkService(store, clock, ids, fanout, settings.domain_suffix),
@@ -243,8 +245,9 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         denials=DenialService(store, clock),
         audit_log=AuditLogService(store),
         presence=hub,
-        paths=PathService(store, paths),
-        bridge_status=BridgeStatusService(store, clock, agents, hub, spans),
+        paths=found.paths,
+        bridge_status=found.bridges,
+        topology=TopologyService(store, clock, found),
         endpoints=endpoints,
         jumps=JumpWatch(store, clock, fanout, mesh, paths),
         directory=DirectoryService(store, clock, ids),

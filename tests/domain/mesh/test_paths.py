@@ -1,6 +1,7 @@
 """Who reaches whom, who may do so directly, and which endpoints are of use to others."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.mesh.network import DIRECT_UP_TO, DirectPaths
-from isthmus.domain.mesh.paths import can_reach, may_go_directly, usable_endpoints
+from isthmus.domain.mesh.paths import can_reach, may_go_directly, seekers, tunnels_with_jumps, usable_endpoints
 from isthmus.domain.mesh.peer import MAX_CANDIDATES, Kind, Peer
 from isthmus.domain.mesh.tunnel import Role, tunnel_for
 from tests.builders import a_jump, a_network, a_peer, a_static
@@ -100,3 +101,18 @@ def test_a_network_of_many_agents_has_direct_paths_only_when_asked_for(agents: i
     assert any(each.role is Role.DIRECT for each in tunnel_for(auto, [me, other], me).neighbours) is expected
     on = replace(auto, direct_paths=DirectPaths.ON)
     assert [each.role for each in tunnel_for(on, [me, other], me).neighbours] == [Role.DIRECT]
+
+
+@few
+@given(topologies())
+def test_tunnels_are_exactly_the_pairs_that_configs_hold(topology: Topology) -> None:
+    by_key = {peer.public_key: peer.id for peer in topology.visible}
+    in_configs = {
+        frozenset((me.id, by_key[neighbour.public_key]))
+        for me in topology.visible
+        for neighbour in topology.tunnel_of(me).neighbours
+    }
+    tunnels = [*tunnels_with_jumps(topology.peers), *combinations(seekers(topology.network, topology.peers), 2)]
+    pairs = [frozenset((one.id, other.id)) for one, other in tunnels]
+    assert len(pairs) == len(set(pairs))
+    assert set(pairs) == in_configs

@@ -1282,6 +1282,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/networks/{network_id}/topology": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Topology
+         * @description The peers of a network, the tunnels between them with the ways these take now, and its bridges to remotes.
+         */
+        get: operations["getTopology"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/peers": {
         parameters: {
             query?: never;
@@ -5376,6 +5396,13 @@ export interface components {
             user: components["schemas"]["UserView"];
         };
         /**
+         * Standing
+         * @description FAILED: its agent could not make the last config true. PENDING, EXPIRED: it waits for a host to enroll, with a
+         *     token that is good, or no longer is.
+         * @enum {string}
+         */
+        Standing: "online" | "stale" | "offline" | "unknown" | "blocked" | "failed" | "pending" | "expired";
+        /**
          * State
          * @enum {string}
          */
@@ -5615,6 +5642,111 @@ export interface components {
             prefix: string;
             /** Scopes */
             scopes: string[];
+        };
+        /**
+         * TopologyBridgeView
+         * @description A bridge to a remote. `effective`: both sides are active; `up`: its tunnel is, as its gateway last said.
+         */
+        TopologyBridgeView: {
+            /** Effective */
+            effective: boolean;
+            /**
+             * Gateway
+             * @description the jump peer that holds its tunnel
+             */
+            gateway: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Network There */
+            network_there: string | null;
+            /** Remote */
+            remote: string;
+            /** State */
+            state: string;
+            /** State There */
+            state_there: string | null;
+            /** Up */
+            up: boolean;
+        };
+        /**
+         * TopologyEdgeView
+         * @description Two peers that stand in each other's configs, by id. `since` and `round_trip_us` are of the present way.
+         */
+        TopologyEdgeView: {
+            /**
+             * One
+             * Format: uuid
+             */
+            one: string;
+            /**
+             * Other
+             * Format: uuid
+             */
+            other: string;
+            /**
+             * Round Trip Us
+             * @description microseconds, null = not measured
+             */
+            round_trip_us: number | null;
+            /** Since */
+            since: string | null;
+            /**
+             * Via
+             * @description the jump peer in between, of a relayed one
+             */
+            via: string | null;
+            /**
+             * Way
+             * @description unknown: no agent that is in touch with the server says so
+             * @enum {string}
+             */
+            way: "direct" | "relayed" | "unknown";
+        };
+        /**
+         * TopologyNodeView
+         * @description A peer. `since`: when contact began for an online one, else its last sign of life.
+         */
+        TopologyNodeView: {
+            /** Addresses */
+            addresses: string[];
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Isolated */
+            isolated: boolean;
+            kind: components["schemas"]["Kind"];
+            /** Name */
+            name: string;
+            /**
+             * Role
+             * @description of a jump peer, else null
+             */
+            role: ("primary" | "standby") | null;
+            /** Since */
+            since: string | null;
+            state: components["schemas"]["Standing"];
+        };
+        /**
+         * TopologyView
+         * @description A network as a map. Tunnels between regular peers are told up to a bound, those first whose way is direct.
+         */
+        TopologyView: {
+            /** Bridges */
+            bridges: components["schemas"]["TopologyBridgeView"][];
+            /** Edges */
+            edges: components["schemas"]["TopologyEdgeView"][];
+            /** Edges Left Out */
+            edges_left_out: number;
+            network: components["schemas"]["PeerName"];
+            /** Nodes */
+            nodes: components["schemas"]["TopologyNodeView"][];
+            /** Nodes Left Out */
+            nodes_left_out: number;
         };
         /**
          * Trust
@@ -5891,6 +6023,7 @@ export type SharedRemoteBody = components['schemas']['SharedRemoteBody'];
 export type Side = components['schemas']['Side'];
 export type SightingView = components['schemas']['SightingView'];
 export type SignedInView = components['schemas']['SignedInView'];
+export type Standing = components['schemas']['Standing'];
 export type StateInput = components['schemas']['State-Input'];
 export type StatusView = components['schemas']['StatusView'];
 export type Strategy = components['schemas']['Strategy'];
@@ -5903,6 +6036,10 @@ export type TermsView = components['schemas']['TermsView'];
 export type TokenBody = components['schemas']['TokenBody'];
 export type TokenLifetimeBody = components['schemas']['TokenLifetimeBody'];
 export type TokenView = components['schemas']['TokenView'];
+export type TopologyBridgeView = components['schemas']['TopologyBridgeView'];
+export type TopologyEdgeView = components['schemas']['TopologyEdgeView'];
+export type TopologyNodeView = components['schemas']['TopologyNodeView'];
+export type TopologyView = components['schemas']['TopologyView'];
 export type Trust = components['schemas']['Trust'];
 export type Type = components['schemas']['Type'];
 export type UpdateOperation = components['schemas']['UpdateOperation'];
@@ -9067,6 +9204,46 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getTopology: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                network_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TopologyView"];
+                };
             };
             /** @description Refused; `code` says by which rule. */
             "4XX": {

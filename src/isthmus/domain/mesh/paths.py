@@ -1,7 +1,7 @@
 """The ways between two peers: who may reach whom, who may do so directly, and where a direct way may begin."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 from isthmus.domain.addresses import Endpoint, host_network, is_hostless
 from isthmus.domain.errors import InvalidValue
@@ -19,6 +19,20 @@ def can_reach(one: Peer, other: Peer) -> bool:
 def may_go_directly(network: Network, one: Peer, other: Peer) -> bool:
     """Whether two peers of `network` look for a way past the jump peers."""
     return network.has_direct_paths and one.has_direct_paths and other.has_direct_paths and one.id != other.id
+
+
+def tunnels_with_jumps(peers: Sequence[Peer]) -> Iterator[tuple[Peer, Peer]]:
+    """Every two peers of a network that stand in each other's configs because one is a jump peer, each pair once."""
+    listed = [peer for peer in peers if peer.is_listed]
+    for place, jump in enumerate(listed):
+        if jump.is_jump:
+            yield from ((jump, other) for other in listed[:place] if not other.is_jump)
+            yield from ((jump, other) for other in listed[place + 1 :])
+
+
+def seekers(network: Network, peers: Iterable[Peer]) -> list[Peer]:
+    """Those that look for ways past the jump peers: every two of them stand in each other's configs."""
+    return [peer for peer in peers if peer.has_direct_paths] if network.has_direct_paths else []
 
 
 def usable_endpoints(texts: Iterable[str], network: Network) -> tuple[Endpoint, ...]:

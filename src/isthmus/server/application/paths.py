@@ -1,7 +1,7 @@
 """How the peers of a network reach each other now, as far as their agents say."""
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -69,18 +69,37 @@ class PathService:
                         found[network_id] = primary
         return found
 
+    def between(self, network: Network, one: Peer, other: Peer, jumps: Sequence[Peer]) -> Path:
+        """The way between two peers that reach each other, without what went over it. `jumps` are in order."""
+        ours, theirs = (self._memory.live(network.id, peer.id) for peer in (one, other))
+        return _way(network, one, Path(other), (ours, theirs), jumps)
+
+    def opened(self, network: Network, seekers: Iterable[Peer]) -> Iterator[tuple[PeerId, PeerId]]:
+        """The pairs of `seekers` between which an agent says that a direct way is open; a pair may come twice."""
+        ids = {peer.id for peer in seekers}
+        for one in ids:
+            told = self._memory.live(network.id, one)
+            for other, way in () if told is None else told.ways.items():
+                if way.via is None and other in ids:
+                    yield (one, other) if one < other else (other, one)
+
     def _path(self, network: Network, one: Peer, other: Peer, jumps: Sequence[Peer]) -> Path:
         ours, theirs = (self._memory.live(network.id, peer.id) for peer in (one, other))
-        path = _counted(Path(other), ours, theirs, one)
-        said = _said(ours, other) or _said(theirs, one)
-        if one.is_jump or other.is_jump:
+        return _way(network, one, _counted(Path(other), ours, theirs, one), (ours, theirs), jumps)
+
+
+def _way(network: Network, one: Peer, path: Path, told: tuple[Told | None, Told | None], jumps: Sequence[Peer]) -> Path:
+    """`path` with the way to its end, by what the agents of both ends `told`."""
+    ours, theirs = told
+    said = _said(ours, path.other) or _said(theirs, one)
+    if one.is_jump or path.other.is_jump:
+        return _measured(replace(path, direct=True), said)
+    if may_go_directly(network, one, path.other):
+        if said is not None and said.via is None:
             return _measured(replace(path, direct=True), said)
-        if may_go_directly(network, one, other):
-            if said is not None and said.via is None:
-                return _measured(replace(path, direct=True), said)
-            if ours is None and theirs is None:
-                return path
-        return _measured(_via(path, ours or theirs, jumps), said)
+        if ours is None and theirs is None:
+            return path
+    return _measured(_via(path, ours or theirs, jumps), said)
 
 
 def _said(told: Told | None, far: Peer) -> Way | None:

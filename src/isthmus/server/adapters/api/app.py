@@ -30,6 +30,7 @@ from isthmus.server.adapters.api.routes import (
     peers,
     remotes,
     templates,
+    topology,
 )
 from isthmus.server.adapters.api.routes import services as catalogue
 from isthmus.server.adapters.api.views import Problem
@@ -62,9 +63,9 @@ def build_app(services: Services, hub: StreamHub, events: EventHub, origins: Seq
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    ours = (accounts, audit, networks, peers, bulk, incidents, paths, history, templates, operations, bridge_status)
+    ours = (accounts, audit, networks, peers, bulk, incidents, paths, topology, history, templates, operations)
     trust = (directory, federation, remotes, messages, certificates, instances, bridges, grants, catalogue)
-    for module in (*ours, *trust):
+    for module in (*ours, bridge_status, *trust):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

@@ -39,6 +39,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("PATCH",  f"{API}/networks/{{network_id}}"):             Need.WRITE,
     ("DELETE", f"{API}/networks/{{network_id}}"):             Need.WRITE,
     ("GET",    f"{API}/networks/{{network_id}}/capacity"):    Need.READ,
+    ("GET",    f"{API}/networks/{{network_id}}/topology"):    Need.READ,
     ("GET",    f"{API}/network-suggestion"):                  Need.READ,
     ("GET",    f"{API}/networks/{{network_id}}/reservations"):               Need.READ,
     ("POST",   f"{API}/networks/{{network_id}}/reservations"):               Need.WRITE,

@@ -43,6 +43,7 @@ from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.services import ServiceCatalogue
 from isthmus.server.application.sessions import SessionService
 from isthmus.server.application.templates import TemplateService
+from isthmus.server.application.topology import TopologyService
 from isthmus.server.outward_ports import Examiner
 from isthmus.server.ports import Presence, Store
 from isthmus.server.records import Page
@@ -90,6 +91,7 @@ class Services:
     presence: Presence
     paths: PathService
     bridge_status: BridgeStatusService
+    topology: TopologyService
     endpoints: EndpointService
     jumps: JumpWatch
     directory: DirectoryService
