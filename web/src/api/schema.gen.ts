@@ -4561,6 +4561,13 @@ export interface components {
             /** Public Key */
             public_key?: string;
         };
+        /**
+         * PeerState
+         * @description FAILED: its agent could not make the last config true. PENDING, EXPIRED: it waits for a host to enroll, with a
+         *     token that is good, or no longer is.
+         * @enum {string}
+         */
+        PeerState: "online" | "stale" | "offline" | "unknown" | "blocked" | "failed" | "pending" | "expired";
         /** PeerView */
         PeerView: {
             /** Additional Allowed Ips */
@@ -5396,13 +5403,6 @@ export interface components {
             user: components["schemas"]["UserView"];
         };
         /**
-         * Standing
-         * @description FAILED: its agent could not make the last config true. PENDING, EXPIRED: it waits for a host to enroll, with a
-         *     token that is good, or no longer is.
-         * @enum {string}
-         */
-        Standing: "online" | "stale" | "offline" | "unknown" | "blocked" | "failed" | "pending" | "expired";
-        /**
          * State
          * @enum {string}
          */
@@ -5664,10 +5664,8 @@ export interface components {
             network_there: string | null;
             /** Remote */
             remote: string;
-            /** State */
-            state: string;
-            /** State There */
-            state_there: string | null;
+            state: components["schemas"]["BridgeState"];
+            state_there: components["schemas"]["BridgeState"] | null;
             /** Up */
             up: boolean;
         };
@@ -5729,7 +5727,7 @@ export interface components {
             role: ("primary" | "standby") | null;
             /** Since */
             since: string | null;
-            state: components["schemas"]["Standing"];
+            state: components["schemas"]["PeerState"];
         };
         /**
          * TopologyView
@@ -5982,6 +5980,7 @@ export type PathView = components['schemas']['PathView'];
 export type PeerBody = components['schemas']['PeerBody'];
 export type PeerName = components['schemas']['PeerName'];
 export type PeerPatch = components['schemas']['PeerPatch'];
+export type PeerState = components['schemas']['PeerState'];
 export type PeerView = components['schemas']['PeerView'];
 export type PrefixesBody = components['schemas']['PrefixesBody'];
 export type Problem = components['schemas']['Problem'];
@@ -6023,7 +6022,6 @@ export type SharedRemoteBody = components['schemas']['SharedRemoteBody'];
 export type Side = components['schemas']['Side'];
 export type SightingView = components['schemas']['SightingView'];
 export type SignedInView = components['schemas']['SignedInView'];
-export type Standing = components['schemas']['Standing'];
 export type StateInput = components['schemas']['State-Input'];
 export type StatusView = components['schemas']['StatusView'];
 export type Strategy = components['schemas']['Strategy'];

@@ -10,7 +10,7 @@ from isthmus.domain.mesh.jumps import jumps_in_order
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.paths import seekers, tunnels_with_jumps
 from isthmus.domain.mesh.peer import Peer
-from isthmus.domain.mesh.standing import Standing, standing_of
+from isthmus.domain.mesh.peer_state import PeerState, state_of
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.bridge_status import BridgeStatus, BridgeStatusService
 from isthmus.server.application.liveness import LivenessService
@@ -29,7 +29,7 @@ class Node:
     """`since`: when contact began for an online peer, else its last sign of life, None where there never was one."""
 
     peer: Peer
-    standing: Standing
+    state: PeerState
     since: datetime | None
     is_primary: bool
 
@@ -89,8 +89,8 @@ class TopologyService:
             status = statuses[peer.id]
             heard = self._liveness.of(peer, status)
             failed = bool(status.applied_error)
-            standing = standing_of(peer, heard.state, tokens.get(peer.id), now, has_failed=failed)
-            nodes.append(Node(peer, standing, heard.since, peer.id == primary))
+            state = state_of(peer, heard.state, tokens.get(peer.id), now, has_failed=failed)
+            nodes.append(Node(peer, state, heard.since, peer.id == primary))
         tunnels = [self._tunnel(network, *pair, in_order) for pair in tunnels_with_jumps(peers)]
         free, left_out = self._between(network, peers)
         tunnels += [self._tunnel(network, *pair, in_order) for pair in free]

@@ -6,8 +6,9 @@ from uuid import UUID
 
 from pydantic import Field
 
+from isthmus.domain.federation.bridge import State
 from isthmus.domain.mesh.peer import Kind
-from isthmus.domain.mesh.standing import Standing
+from isthmus.domain.mesh.peer_state import PeerState
 from isthmus.server.adapters.api.views import PeerName, View
 from isthmus.server.application.bridge_status import BridgeStatus
 from isthmus.server.application.topology import Node, Topology, Tunnel
@@ -22,7 +23,7 @@ class TopologyNodeView(View):
     name: str
     kind: Kind
     role: Literal["primary", "standby"] | None = Field(description="of a jump peer, else null")
-    state: Standing
+    state: PeerState
     since: datetime | None
     addresses: list[str]
     isolated: bool
@@ -35,7 +36,7 @@ class TopologyNodeView(View):
             name=peer.name,
             kind=peer.kind,
             role=None if not peer.is_jump else "primary" if node.is_primary else "standby",
-            state=node.standing,
+            state=node.state,
             since=node.since,
             addresses=[*map(str, peer.addresses)],
             isolated=peer.isolated,
@@ -72,8 +73,8 @@ class TopologyBridgeView(View):
     id: UUID
     remote: str
     network_there: str | None
-    state: str
-    state_there: str | None
+    state: State
+    state_there: State | None
     effective: bool
     up: bool
     gateway: UUID | None = Field(description="the jump peer that holds its tunnel")
@@ -85,8 +86,8 @@ class TopologyBridgeView(View):
             id=bridge.id,
             remote=bridge.remote,
             network_there=None if bridge.theirs is None else bridge.theirs.terms.network,
-            state=bridge.state.value,
-            state_there=None if bridge.theirs is None else bridge.theirs.state.value,
+            state=bridge.state,
+            state_there=None if bridge.theirs is None else bridge.theirs.state,
             effective=status.crossing is not None,
             up=status.is_up,
             gateway=None if status.gateway is None else status.gateway.peer.id,

@@ -8,7 +8,7 @@ from isthmus.domain.mesh.liveness import State
 from isthmus.domain.mesh.peer import Peer
 
 
-class Standing(StrEnum):
+class PeerState(StrEnum):
     """FAILED: its agent could not make the last config true. PENDING, EXPIRED: it waits for a host to enroll, with a
     token that is good, or no longer is."""
 
@@ -22,17 +22,15 @@ class Standing(StrEnum):
     EXPIRED = "expired"
 
 
-def standing_of(
-    peer: Peer, heard: State, token: EnrollmentToken | None, now: datetime, *, has_failed: bool
-) -> Standing:
+def state_of(peer: Peer, heard: State, token: EnrollmentToken | None, now: datetime, *, has_failed: bool) -> PeerState:
     """What is broken before what is missing before what is fine. `token` is the peer's last one, None for none."""
     if peer.blocked:
-        return Standing.BLOCKED
+        return PeerState.BLOCKED
     if has_failed:
-        return Standing.FAILED
+        return PeerState.FAILED
     if peer.kind.has_agent:
         if token is not None and token.used_at is None:
-            return Standing.EXPIRED if now >= token.expires_at else Standing.PENDING
+            return PeerState.EXPIRED if now >= token.expires_at else PeerState.PENDING
         if peer.public_key is None:
-            return Standing.EXPIRED
-    return Standing(heard.value)
+            return PeerState.EXPIRED
+    return PeerState(heard.value)
