@@ -32,13 +32,17 @@ def places(server: Server, admin: httpx2.Client) -> dict[str, str]:
         "peers": "/peers",
         "peer": f"/peers/{host.peer_id}",
         "addresses": "/addresses",
+        "topology": f"/topology?network={network['id']}",
+        "topology-chosen": f"/topology?network={network['id']}&peer={gw.peer_id}",
+        "topology-table": f"/topology?network={network['id']}&show=table",
         "incidents": "/incidents",
         "incident": f"/incidents/{incident}",
         "not-found": "/no-such-page",
     }
 
 
-NAMES = ("dashboard", "networks", "network", "peers", "peer", "addresses", "incidents", "incident", "not-found")
+MAPS = ("topology", "topology-chosen", "topology-table")
+NAMES = ("dashboard", "networks", "network", "peers", "peer", "addresses", *MAPS, "incidents", "incident", "not-found")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -22,13 +22,13 @@ const MANY = 'network.many'
 
 /** The first parts of the keys of queries that a notice makes old; the key of a query begins with the kind it shows. */
 const KINDS: Record<string, readonly string[]> = {
-  peer: ['peers', 'networks', 'paths', 'addresses'],
-  network: ['networks', 'peers', 'paths', 'addresses'],
-  incident: ['incidents', 'peers'],
+  peer: ['peers', 'networks', 'paths', 'addresses', 'topology'],
+  network: ['networks', 'peers', 'paths', 'addresses', 'topology'],
+  incident: ['incidents', 'peers', 'topology'],
   federation: ['federation', 'networks'],
-  remote: ['remotes', 'federation'],
+  remote: ['remotes', 'federation', 'topology'],
   invitation: ['remotes'],
-  bridge: ['bridges', 'remotes'],
+  bridge: ['bridges', 'remotes', 'topology'],
   grant: ['grants', 'bridges'],
   service: ['services', 'grants'],
   instance: ['instances'],

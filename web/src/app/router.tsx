@@ -3,6 +3,7 @@ import { createRootRoute, createRoute, createRouter, lazyRouteComponent, redirec
 import { isSignedOut, queries } from '../api/queries'
 import { session } from '../api/session'
 import { filtersIn } from '../features/peers/filters'
+import { lookIn } from '../features/topology/look'
 import { SignIn } from '../features/session/SignIn'
 import { NotFound } from './NotFound'
 import { Shell } from './Shell'
@@ -55,6 +56,13 @@ const peer = createRoute({
   getParentRoute: () => inside,
   path: '/peers/$peerId',
   component: lazyRouteComponent(() => import('../features/peers/PeerPage'), 'PeerPage'),
+})
+
+const topology = createRoute({
+  getParentRoute: () => inside,
+  path: '/topology',
+  validateSearch: lookIn,
+  component: lazyRouteComponent(() => import('../features/topology/TopologyPage'), 'TopologyPage'),
 })
 
 const incidents = createRoute({
@@ -165,7 +173,7 @@ const settings = createRoute({
   component: lazyRouteComponent(() => import('../features/settings/SettingsPage'), 'SettingsPage'),
 })
 
-const MESH = [dashboard, addresses, networks, network, peers, peer, incidents, incident] as const
+const MESH = [dashboard, topology, addresses, networks, network, peers, peer, incidents, incident] as const
 const TRUST = [federation, remotes, remote, bridges, bridge, services, grants, grant, instances, findings] as const
 const SYSTEM = [audit, people, tokens, settings] as const
 

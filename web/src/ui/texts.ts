@@ -10,6 +10,7 @@ import {
   servicesTexts,
 } from './texts/federation'
 import { addressesTexts, dashboardTexts, incidentsTexts, networksTexts, peersTexts } from './texts/mesh'
+import { topologyTexts } from './texts/topology'
 
 export const texts = {
   app: {
@@ -63,6 +64,7 @@ export const texts = {
   },
   networks: networksTexts,
   peers: peersTexts,
+  topology: topologyTexts,
   incidents: incidentsTexts,
   addresses: addressesTexts,
   dashboard: dashboardTexts,
