@@ -20,6 +20,9 @@ export const isSignedOut = (error: unknown): boolean => error instanceof Problem
 /** Stands for notices that this reader was too slow for. */
 const MANY = 'network.many'
 
+/** Stands for all kinds. */
+const EVERY = '*'
+
 /** The first parts of the keys of queries that a notice makes old; the key of a query begins with the kind it shows. */
 const KINDS: Record<string, readonly string[]> = {
   peer: ['peers', 'networks', 'paths', 'addresses', 'topology'],
@@ -39,15 +42,45 @@ const KINDS: Record<string, readonly string[]> = {
   token: ['tokens'],
 }
 
+/** So long at most the next reading waits for one that hangs. */
+const PATIENCE = 2_000
+
+/** Reads again what notices made old: a reading that is under way is not broken off by the next notice, or a page
+ * would never be done while a thousand agents come back. */
+class Rereading {
+  #kinds = new Set<string>()
+  #isBusy = false
+
+  constructor(private readonly client: QueryClient) {}
+
+  of(kinds: readonly string[]): void {
+    for (const each of kinds) this.#kinds.add(each)
+    if (!this.#isBusy) void this.#work()
+  }
+
+  async #work(): Promise<void> {
+    this.#isBusy = true
+    while (this.#kinds.size > 0) {
+      const kinds = this.#kinds
+      this.#kinds = new Set()
+      const isOld = ({ queryKey }: { queryKey: readonly unknown[] }) => kinds.has(EVERY) || kinds.has(String(queryKey[0]))
+      const late = new Promise((done) => setTimeout(done, PATIENCE))
+      await Promise.race([this.client.invalidateQueries({ predicate: isOld }), late])
+    }
+    this.#isBusy = false
+  }
+}
+
+const readers = new WeakMap<QueryClient, Rereading>()
+
 /** Read again what is on the screen and may be old after `message`. */
 export function follow(message: Message, client: QueryClient = queries): void {
   if (message.type === 'hello') {
     void client.invalidateQueries()
     return
   }
+  const reader = readers.get(client) ?? new Rereading(client)
+  readers.set(client, reader)
   const kinds = message.event === MANY ? undefined : KINDS[message.subject_kind]
-  void client.invalidateQueries({
-    predicate: (query) => kinds === undefined || kinds.includes(String(query.queryKey[0])),
-  })
-  void client.invalidateQueries({ queryKey: ['audit'] })
+  reader.of([...(kinds ?? [EVERY]), 'audit'])
 }
