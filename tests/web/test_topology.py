@@ -1,24 +1,31 @@
 """The map of a network: what people find on it, that it follows the mesh, and that it moves smoothly when large."""
 
+import asyncio
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx2
 import msgspec
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
+from isthmus.domain.ids import PublicKey
 from isthmus.protocol import agent as wire
 from lab.waiting import wait_until
-from tests.api.agent import Agent, a_name, a_network, a_peer, heartbeat
+from tests.api.agent import Agent, a_name, a_network, a_peer, a_public_key, heartbeat
 from tests.api.test_agents import nonce_of
+from tests.api.test_bridge_status import Joined, fill
 from tests.api.test_incidents import steal
-from tests.server import Server
-from tests.web.looking import grave_findings, opened, shoot
+from tests.server import Server, running
+from tests.trusting import B
+from tests.web.looking import DESKTOP, PATIENCE, grave_findings, opened, shoot, sign_in
 
 FOLLOWS = 5.0
 SILENT = 60.0
@@ -260,6 +267,42 @@ def expect_within(seconds: float) -> Callable[[Locator], Any]:
             return lambda *given: said(*given, timeout=seconds * 1000)
 
     return Impatient
+
+
+def test_a_bridge_is_on_the_map_with_its_remote_and_follows_what_becomes_of_it(
+    browser: Browser, tmp_path: Path, screenshots: Path | None
+) -> None:
+    with running(tmp_path) as server, server.client(server.token("read", "write", "admin")) as admin:
+        network = a_network(admin, cidr_v4="10.207.0.0/24")
+        gw, laptop = [Agent.enrolled(server, a_peer(admin, network, kind=kind)) for kind in ("jump", "dynamic")]
+        server.stop()
+        url = f"sqlite:///{server.data / 'isthmus.db'}"
+        joined = Joined(server, url, gw, laptop, network, PublicKey(a_public_key()), uuid4(), uuid4())
+        with ThreadPoolExecutor() as elsewhere:  # the driver of the browser has an event loop in this thread
+            elsewhere.submit(asyncio.run, fill(joined)).result()
+        server.start()
+        tunnel = wire.PeerReport(joined.key, "203.0.113.1:51820", int(time.time()), 5000, 6000)
+        beat(gw, peers=[msgspec.to_builtins(tunnel)])
+        with browser.new_context(base_url=server.url, viewport=DESKTOP) as context:
+            page = context.new_page()
+            page.set_default_timeout(PATIENCE)
+            sign_in(page, server.password)
+            opened(page, f"/topology?network={network['id']}")
+            expect(page.get_by_text("Remote: tunnel up")).to_be_visible()
+            before = at_rest(page)
+            shoot(page, screenshots, "topology-bridge-1280")
+            admin.post(f"/remotes/{B}/suspend").raise_for_status()
+            expect(page.get_by_text("Remote: nothing passes")).to_be_visible()
+            other_picture(page, before)
+            show(page, "Table")
+            names = names_of(admin, network)
+            assert rows_of(page, "Bridges") == [[B, "plant", "Active", "Nothing passes", names[gw.peer_id]]]
+            page.get_by_role("button", name="Dark or light").click()
+            assert grave_findings(page) == []
+            show(page, "Map")
+            at_rest(page)
+            shoot(page, screenshots, "topology-bridge-dark-1280")
+            assert grave_findings(page) == []
 
 
 @pytest.fixture(scope="module")

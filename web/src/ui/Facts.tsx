@@ -6,9 +6,9 @@ export type Fact = readonly [name: string, value: ReactNode]
 
 const isThere = ([, value]: Fact) => value !== null && value !== undefined && value !== '' && value !== false && !(Array.isArray(value) && value.length === 0)
 
-export function Facts({ facts }: { facts: readonly Fact[] }) {
+export function Facts({ facts, isNarrow = false }: { facts: readonly Fact[]; isNarrow?: boolean }) {
   return (
-    <SimpleGrid component="dl" cols={{ base: 1, sm: 2, lg: 3 }} spacing="sm" verticalSpacing="sm" m={0}>
+    <SimpleGrid component="dl" cols={isNarrow ? 1 : { base: 1, sm: 2, lg: 3 }} spacing="sm" verticalSpacing="sm" m={0}>
       {facts.filter(isThere).map(([name, value]) => (
         <div key={name}>
           <Text component="dt" size="xs" c="dimmed">

@@ -38,6 +38,7 @@ export function Chosen({ of, peer, letGo }: { of: TopologyView; peer: TopologyNo
           </To>
         </Group>
         <Facts
+          isNarrow
           facts={[
             [texts.peers.kind, kindOf(peer)],
             [texts.peers.addresses, peer.addresses.join(', ')],

@@ -12,7 +12,7 @@ import classes from './TopologyMap.module.css'
 
 const t = texts.topology
 const LINES: readonly LineKind[] = ['spoke', 'standby', 'direct', 'relayed', 'unknown', 'bridge']
-const KINDS: readonly Kind[] = ['jump', 'dynamic', 'static', 'remote']
+const KINDS: readonly Kind[] = ['jump', 'dynamic', 'static']
 const BRIDGES: readonly BridgeLook[] = ['up', 'down', 'proposed', 'suspended', 'shut']
 
 export function Glyph({ look, kind = 'dynamic' }: { look: PeerState | BridgeLook; kind?: Kind }) {

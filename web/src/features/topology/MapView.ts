@@ -25,13 +25,13 @@ export class MapView {
   #size: Size = { width: 0, height: 0 }
   #painter: Painter | null = null
   #frame = 0
-  /** Whether somebody has moved the camera; until then it follows what there is. */
-  #isHeld = false
+  /** What the camera keeps in view until somebody moves it. */
+  #follows: 'all' | 'chosen' | 'nothing' = 'all'
   #pointed: number | null = null
   #pointers = new Map<number, Point>()
   #travel = 0
   #layout = new Layout(() => {
-    if (!this.#isHeld) this.#look()
+    this.#look()
     this.#draw()
   })
   #listening = new AbortController()
@@ -58,7 +58,9 @@ export class MapView {
     if (shown.graph !== this.#shown.graph) this.#pointed = null
     this.#shown = shown
     this.#layout.show(shown.graph)
-    if (chose) this.#turnTo(shown.chosen ?? 0)
+    if (chose) this.#follows = 'chosen'
+    else if (shown.chosen === null && this.#follows === 'chosen') this.#follows = 'nothing'
+    this.#look()
     this.#draw()
   }
 
@@ -71,7 +73,7 @@ export class MapView {
   }
 
   fit(): void {
-    this.#isHeld = false
+    this.#follows = 'all'
     this.#look()
     this.#draw()
   }
@@ -102,16 +104,16 @@ export class MapView {
   }
 
   #look(): void {
-    this.#camera = fitted(this.#layout.places, this.#size)
-  }
-
-  #turnTo(index: number): void {
-    const [x = 0, y = 0] = [this.#layout.places[2 * index], this.#layout.places[2 * index + 1]]
-    this.#hold({ x, y, zoom: Math.max(CLOSE, this.#camera.zoom) })
+    const { places } = this.#layout
+    const { chosen } = this.#shown
+    if (this.#follows === 'all') this.#camera = fitted(places, this.#size)
+    if (this.#follows !== 'chosen' || chosen === null) return
+    const [x = 0, y = 0] = [places[2 * chosen], places[2 * chosen + 1]]
+    this.#camera = { x, y, zoom: Math.max(CLOSE, this.#camera.zoom) }
   }
 
   #hold(camera: Camera): void {
-    this.#isHeld = true
+    this.#follows = 'nothing'
     this.#camera = camera
     this.#draw()
   }
@@ -124,7 +126,7 @@ export class MapView {
     this.canvas.height = Math.round(height * ratio)
     const context = this.canvas.getContext('2d')
     this.#painter = context && new Painter(context, ratio)
-    if (!this.#isHeld) this.#look()
+    this.#look()
     this.#paint()
   }
 

@@ -1,6 +1,6 @@
 // The map as tables: all that it shows, for those who read rather than look.
-import { Button, Group, Stack, Text } from '@mantine/core'
-import { useState } from 'react'
+import { Box, Button, Group, Stack, Text } from '@mantine/core'
+import { useState, type ReactNode } from 'react'
 import type { TopologyBridgeView, TopologyNodeView, TopologyView } from '../../api/schema.gen'
 import { Section } from '../../ui/Facts'
 import { Mark } from '../../ui/Mark'
@@ -55,15 +55,17 @@ function Peers({ peers, tunnels, choose }: { peers: readonly TopologyNodeView[];
       {(part) => (
         <Rows
           label={texts.pages.peers}
-          minWidth={860}
+          minWidth={1080}
           heads={[texts.peers.name, texts.peers.state, texts.peers.kind, texts.peers.addresses, t.since, t.direct, t.relayed, t.unknown, t.onMap]}
           rows={part.map((each) => ({
             key: each.id,
             cells: [
-              <To key="to" to="/peers/$peerId" params={{ peerId: each.id }} fw={600}>
+              <To key="to" to="/peers/$peerId" params={{ peerId: each.id }} fw={600} miw={96} display="inline-block">
                 {each.name}
               </To>,
-              <Mark key="state" look={LOOKS[each.state]} />,
+              <Box key="state" miw={152}>
+                <Mark look={LOOKS[each.state]} />
+              </Box>,
               kindOf(each),
               each.addresses[0] ?? none,
               <When key="since" at={each.since} />,
@@ -135,7 +137,7 @@ function Bridges({ bridges, nodes }: { bridges: readonly TopologyBridgeView[]; n
 }
 
 /** So much at once that the page stays quick; the rest on demand. */
-function Parts<T>({ of, children }: { of: readonly T[]; children: (part: readonly T[]) => React.ReactNode }) {
+function Parts<T>({ of, children }: { of: readonly T[]; children: (part: readonly T[]) => ReactNode }) {
   const [most, setMost] = useState(PART)
   return (
     <Stack gap="xs">

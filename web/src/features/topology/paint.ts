@@ -27,6 +27,7 @@ const CROWD = 200
 /** So many names at most; beyond them only those that matter. */
 const MOST_NAMES = 400
 const NAMES_FROM = 0.75
+const FEW = 60
 const LINE = 13
 const CELL = { width: 24, height: 13 }
 
@@ -52,12 +53,13 @@ export class Painter {
     this.#names(scene, points)
   }
 
-  #lines({ lines, bright, scheme, graph }: Scene, points: readonly Point[]): void {
+  #lines(scene: Scene, points: readonly Point[]): void {
+    const { lines, scheme, graph } = scene
     const paths = new Map<string, { path: Path2D; line: Line; isFaint: boolean }>()
     for (const line of lines) {
       const [from, to] = [points[line.one], points[line.other]]
       if (!from || !to) continue
-      const isFaint = bright !== null && !(bright.has(line.one) && bright.has(line.other))
+      const isFaint = !isBright(line, scene)
       const key = `${line.kind} ${isFaint} ${isCut(line, graph)}`
       const group = paths.get(key) ?? { path: new Path2D(), line, isFaint }
       paths.set(key, group)
@@ -123,13 +125,14 @@ export class Painter {
     c.textBaseline = 'top'
     c.lineJoin = 'round'
     c.lineWidth = 3
+    const isNear = camera.zoom >= NAMES_FROM || graph.spots.length <= FEW
     const taken = new Set<string>()
     let left = MOST_NAMES
     for (const index of inTurn(graph, [pointed, chosen])) {
       const [spot, at] = [graph.spots[index], points[index]]
       if (!spot || !at || left === 0 || isOutside(at, size, 0)) continue
       const isNeeded = index === chosen || index === pointed
-      const isWanted = spot.kind === 'jump' || spot.kind === 'remote' || camera.zoom >= NAMES_FROM
+      const isWanted = spot.kind === 'jump' || spot.kind === 'remote' || isNear
       if (!isNeeded && (!isWanted || (bright !== null && !bright.has(index)))) continue
       const y = at.y + radiusAt(camera.zoom, spot) * (isNeeded ? RING : FRAMES[spot.kind] ? 1.9 : 1.1) + 3
       const cells = cellsOf(at.x, y, c.measureText(spot.name).width)
@@ -150,6 +153,10 @@ function screenPoints({ graph, places, camera, size }: Scene): Point[] {
 
 const isOutside = ({ x, y }: Point, { width, height }: Size, margin: number): boolean =>
   x < -margin || y < -margin || x > width + margin || y > height + margin
+
+/** Lines of the chosen spot, where there is one; else those between spots that stand out. */
+const isBright = ({ one, other }: Line, { bright, chosen }: Scene): boolean =>
+  chosen === null ? bright === null || (bright.has(one) && bright.has(other)) : one === chosen || other === chosen
 
 const isCut = ({ kind, other }: Line, { spots }: Graph): boolean => kind === 'bridge' && spots[other]?.look !== 'up'
 

@@ -24,7 +24,7 @@ export const topologyTexts = {
     down: 'Tunnel down',
     proposed: 'Proposed',
     suspended: 'Suspended',
-    shut: 'Shut on the other side',
+    shut: 'Nothing passes',
   },
   nothingPasses: 'Bridge that nothing passes',
   mapOf: 'Map of',
