@@ -44,6 +44,9 @@ const KINDS: Record<string, readonly string[]> = {
 
 /** So long at most the next reading waits for one that hangs. */
 const PATIENCE = 2_000
+/** So long at least one reading is behind the other: each costs the server something. */
+const GAP = 200
+const pause = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds))
 
 /** Reads again what notices made old: a reading that is under way is not broken off by the next notice, or a page
  * would never be done while a thousand agents come back. */
@@ -64,8 +67,8 @@ class Rereading {
       const kinds = this.#kinds
       this.#kinds = new Set()
       const isOld = ({ queryKey }: { queryKey: readonly unknown[] }) => kinds.has(EVERY) || kinds.has(String(queryKey[0]))
-      const late = new Promise((done) => setTimeout(done, PATIENCE))
-      await Promise.race([this.client.invalidateQueries({ predicate: isOld }), late])
+      const reading = this.client.invalidateQueries({ predicate: isOld })
+      await Promise.all([Promise.race([reading, pause(PATIENCE)]), pause(GAP)])
     }
     this.#isBusy = false
   }
