@@ -4,7 +4,7 @@ import asyncio
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,7 +27,7 @@ from tests.server import Server, running
 from tests.trusting import B
 from tests.web.looking import DESKTOP, PATIENCE, grave_findings, opened, shoot, sign_in
 
-FOLLOWS = 5.0
+FOLLOWS = 5_000  # milliseconds
 SILENT = 60.0
 PEERS = 1_000
 LEAST_FRAMES = 30.0
@@ -235,38 +235,23 @@ def test_the_map_follows_who_falls_silent_is_blocked_or_is_added(
         beat(agent)
     opened(page, f"/topology?network={network['id']}").evaluate("window.wasNotReloaded = true")
     expect(chip(page, "Online 4")).to_be_visible()
-    follows = expect_within(FOLLOWS)
     with beating(gw, desk, other):
         before = at_rest(page)
         wait_until(lambda: state_of(admin, laptop) == "stale", within=SILENT, what="the silence of a peer")
-        follows(chip(page, "Stale 1")).to_be_visible()
-        follows(chip(page, "Online 3")).to_be_visible()
+        expect(chip(page, "Stale 1")).to_be_visible(timeout=FOLLOWS)
+        expect(chip(page, "Online 3")).to_be_visible(timeout=FOLLOWS)
         other_picture(page, before)
 
     steal(desk)
-    follows(chip(page, "Blocked 1")).to_be_visible()
+    expect(chip(page, "Blocked 1")).to_be_visible(timeout=FOLLOWS)
     phone = a_peer(admin, network, kind="static")["peer"]["name"]
-    follows(the_map(page)).to_have_accessible_name(re.compile("peers: 5, tunnels: 4, bridges: 0"))
+    expect(the_map(page)).to_have_accessible_name(re.compile("peers: 5, tunnels: 4, bridges: 0"), timeout=FOLLOWS)
     show(page, "Table")
-    follows(page.get_by_role("table", name="Peers")).to_contain_text(phone)
+    expect(page.get_by_role("table", name="Peers")).to_contain_text(phone)
     in_configs = tunnels_in_configs(admin, network, gw, laptop, other)
     assert len(in_configs) == 4
     assert tunnels_on(page) == in_configs
     assert page.evaluate("window.wasNotReloaded") is True
-
-
-def expect_within(seconds: float) -> Callable[[Locator], Any]:
-    """`expect` with less patience than the machine may need elsewhere."""
-
-    class Impatient:
-        def __init__(self, locator: Locator) -> None:
-            self._said = expect(locator)
-
-        def __getattr__(self, name: str) -> Callable[..., None]:
-            said = getattr(self._said, name)
-            return lambda *given: said(*given, timeout=seconds * 1000)
-
-    return Impatient
 
 
 def test_a_bridge_is_on_the_map_with_its_remote_and_follows_what_becomes_of_it(
@@ -292,7 +277,7 @@ def test_a_bridge_is_on_the_map_with_its_remote_and_follows_what_becomes_of_it(
             before = at_rest(page)
             shoot(page, screenshots, "topology-bridge-1280")
             admin.post(f"/remotes/{B}/suspend").raise_for_status()
-            expect(page.get_by_text("Remote: nothing passes")).to_be_visible()
+            expect(page.get_by_text("Remote: nothing passes")).to_be_visible(timeout=FOLLOWS)
             other_picture(page, before)
             show(page, "Table")
             names = names_of(admin, network)
