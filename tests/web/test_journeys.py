@@ -259,7 +259,7 @@ def test_an_address_is_kept_back_and_given_back(page: Page, admin: httpx2.Client
     assert admin.get(f"/networks/{network['id']}/reservations").json()["items"] == []
 
 
-@pytest.mark.parametrize("path", ["/", "/networks", "/peers", "/addresses", "/incidents"])
+@pytest.mark.parametrize("path", ["/", "/networks", "/peers", "/topology", "/addresses", "/incidents"])
 def test_a_page_whose_reading_fails_says_so_with_the_request_and_heals_on_demand(page: Page, path: str) -> None:
     def fail(route: Route) -> None:
         body = {"title": "Broken", "detail": "The store is away.", "code": "internal", "request_id": "request-7"}
