@@ -155,7 +155,8 @@ def test_an_entry_that_is_none_is_refused_with_a_pointer_and_changes_nothing(gra
             assert problem["status"] == 422
             assert problem["errors"][0]["pointer"] == f"/{axis}/0"
         assert granting.client.get("/grants").json() == state
-    for value in ("x", {}, 7):
+    values: list[Any] = ["x", {}, 7]
+    for value in values:
         answer = granting.client.post("/grants", json=granting.body(**{axis: value}))
         assert granting.refused(answer, "validation_failed")["errors"][0]["pointer"] == f"/{axis}"
 

@@ -227,6 +227,7 @@ def test_what_the_cli_changes_is_on_the_screen_without_a_reload(
     assert page.evaluate("window.wasNotReloaded") is True
 
 
+@pytest.mark.case("SEED-057")
 def test_an_incident_is_read_and_resolved_with_a_reason(page: Page, server: Server, admin: httpx2.Client) -> None:
     network = a_network(admin)
     agent = Agent.enrolled(server, a_peer(admin, network))
@@ -234,13 +235,25 @@ def test_an_incident_is_read_and_resolved_with_a_reason(page: Page, server: Serv
     opened(page, f"/peers/{agent.peer_id}")
     expect(page.get_by_text("keeps this peer out of every config")).to_be_visible()
     page.get_by_role("link", name="Session conflict").click()
-    expect(page.get_by_text("copy", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1, name="Session conflict")).to_be_visible()
+    seen = admin.get(f"/incidents/{incident}").json()
+    standing = page.get_by_role("region", name="State")
+    for each in (seen["peer"]["name"], seen["network"]["name"], "Blocks its peer", "Detected", incident):
+        expect(standing).to_contain_text(each)
+    evidence = page.get_by_role("region", name="What was seen")
+    # Both hosts, and where each was heard from.
+    expect(evidence.get_by_text("own", exact=True).first).to_be_visible()
+    expect(evidence.get_by_text("copy", exact=True)).to_be_visible()
+    expect(evidence).to_contain_text("Heard from 127.0.0.1")
     page.get_by_role("button", name="Resolve").click()
     form = in_window(page, "Resolve incident")
     form.get_by_label("Reason").fill("the copy is off")
     form.get_by_role("button", name="Resolve").click()
     expect(page.get_by_text("the copy is off")).to_be_visible()
-    assert admin.get(f"/incidents/{incident}").json()["state"] == "resolved"
+    expect(standing).to_contain_text("Resolved")
+    expect(standing).to_contain_text("admin")
+    after = admin.get(f"/incidents/{incident}").json()
+    assert (after["state"], after["reason"]) == ("resolved", "the copy is off")
 
 
 def test_an_address_is_kept_back_and_given_back(page: Page, admin: httpx2.Client) -> None:
