@@ -286,3 +286,33 @@ def test_a_page_whose_reading_fails_says_so_with_the_request_and_heals_on_demand
     page.unroute(calls, fail)
     alert.get_by_role("button", name="Try again").click()
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_several_peers_are_changed_and_deleted_at_once_or_none_of_them(page: Page, admin: httpx2.Client) -> None:
+    network = a_network(admin)
+    made = [a_peer(admin, network)["peer"] for _ in range(3)]
+    elsewhere = a_peer(admin, a_network(admin))["peer"]
+    opened(page, "/peers")
+    for each in (made[0], elsewhere):
+        page.get_by_label(f"Choose {each['name']}", exact=True).check()
+    expect(page.get_by_text("Choose peers of one network")).to_be_visible()
+    opened(page, f"/peers?network={network['id']}")
+    for each in made[:2]:
+        page.get_by_label(f"Choose {each['name']}", exact=True).check()
+    page.get_by_role("button", name="Put into groups").click()
+    groups = in_window(page, "Put into groups").get_by_role("combobox", name="Groups")
+    groups.fill("desks")
+    groups.press("Enter")
+    in_window(page, "Put into groups").get_by_role("button", name="Save").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert [admin.get(f"/peers/{each['id']}").json()["groups"] for each in made] == [["desks"], ["desks"], []]
+    page.get_by_label("Choose all that are shown").check()
+    expect(page.get_by_text("3 chosen")).to_be_visible()
+    page.get_by_role("button", name="Delete chosen peers").click()
+    question = in_window(page, "Delete chosen peers: 3")
+    expect(question).to_contain_text("All of them or none")
+    assert grave_findings(page) == []
+    question.get_by_role("button", name="Delete chosen peers").click()
+    expect(page.get_by_text("No peer fits these filters")).to_be_visible()
+    assert admin.get("/peers", params={"network": network["id"]}).json()["items"] == []
+    assert admin.get(f"/peers/{elsewhere['id']}").status_code == 200

@@ -1,5 +1,5 @@
 // Thousands of peers in one table: only the rows in view are in the document.
-import { Text } from '@mantine/core'
+import { Checkbox, Text } from '@mantine/core'
 import { useVirtualizer } from '@tanstack/react-virtual'
 import { useEffect, useRef } from 'react'
 import type { PeerView } from '../../api/schema.gen'
@@ -20,9 +20,11 @@ interface Props {
   peers: readonly PeerView[]
   hasMore: boolean
   more: () => void
+  chosen: ReadonlySet<string>
+  onChoose: (ids: readonly string[], isChosen: boolean) => void
 }
 
-export function PeerTable({ peers, hasMore, more }: Props) {
+export function PeerTable({ peers, hasMore, more, chosen, onChoose }: Props) {
   const frame = useRef<HTMLDivElement>(null)
   // eslint-disable-next-line react-hooks/incompatible-library -- nothing here is memoized by a compiler
   const rows = useVirtualizer({
@@ -42,6 +44,15 @@ export function PeerTable({ peers, hasMore, more }: Props) {
       <div ref={frame} className={classes['frame']} tabIndex={0} role="region" aria-label={texts.pages.peers}>
         <div role="table" aria-label={texts.pages.peers} aria-rowcount={hasMore ? -1 : peers.length + 1}>
           <div role="row" className={`${classes['row']} ${classes['head']}`}>
+            <div role="columnheader">
+              <Checkbox
+                size="xs"
+                aria-label={t.chooseAll}
+                checked={chosen.size > 0 && chosen.size === peers.length}
+                indeterminate={chosen.size > 0 && chosen.size < peers.length}
+                onChange={(event) => onChoose(peers.map((each) => each.id), event.currentTarget.checked)}
+              />
+            </div>
             {COLUMNS.map((each) => (
               <div key={each} role="columnheader">
                 {each}
@@ -51,7 +62,18 @@ export function PeerTable({ peers, hasMore, more }: Props) {
           <div role="rowgroup" style={{ height: rows.getTotalSize(), position: 'relative' }}>
             {shown.map(({ index, start }) => {
               const peer = peers[index]
-              return peer && <Row key={peer.id} peer={peer} index={index} start={start} />
+              return (
+                peer && (
+                  <Row
+                    key={peer.id}
+                    peer={peer}
+                    index={index}
+                    start={start}
+                    isChosen={chosen.has(peer.id)}
+                    onChoose={(isChosen) => onChoose([peer.id], isChosen)}
+                  />
+                )
+              )
             })}
           </div>
         </div>
@@ -63,7 +85,15 @@ export function PeerTable({ peers, hasMore, more }: Props) {
   )
 }
 
-function Row({ peer, index, start }: { peer: PeerView; index: number; start: number }) {
+interface RowProps {
+  peer: PeerView
+  index: number
+  start: number
+  isChosen: boolean
+  onChoose: (isChosen: boolean) => void
+}
+
+function Row({ peer, index, start, isChosen, onChoose }: RowProps) {
   return (
     <div
       role="row"
@@ -71,6 +101,14 @@ function Row({ peer, index, start }: { peer: PeerView; index: number; start: num
       className={classes['row']}
       style={{ position: 'absolute', height: ROW, width: '100%', transform: `translateY(${start}px)` }}
     >
+      <div role="cell">
+        <Checkbox
+          size="xs"
+          aria-label={`${t.choose} ${peer.name}`}
+          checked={isChosen}
+          onChange={(event) => onChoose(event.currentTarget.checked)}
+        />
+      </div>
       <div role="cell">
         <To to="/peers/$peerId" params={{ peerId: peer.id }} fw={600}>
           {peer.name}

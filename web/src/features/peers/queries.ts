@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, queryOptions, useMutation } from '@tanstack/react-query'
 import { answered, client, etag } from '../../api/client'
 import { queries } from '../../api/queries'
-import type { PeerBody, PeerPatch, PeerView } from '../../api/schema.gen'
+import type { BulkBody, PeerBody, PeerPatch, PeerView } from '../../api/schema.gen'
 import type { Filters } from './filters'
 
 const PAGE = 200
@@ -146,5 +146,18 @@ export const useRotateKey = (id: string) =>
 export const useEndSession = (id: string) =>
   useMutation({
     mutationFn: () => answered(client.DELETE('/api/v1/peers/{peer_id}/session', at(id))),
+    onSuccess: reread,
+  })
+
+/** Several peers of one network: all of it is done, or nothing. */
+export const useBulk = (networkId: string) =>
+  useMutation({
+    mutationFn: (operations: BulkBody['operations']) =>
+      answered(
+        client.POST('/api/v1/networks/{network_id}/peers/bulk', {
+          params: { path: { network_id: networkId } },
+          body: { operations },
+        }),
+      ),
     onSuccess: reread,
   })
