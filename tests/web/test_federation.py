@@ -3,16 +3,17 @@
 import json
 import re
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from playwright.sync_api import BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from tests.api.agent import a_name, a_network
-from tests.server import COMMAND, clean_environment
+from tests.server import COMMAND, clean_environment, running
 from tests.web.linked import CODE, MARKUP, Linked
-from tests.web.looking import grave_findings, opened
+from tests.web.looking import PATIENCE, grave_findings, opened, sign_in
 from tests.web.test_journeys import choose, in_window
 
 
@@ -35,7 +36,18 @@ def cut(page: Page, button: str, reason: str) -> None:
     expect(window).to_have_count(0)
 
 
-def test_two_backends_meet_by_an_invitation_and_a_code_that_people_compare(page: Page, linked_page: Page) -> None:
+def test_two_backends_meet_by_an_invitation_and_a_code_that_people_compare(
+    browser: Browser, tmp_path: Path, linked_page: Page
+) -> None:
+    with running(tmp_path) as server, browser.new_context(base_url=server.url) as context:
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE)
+        sign_in(page, server.password)
+        meet(page, linked_page)
+
+
+def meet(page: Page, linked_page: Page) -> None:
+    """The backend of `page` is set up and invites that of `linked_page`, which accepts and then wants no more of it."""
     opened(page, "/remotes").get_by_role("link", name="Set up federation").click()
     press(page, "Set up federation")
     form = in_window(page, "Set up federation")
