@@ -76,7 +76,7 @@ def test_fields_that_a_caller_may_not_set_are_refused_by_every_call_and_named(ad
 def test_an_object_is_made_and_changed_without_such_a_field_and_not_with_one(admin: httpx2.Client) -> None:
     network = a_network(admin)
     made = a_peer(admin, network)["peer"]
-    wholes = [
+    wholes: list[tuple[str, str, dict[str, Any]]] = [
         ("POST", "/networks", {"name": a_name("net")}),
         ("PATCH", f"/networks/{network['id']}", {"mtu": 1380}),
         ("POST", f"/networks/{network['id']}/peers", {"name": a_name()}),
