@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 import socket
 from base64 import b64encode
 from collections.abc import Iterator
+from typing import Any
 
 import httpx2
 import msgspec
@@ -203,3 +205,40 @@ async def test_a_refused_stream_is_no_error_in_the_log(server: Server, agent: Ag
     # The log is written in order: what the refusal brings is there once a later call was answered.
     agent.config()
     assert "handshake" not in server.log
+
+
+@pytest.mark.case("MESH-004")
+async def test_a_heartbeat_without_a_change_is_acknowledged_and_nobody_else_hears_anything(
+    server: Server, admin: httpx2.Client
+) -> None:
+    network = a_network(admin, direct_paths="on")
+    gw = Agent.enrolled(server, a_peer(admin, network, kind="jump"))
+    laptop, desk = [Agent.enrolled(server, a_peer(admin, network)) for _ in range(2)]
+    seen = {"public_key": laptop.public_key, "endpoint": "203.0.113.9:40000", "latest_handshake": 1_700_000_000}
+    agents = (gw, laptop, desk)
+    async with contextlib.AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(each.stream()) for each in agents]
+        nonces = [(await stream.next_of(wire.Hello)).nonce for stream in streams]
+        for stream in streams:
+            await stream.next_of(wire.Snapshot)
+
+        async def beat_of(number: int, **fields: Any) -> None:
+            await streams[number].send(json.dumps(heartbeat(nonces[number], **fields) | {"type": "heartbeat"}))
+            nonces[number] = (await streams[number].next_of(wire.Ack)).nonce
+
+        # What is new in a report is told, so silence afterwards is no deafness.
+        await beat_of(0, peers=[seen])
+        async with asyncio.timeout(SOON):
+            told = await streams[2].next_of(wire.Delta)
+        assert [str(each) for peer in told.upsert for each in peer.candidates] == [seen["endpoint"]]
+        while not await silent(streams[0]) or not await silent(streams[1]):
+            pass
+
+        revision = admin.get(f"/networks/{network['id']}").json()["revision"]
+        for traffic in range(1, 4):
+            for number in range(len(agents)):
+                counters = seen | {"latest_handshake": 1_700_000_000 + traffic, "rx": traffic, "tx": traffic}
+                await beat_of(number, peers=[counters] if number == 0 else [])
+        for quiet in [silent(stream, 1.5) for stream in streams]:
+            assert await quiet
+        assert admin.get(f"/networks/{network['id']}").json()["revision"] == revision

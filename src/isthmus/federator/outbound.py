@@ -36,6 +36,8 @@ log = structlog.get_logger()
 NOT_FOUND = 404
 INSIDE_SECONDS = 1.0
 """What it may take to be reached over a bridge: there is another way."""
+TELLING_SECONDS = 0.3
+"""The same for words of a bridge itself: most are said while the other side holds it shut, which drops packets."""
 ABOUT_BRIDGES = BETWEEN_BACKENDS | {"bridges", "grants"}
 """Components that are told how bridges stand, and so are called from outside where one is shut."""
 SHARE_SECONDS = 2.5
@@ -201,9 +203,10 @@ class Outbound:
         """None where no bridge leads there now."""
         if not course.targets:
             return None
+        share = TELLING_SECONDS if course.call.component == "bridges" else INSIDE_SECONDS
         for way in await self.ways.inside(course.view, course.known, course.targets[0]):
             try:
-                reply = await self._try(course, identity, way, INSIDE_SECONDS)
+                reply = await self._try(course, identity, way, share)
             except CallFailed as failed:
                 self.ways.dead(way.place)
                 if failed.sent:
