@@ -82,6 +82,46 @@ def test_one_bad_row_undoes_all_and_each_is_named_with_its_place(admin: httpx2.C
     assert names_in(admin, network) == ["one", "two"]
 
 
+@pytest.mark.case("SEED-114")
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        (create("bad", kind="jump"), "endpoint"),
+        (create("bad", isolated="maybe"), "isolated"),
+        (create("bad", kind="static", public_key="no key"), "public_key"),
+        (create("peer-3"), "name"),
+    ],
+    ids=["a rule", "a type", "a format", "a name twice"],
+)
+def test_one_invalid_peer_among_200_is_named_by_its_place_and_without_it_all_are_made(
+    admin: httpx2.Client, wrong: dict[str, Any], field: str
+) -> None:
+    admin.timeout = httpx2.Timeout(120)
+    network = a_network(admin)
+    good = [create(f"peer-{number}") for number in range(199)]
+    before = [admin.get(path).json() for path in (f"/networks/{network['id']}", f"/peers?network={network['id']}")]
+    start = admin.get("/audit", params={"limit": 1}).json()["items"][0]["number"]
+
+    def rows() -> list[Any]:
+        found = admin.get("/audit", params={"limit": 1000}).raise_for_status().json()["items"]
+        return [row for row in found if row["number"] > start]
+
+    answer = bulk(admin, network, *good[:120], wrong, *good[120:])
+    assert (answer.status_code, answer.json()["code"]) == (422, "validation_failed")
+    assert [error["pointer"] for error in answer.json()["errors"]] == [f"/operations/120/{field}"]
+    assert [
+        admin.get(path).json() for path in (f"/networks/{network['id']}", f"/peers?network={network['id']}")
+    ] == before
+    assert [(row["outcome"], row["reason"]) for row in rows()] == [("denied", "validation_failed")]
+
+    start += 1
+    made = bulk(admin, network, *good).raise_for_status().json()["rows"]
+    assert [row["peer"]["name"] for row in made] == [peer["name"] for peer in good]
+    ids = {row["peer"]["id"] for row in made}
+    assert {(row["action"], row["outcome"]) for row in rows()} == {("peer.create", "done")}
+    assert (len(rows()), {row["subject"] for row in rows()}) == (199, ids)
+
+
 def test_a_thousand_rows_are_taken_and_more_are_not(admin: httpx2.Client) -> None:
     admin.timeout = httpx2.Timeout(120)
     network = a_network(admin, cidr_v4="10.128.0.0/20")

@@ -95,6 +95,21 @@ class BulkRefused(Refusal):
         return f"{some}{len(self.errors)} {operations} cannot be done; nothing was changed"
 
 
+@dataclass(eq=False)
+class BulkInvalid(BulkRefused):
+    """The same where every one of them is wrong in itself: to whoever calls it is a request like any other."""
+
+    code: ClassVar[str] = InvalidValue.code
+
+
+def check_none(errors: Sequence[RowError]) -> None:
+    """Refuse the bulk if there are `errors`."""
+    if errors:
+        invalid = all(error.code == InvalidValue.code for error in errors)
+        kind = BulkInvalid if invalid else BulkRefused
+        raise kind(tuple(errors[:MOST_ERRORS]), left_out=len(errors) > MOST_ERRORS)
+
+
 class BulkService:
     def __init__(self, store: Store, clock: Clock, listeners: Listeners, steps: PeerSteps) -> None:
         self._store = store
@@ -138,8 +153,7 @@ def check_names_differ(operations: Sequence[Operation]) -> None:
         if earlier != index:
             detail = f"names the same peer as operation {earlier}"
             errors.append(RowError(f"/operations/{index}/name", InvalidValue.code, detail, "name each peer once"))
-    if errors:
-        raise BulkRefused(tuple(errors[:MOST_ERRORS]), left_out=len(errors) > MOST_ERRORS)
+    check_none(errors)
 
 
 @dataclass(slots=True)
@@ -173,8 +187,7 @@ class Work:
                     break
             # With SQLite nothing above waits for anything: let others have the loop.
             await asyncio.sleep(0)
-        if errors:
-            raise BulkRefused(tuple(errors[:MOST_ERRORS]), left_out=len(errors) > MOST_ERRORS)
+        check_none(errors)
 
     async def _look_around(self, operations: Sequence[Operation]) -> None:
         names, keys = set(), set()
