@@ -299,3 +299,56 @@ def test_a_busy_port_and_an_unknown_setting_are_one_sentence(backend: Running, t
     unknown = backend.run(*other, "--config", str(settings))
     assert unknown.returncode == 1
     assert "listne" in unknown.stderr
+
+
+@pytest.mark.case("SEED-112")
+def test_a_group_selects_its_members_of_that_moment_and_nobody_once_it_is_gone(backend: Running) -> None:
+    backend.done("network", "create", "crowd", "--cidr", "10.41.0.0/24")
+    backend.done("network", "create", "aside", "--cidr", "10.42.0.0/24")
+    for name, groups in (("a", ["staff"]), ("b", ["staff", "berlin"]), ("c", ["berlin"]), ("d", [])):
+        named = [word for group in groups for word in ("--group", group)]
+        backend.done("peer", "create", f"crowd-{name}", "--network", "crowd", *named)
+    backend.done("peer", "create", "aside-a", "--network", "aside", "--group", "staff")
+    many = ("peer", "update-many", "--network", "crowd")
+
+    def peers() -> dict[str, Any]:
+        found = backend.json("peer", "list")["items"]
+        return {peer["name"]: peer for peer in found if peer["name"].startswith(("crowd-", "aside-"))}
+
+    def members(group: str) -> list[str]:
+        return [peer["name"] for peer in backend.json("peer", "list", "--network", "crowd", "--group", group)["items"]]
+
+    def touched(*arguments: str) -> set[str]:
+        """Whose version or being is another one after the command."""
+        before = peers()
+        backend.done(*arguments)
+        after = peers()
+        return {name for name in before if name not in after or after[name]["version"] != before[name]["version"]}
+
+    assert (members("staff"), members("berlin")) == (["crowd-a", "crowd-b"], ["crowd-b", "crowd-c"])
+    assert touched(*many, "--group", "staff", "--isolated", "--yes") == {"crowd-a", "crowd-b"}
+    backend.done("peer", "update", "crowd-d", "--group", "staff")
+    backend.done("peer", "update", "crowd-a", "--group", "others")
+    assert members("staff") == ["crowd-b", "crowd-d"]
+    assert touched(*many, "--group", "staff", "--owner", "zoe", "--yes") == {"crowd-b", "crowd-d"}
+    assert touched("peer", "delete-many", "--network", "crowd", "--group", "others", "--yes") == {"crowd-a"}
+
+    # A group that nobody is in any more is gone, and its members are as they were but for it.
+    before = peers()
+    assert touched(*many, "--group", "staff", "--remove-group", "staff", "--yes") == {"crowd-b", "crowd-d"}
+    after = peers()
+    assert [group["name"] for group in backend.json("group", "list", "--network", "crowd")["items"]] == ["berlin"]
+    changed = {"groups", "version", "desired_revision"}
+    assert after.keys() == before.keys()
+    for name, peer in after.items():
+        assert {key for key in peer if peer[key] != before[name][key]} <= changed
+        assert "staff" not in peer["groups"] or name == "aside-a"
+    assert members("staff") == []
+    for group in ("staff", ""):
+        for command in ([*many, "--isolated"], ["peer", "delete-many", "--network", "crowd"]):
+            for more in ([], ["--kind", "dynamic"]):
+                ran = backend.run(*command, "--group", group, *more, "--yes")
+                assert ran.returncode != 0, ran.stdout
+    assert backend.run(*many, "--group", "", "--all", "--isolated", "--yes").returncode == 2
+    assert peers() == after
+    assert members("berlin") == ["crowd-b", "crowd-c"]

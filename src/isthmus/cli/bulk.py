@@ -224,7 +224,8 @@ def found(
     session: Session, network: str, filters: dict[str, Any], everything: bool
 ) -> tuple[list[dict[str, Any]], str]:
     """The peers that the filters find, and the path of their network's bulks."""
-    if everything == any(filters.values()):
+    # One that is empty was most likely meant to hold something: it must not find everybody.
+    if everything == any(filters.values()) or "" in filters.values():
         raise Misuse("say which peers: by filters, or --all of the network", "for example --group staff")
     own = network_id(session.api, network)
     peers = session.api.items("/peers", {"network": own} | {name: value or None for name, value in filters.items()})
