@@ -1,5 +1,6 @@
 """Bulks, groups, templates and the history of configs over the API, on both databases."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -242,6 +243,68 @@ def test_past_configs_are_listed_shown_and_compared(either_server: Server, admin
     assert admin.get(f"{history}/{start}/diff", params={"to": start}).json()["diff"] == ""
     for wrong in (start - 1, start + 3):
         assert admin.get(f"{history}/{wrong}").status_code == 404
+
+
+@pytest.mark.case("SEED-115")
+def test_five_revisions_of_a_config_are_numbered_kept_and_compared_with_their_causes(
+    either_server: Server, admin: httpx2.Client
+) -> None:
+    network = a_network(admin, cidr_v4="10.62.0.0/24", direct_paths="off")
+    gw = Agent.enrolled(either_server, a_peer(admin, network, name="gw", kind="jump"))
+    made = a_peer(admin, network, name="phone", kind="static", keep_private_key=True)
+    phone, private = made["peer"], made["config"]["text"].partition("PrivateKey = ")[2].split()[0]
+    history, start = (
+        f"/peers/{phone['id']}/config-revisions",
+        admin.get(f"/networks/{network['id']}").json()["revision"],
+    )
+    spare = a_peer(admin, network, name="spare", kind="jump", endpoint="198.51.100.8:51820")
+
+    def peer(one: str, **fields: Any) -> None:
+        admin.patch(f"/peers/{one}", json=fields).raise_for_status()
+
+    first = admin.get(f"/networks/{network['id']}").json()["revision"]
+    assert first == start + 1
+    peer(gw.peer_id, endpoint="203.0.113.9:51820")
+    Agent.enrolled(either_server, spare)
+    peer(spare["peer"]["id"], name="gate")
+    admin.patch(f"/networks/{network['id']}", json={"mtu": 1300}).raise_for_status()
+    admin.patch(f"/networks/{network['id']}", json={"cidr_v4": "10.63.0.0/24", "force": True}).raise_for_status()
+
+    listed = admin.get(history).raise_for_status().json()["items"]
+    # The spare that has not enrolled is in nobody's config, so its own beginning is no revision of this one.
+    assert [(each["revision"], each["event"], each["subject"]) for each in reversed(listed)] == [
+        (start, "peer.created", "phone"),
+        (first + 1, "peer.changed", "gw"),
+        (first + 2, "peer.enrolled", "spare"),
+        (first + 3, "peer.changed", "spare"),
+        (first + 4, "network.changed", network["name"]),
+        (first + 5, "network.renumbered", network["name"]),
+    ]
+    numbers = range(start, first + 6)
+    shown = {number: admin.get(f"{history}/{number}").raise_for_status().json() for number in numbers}
+    assert [each["revision"] for each in shown.values()] == list(numbers)
+
+    diff = admin.get(f"{history}/{start}/diff", params={"to": first + 5}).raise_for_status().json()
+    assert diff["causes"] == listed[:5]
+    times = [each["at"] for each in diff["causes"]]
+    assert times == sorted(times, reverse=True)
+    lines = diff["diff"].splitlines()
+    assert {"-Endpoint = 198.51.100.7:51820", "+Endpoint = 203.0.113.9:51820", "+# Name = gate"} <= set(lines)
+    assert any(line.startswith("-Address = 10.62.") for line in lines)
+    assert any(line.startswith("+Address = 10.63.") for line in lines)
+    part = admin.get(f"{history}/{first + 2}/diff", params={"to": first + 3}).raise_for_status().json()
+    assert part["causes"] == [listed[2]]
+    assert {"-# Name = spare", "+# Name = gate"} <= set(part["diff"].splitlines())
+    assert admin.get(f"{history}/{first}/diff", params={"to": first}).json()["causes"] == []
+
+    # What comes later changes none of them.
+    peer(gw.peer_id, name="gateway", endpoint="203.0.113.10:51820")
+    admin.delete(f"/peers/{spare['peer']['id']}").raise_for_status()
+    assert {number: admin.get(f"{history}/{number}").json() for number in numbers} == shown
+    assert admin.get(history).json()["items"][2:] == listed
+    told = json.dumps([shown, diff, part, listed])
+    for secret in (private, "PrivateKey", gw.session, gw.token):
+        assert secret not in told
 
 
 def test_a_template_can_hold_every_setting_of_a_network() -> None:

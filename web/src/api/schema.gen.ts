@@ -2619,9 +2619,12 @@ export interface components {
         };
         /**
          * ConfigDiffView
-         * @description A unified diff of the texts; empty where they are equal.
+         * @description A unified diff of the texts; empty where they are equal. `causes` are the revisions between the two that changed
+         *     the config, the later one among them, the newest first: the last thousand.
          */
         ConfigDiffView: {
+            /** Causes */
+            causes: components["schemas"]["ConfigRevisionView"][];
             /** Diff */
             diff: string;
             /** Start */

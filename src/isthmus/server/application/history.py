@@ -23,6 +23,7 @@ WINDOW = 1_000
 # Changes between two looks at whether others want the loop.
 STRIDE = 50
 # Rows that one transaction removes, and by how much a history may outgrow its bound before any are.
+MOST_CAUSES = 1_000
 MOST_REMOVED = 1_000
 SLACK = 100
 
@@ -108,6 +109,18 @@ class HistoryService:
         old, new = await self.at(peer_id, start), await self.at(peer_id, to)
         # Texts of thousands of lines take long to compare, and nothing here belongs to the loop.
         return new.revision, await asyncio.to_thread(unified, old, new)
+
+    async def causes(self, peer_id: PeerId, one: int, other: int) -> list[ConfigRevision]:
+        """The revisions between two that changed the config of a peer, the later one among them; the newest first, and
+        at most `MOST_CAUSES`."""
+        low, high = sorted((one, other))
+        found: list[ConfigRevision] = []
+        before: int | None = high + 1
+        while before is not None and before > low + 1 and len(found) < MOST_CAUSES:
+            listed = await self.revisions(peer_id, MOST_CAUSES - len(found), before)
+            found += [item for item in listed.items if item.revision > low]
+            before = listed.before
+        return found
 
     async def begin(self, caller: Caller) -> None:
         """Write down networks whose history is not known, such as those of an older version, so that it begins now."""

@@ -45,8 +45,10 @@ class ConfigAtView(View):
 
 
 class ConfigDiffView(View):
-    """A unified diff of the texts; empty where they are equal."""
+    """A unified diff of the texts; empty where they are equal. `causes` are the revisions between the two that changed
+    the config, the later one among them, the newest first: the last thousand."""
 
     start: int
     to: int
     diff: str
+    causes: list[ConfigRevisionView]

@@ -64,7 +64,9 @@ async def diff(
 ) -> ConfigDiffView:
     """What differs between what a peer was told at two revisions."""
     compared, text = await calls.history.diff(PeerId(peer_id), revision, to)
-    return ConfigDiffView(start=revision, to=compared, diff=text)
+    causes = await calls.history.causes(PeerId(peer_id), revision, compared)
+    shown = [ConfigRevisionView.model_validate(item) for item in causes]
+    return ConfigDiffView(start=revision, to=compared, diff=text, causes=shown)
 
 
 def _neighbour(of: Neighbour) -> NeighbourView:
