@@ -67,6 +67,7 @@ async def test_one_key_belongs_to_one_peer_of_the_whole_backend(backend: Backend
     await backend.peers.update(ADA, phone.id, Update(public_key=key), None)
 
 
+@pytest.mark.case("DATA-007")
 async def test_an_offer_has_one_way_in(backend: Backend) -> None:
     network = await backend.network()
     site = await backend.peer(network, "site", additional_allowed_ips=["192.168.50.0/24"])

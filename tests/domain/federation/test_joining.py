@@ -320,6 +320,7 @@ def test_of_the_sixteen_pairs_of_states_one_lets_packets_pass(ours: State, their
     assert bool(packets) is (ours is State.ACTIVE and theirs is State.ACTIVE)
 
 
+@pytest.mark.case("DATA-007")
 @pytest.mark.parametrize(
     "prefix", ["0.0.0.0/0", "::/0", "10.0.0.0/8", "10.20.0.0/30", "224.0.0.0/8", "192.168.50.128/25"]
 )
@@ -330,6 +331,7 @@ def test_a_prefix_that_is_taken_or_impossible_is_never_given_to_a_remote(prefix:
     assert crossing.prefixes == (THEIRS,)
 
 
+@pytest.mark.case("DATA-007")
 def test_what_two_bridges_want_is_that_of_the_lower_id() -> None:
     free, wide = IPv4Network("10.50.0.0/16"), IPv4Network("10.99.0.0/24")
     other = an_open_bridge(2, remote=C, accepted=(free, wide, THEIRS_V6))
