@@ -41,6 +41,11 @@ class PostgresServer:
             self.process.kill()
             self.process.wait(START_TIMEOUT)
 
+    def start_again(self) -> None:
+        """After a stop, with everything that it had."""
+        self.process = served(self.folder, unprivileged(self.folder))
+        wait_until_ready(self)
+
     def create(self, name: str) -> str:
         self.run("createdb", "--template", "template0", name)
         return self.url(name)
@@ -91,13 +96,16 @@ def start_postgres(folder: Path) -> PostgresServer:
     )
     if made.returncode != 0:
         raise RuntimeError(f"initdb failed: {made.stderr.decode()}")
+    return PostgresServer(folder, served(folder, as_user))
+
+
+def served(folder: Path, as_user: list[str]) -> subprocess.Popen[bytes]:
+    """The process that serves what `initdb` has made there."""
     settings = {"listen_addresses": "", "unix_socket_directories": folder, "fsync": "off"}
     options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [*as_user, program("postgres"), "-D", data, *options], cwd=folder, stdout=log, stderr=log
-        )
-    return PostgresServer(folder, process)
+    command = [*as_user, program("postgres"), "-D", str(folder / "data"), *options]
+    with (folder / "log").open("ab") as log:
+        return subprocess.Popen(command, cwd=folder, stdout=log, stderr=log)
 
 
 def wait_until_ready(server: PostgresServer) -> None:
