@@ -109,11 +109,11 @@ def _stable(text: str) -> str:
 
 
 class Pinging:
-    """Echo requests two hundred times a second while the block runs; `lost` and `sent` afterwards."""
+    """Echo requests, two hundred a second if not told otherwise, while the block runs; `lost` and `sent` afterwards."""
 
-    def __init__(self, host: Host, address: str) -> None:
+    def __init__(self, host: Host, address: str, *, every: float = PING_SECONDS) -> None:
         self._host = host
-        self._command = ["ping", "-n", "-q", "-i", str(PING_SECONDS), address]
+        self._command = ["ping", "-n", "-q", "-i", str(every), address]
 
     def __enter__(self) -> Self:
         self._process = self._host.start(self._command, name=f"ping-{id(self)}")
