@@ -22,8 +22,8 @@ from isthmus.server.records import Change, Commit
 WINDOW = 1_000
 # Changes between two looks at whether others want the loop.
 STRIDE = 50
-# Rows that one transaction removes, and by how much a history may outgrow its bound before any are.
 MOST_CAUSES = 1_000
+# Rows that one transaction removes, and by how much a history may outgrow its bound before any are.
 MOST_REMOVED = 1_000
 SLACK = 100
 
