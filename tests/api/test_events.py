@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import time
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 
 from isthmus.protocol import agent as agent_wire
 from isthmus.protocol.notice import CLOSE_ACCESS_ENDED, CLOSE_GOING_AWAY, MANY
+from isthmus.server.adapters.clock import SystemClock
 from isthmus.server.adapters.events import hub
 from isthmus.server.application.notices import notice
 from tests.api.agent import Agent, Stream, a_name, a_network, a_peer
@@ -231,12 +233,24 @@ async def test_what_a_reader_says_changes_nothing(server: Server, admin: httpx2.
         assert (await watcher.next()).subject == network["id"]
 
 
-async def test_a_token_that_ends_ends_its_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_token_that_is_taken_back_ends_its_streams_at_once_and_no_others(tmp_path: Path) -> None:
+    async with inside(tmp_path) as server, await server.admin() as admin:
+        made = [(await admin.post("/tokens", json={"name": "screen", "scopes": ["read"]})).json() for _ in range(2)]
+        async with Watcher(server, made[0]["token"]) as watcher, Watcher(server, made[1]["token"]) as other:
+            (await admin.delete(f"/tokens/{made[0]['id']}")).raise_for_status()
+            async with asyncio.timeout(1):
+                assert await watcher.closed() == CLOSE_ACCESS_ENDED
+            assert (await other.next()).event == "token.changed"
+            assert await silent(other)
+
+
+async def test_a_token_whose_time_is_over_ends_its_streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "CHECK_SECONDS", 0.1)
     async with inside(tmp_path) as server, await server.admin() as admin:
-        made = (await admin.post("/tokens", json={"name": "screen", "scopes": ["read"]})).json()
+        body = {"name": "screen", "scopes": ["read"], "lifetime": 60}
+        made = (await admin.post("/tokens", json=body)).json()
         async with Watcher(server, made["token"]) as watcher, asyncio.timeout(SOON):
-            (await admin.delete(f"/tokens/{made['id']}")).raise_for_status()
+            monkeypatch.setattr(SystemClock, "now", lambda _: datetime.now(UTC) + timedelta(minutes=2))
             assert await watcher.closed() == CLOSE_ACCESS_ENDED
 
 

@@ -1,8 +1,10 @@
 // The own account, what new networks start with, and what proves this backend to others.
-import { Alert, Button, PasswordInput, Stack, Text } from '@mantine/core'
+import { Button, PasswordInput, Stack, Text } from '@mantine/core'
 import { useForm } from '@mantine/form'
 import { useQuery } from '@tanstack/react-query'
+import { useNavigate } from '@tanstack/react-router'
 import { answeredIn } from '../../api/forms'
+import { queries } from '../../api/queries'
 import { session } from '../../api/session'
 import { Facts, Section } from '../../ui/Facts'
 import { Loaded } from '../../ui/Loaded'
@@ -51,12 +53,17 @@ function Account() {
 
 function Password() {
   const change = useChangePassword()
+  const navigate = useNavigate()
+  const leave = () => {
+    queries.clear()
+    void navigate({ to: '/sign-in' })
+  }
   const form = useForm({
     initialValues: { current_password: '', new_password: '', again: '' },
     validate: { again: (again, { new_password: wanted }) => (again === wanted ? null : t.differ) },
   })
   const submit = form.onSubmit(({ current_password, new_password }) =>
-    change.mutate({ current_password, new_password }, answeredIn(form, () => form.reset())),
+    change.mutate({ current_password, new_password }, answeredIn(form, leave)),
   )
   return (
     <form onSubmit={submit} noValidate>
@@ -66,11 +73,6 @@ function Password() {
         <PasswordInput label={t.new} autoComplete="new-password" {...form.getInputProps('new_password')} />
         <PasswordInput label={t.again} autoComplete="new-password" {...form.getInputProps('again')} />
         {change.error && <Failed error={change.error} />}
-        {change.isSuccess && (
-          <Alert color="teal" role="status">
-            {t.changed}
-          </Alert>
-        )}
         <div>
           <Button type="submit" variant="default" loading={change.isPending}>
             {t.changePassword}

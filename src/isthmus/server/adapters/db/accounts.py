@@ -6,7 +6,7 @@ from sqlalchemy import bindparam, delete, insert, select, update
 
 from isthmus.domain.errors import NotFound
 from isthmus.domain.ids import ApiTokenId, Digest, UserId
-from isthmus.server.adapters.db.statements import AnyRow, Statements, values_of
+from isthmus.server.adapters.db.statements import QUIET, AnyRow, Statements, values_of
 from isthmus.server.adapters.db.tables import api_tokens, users
 from isthmus.server.records import ApiToken, Page, User
 
@@ -23,7 +23,10 @@ TOKEN = (
 )
 ADD_TOKEN = insert(api_tokens)
 TOUCH_TOKEN = (
-    update(api_tokens).where(api_tokens.c.id == bindparam("token_id")).values(last_used_at=bindparam("used_at"))
+    update(api_tokens)
+    .where(api_tokens.c.id == bindparam("token_id"))
+    .values(last_used_at=bindparam("used_at"))
+    .execution_options(**{QUIET: True})
 )
 DELETE_TOKEN = delete(api_tokens).where(api_tokens.c.id == bindparam("token_id"))
 DELETE_TOKENS_OF = delete(api_tokens).where(api_tokens.c.user_id == bindparam("user_id"))

@@ -27,6 +27,9 @@ Read = Callable[[str, Sequence[Any]], Sequence[Raw]]
 """Asks the driver itself. Raises `StoreUnavailable`."""
 T = TypeVar("T")
 
+QUIET = "is_quiet"
+"""An execution option of statements that write down what nobody waits for, such as when something was used last."""
+
 # SQLite and asyncpg both refuse more than 32,766 parameters in one statement.
 MOST_PARAMETERS = 10_000
 
@@ -72,14 +75,18 @@ class Statements:
         self._check_use(statement)
         try:
             result = await self._run(statement, values)
-            if isinstance(statement, UpdateBase) and isinstance(statement.table, Table) and result.rowcount:
-                self.written.add(statement.table.name)
+            if isinstance(statement, UpdateBase) and result.rowcount:
+                self._note(statement)
             return taken(result)
         except (SQLAlchemyError, OSError) as error:
             self._failure = meaning_of(error)
             if self._failure is error:
                 raise
             raise self._failure from error
+
+    def _note(self, statement: UpdateBase) -> None:
+        if isinstance(statement.table, Table) and QUIET not in statement.get_execution_options():
+            self.written.add(statement.table.name)
 
     def _check_use(self, statement: Executable) -> None:
         if self._is_over:

@@ -1,6 +1,7 @@
 """All readers of events on this server. Each takes notices at its own pace or is dropped; none waits for another."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -21,7 +22,9 @@ log = structlog.get_logger()
 MOST_READERS = 1_000
 SEND_SECONDS = 10.0  # how long a frame may wait for a reader
 CLOSE_SECONDS = 1.0
-CHECK_SECONDS = 15.0  # how long a token that has ended still gets notices
+CHECK_SECONDS = 15.0  # how long a token whose time is over still gets notices
+OF_ACCESS = frozenset({"user", "token"})
+"""What a token is taken back with, and a password changed: who holds a stream open is asked at once."""
 HUNG_UP = 1000
 
 
@@ -33,6 +36,7 @@ class Reader:
         self._wanted = None if networks is None else frozenset(map(str, networks))
         self._send = send
         self._closing: asyncio.Future[Closing] = asyncio.get_running_loop().create_future()
+        self._doubt = asyncio.Event()
 
     def hears_of(self, network: str) -> bool:
         return self._wanted is None or network in self._wanted
@@ -40,6 +44,10 @@ class Reader:
     def close(self, code: int, reason: str) -> None:
         if not self._closing.done():
             self._closing.set_result((code, reason))
+
+    def doubt(self) -> None:
+        """Check now whether the reader may still hear anything."""
+        self._doubt.set()
 
     async def closed(self) -> Closing:
         return await asyncio.shield(self._closing)
@@ -63,7 +71,10 @@ class Reader:
     async def recheck(self, check: Check) -> None:
         """Close as soon as the reader may not hear any more."""
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self._doubt.wait()
+            self._doubt.clear()
             try:
                 await check()
             except StoreUnavailable:
@@ -96,6 +107,9 @@ class EventHub:
     def written(self, kinds: frozenset[str]) -> None:
         for notice in notices_of_kinds(kinds, self._clock.now()):
             self.tell(notice)
+        if kinds & OF_ACCESS:
+            for reader in self._readers:
+                reader.doubt()
 
     def tell(self, notice: wire.Notice) -> None:
         for reader in self._readers:
