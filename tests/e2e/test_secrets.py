@@ -2,11 +2,18 @@
 
 import base64
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lab import CommandFailed, Host, wait_until
 from lab.backend import DATA, Backend
 from lab.mesh import Member
+from tests.api.agent import enroll_body
 from tests.e2e.box import Box
 from tests.e2e.observing import await_reach
 
@@ -117,3 +124,128 @@ def test_private_keys_of_agents_are_nowhere_but_on_their_hosts(backend: Backend,
     assert guest.path(STATE).stat().st_mode & 0o777 == 0o700
     assert not any(token.encode() in path.read_bytes() for path in guest.path(STATE).iterdir())
     backend.delete(guest.name)
+
+
+@contextmanager
+def watched_processes() -> Iterator[set[bytes]]:
+    """The arguments of every process of this machine that ran for a moment while the block did."""
+    seen: set[bytes] = set()
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(0.002):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.add(file.read_bytes())
+                except OSError:
+                    continue
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        ended.set()
+        thread.join()
+
+
+def session_of(host: Host) -> str:
+    identity = host.path(f"{STATE}/identity.json").read_text()
+    return identity.partition('"session_token":"')[2].partition('"')[0]
+
+
+def audit_of(backend: Backend) -> bytes:
+    answers = [backend.api.get("/audit", params={"limit": 1000}).raise_for_status()]
+    while (after := answers[-1].json()["next"]) is not None:
+        answers.append(backend.api.get("/audit", params={"limit": 1000, "after": after}).raise_for_status())
+    return b"".join(answer.content for answer in answers)
+
+
+def live_a_life(backend: Backend, guest: Host) -> tuple[dict[str, str], dict[str, str], list[bytes]]:
+    """An agent from its first token to its end, and a static peer: all tokens and sessions, all private keys, and every
+    error on the way."""
+    words: dict[str, str] = {}
+    errors: list[bytes] = []
+
+    def post(path: str, body: Any, token: str | None = None) -> Any:
+        answer = backend.api.post(path, json=body, headers={"Authorization": f"Bearer {token}"} if token else {})
+        if answer.is_error:
+            errors.append(answer.content)
+        return answer
+
+    created = backend.create_peer(guest.name, "office")
+    words["token"] = created["enrollment"]["token"]
+    with pytest.raises(CommandFailed) as wrong:
+        backend.enroll(guest, words["token"][:-1])
+    errors.append(str(wrong.value).encode())
+    backend.enroll(guest, words["token"])
+    member = backend.run_agent(guest, "office")
+    backend.settle()
+    words["session"], keys = session_of(guest), {"first key": private_key_in(guest)}
+    assert post("/agent/enroll", enroll_body(words["token"])).status_code == 401
+    assert post("/agent/heartbeat", {"nonce": 1}, words["session"]).status_code == 422
+
+    post(f"/peers/{member.id}/rotate-key", {}).raise_for_status()
+    wait_until(lambda: private_key_in(guest) != keys["first key"], within=10, what="another key")
+    backend.settle()
+    keys["second key"] = private_key_in(guest)
+    static = backend.create_peer("phone", "office", kind="static", keep_private_key=True)
+    keys["static key"] = static["config"]["text"].partition("PrivateKey = ")[2].split()[0]
+
+    words["second token"] = post(f"/peers/{member.id}/enrollment-token", {}).raise_for_status().json()["token"]
+    member.agent.stop()
+    assert post("/agent/heartbeat", {"nonce": "x"}, words["session"]).is_error
+    backend.type(guest, "isthmus", "agent", "leave")
+    backend.enroll(guest, words["second token"])
+    words["second session"], keys["third key"] = session_of(guest), private_key_in(guest)
+    member.agent.restart()
+    backend.settle()
+    return words, keys, errors
+
+
+def private_key_in(host: Host) -> str:
+    return host.path(f"{STATE}/private.key").read_text().strip()
+
+
+@pytest.mark.case("ENROL-006")
+def test_over_a_whole_life_no_token_session_or_private_key_is_where_it_does_not_belong(
+    backend: Backend, gw: Member
+) -> None:
+    guest = backend.lab.host("guest-3", behind=backend.lab.nat("guest-3-nat"))
+    with watched_processes() as processes:
+        words, keys, errors = live_a_life(backend, guest)
+    agent = backend.members[guest.name].agent
+    assert backend.api.get("/metrics").status_code == 404
+    places = {
+        "store and backup": read_store(backend),
+        "answers": read_answers(backend),
+        "audit": audit_of(backend),
+        "log of the server": backend.host.folder.joinpath("server.log").read_bytes(),
+        "log of the agent": b"".join(file.read_bytes() for file in guest.folder.glob("*.log")) + agent.output.encode(),
+        "processes": b"\n".join(processes),
+        "errors": b"\n".join(errors),
+    }
+    assert len({*words.values(), *keys.values()}) == len(words) + len(keys)
+    for place, content in places.items():
+        for name, word in words.items():
+            assert word.encode() not in content, f"{place} holds the {name}"
+        for name, key in keys.items():
+            assert not holds(content, key), f"{place} holds the {name}"
+    # Each place was really looked at: what may be there is.
+    assert b"agent\0enroll" in places["processes"]
+    assert b"enrollment_token_invalid" in places["errors"] or b"unauthenticated" in places["errors"]
+    assert all(guest.name.encode() in places[place] for place in ("store and backup", "answers", "audit"))
+    assert b"config applied" in places["log of the agent"]
+
+    folder = guest.path(STATE)
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    assert (folder.stat().st_mode & 0o777, folder.stat().st_uid) == (0o700, 0)
+    assert (
+        guest.run(["setpriv", "--reuid=nobody", "--clear-groups", "cat", f"{STATE}/private.key"], check=False).stdout
+        == ""
+    )
+    for name in (guest.name, "phone"):
+        backend.delete(name)
+    after = read_store(backend)
+    assert not any(holds(after, key) for key in keys.values())
+    assert not any(word.encode() in after for word in words.values())
