@@ -17,6 +17,8 @@ import { isDone, stepsOf, type Step } from './counts'
 import { FirstSteps } from './FirstSteps'
 import { PeerCounts } from './PeerCounts'
 import { allPeers } from './queries'
+import { Traffic } from './Traffic'
+import { useSamples } from './samples'
 
 const t = texts.dashboard
 
@@ -26,13 +28,20 @@ export function DashboardPage() {
   return (
     <Page title={texts.pages.dashboard}>
       <Loaded of={known}>
-        {({ items }) => <Loaded of={peers}>{(found) => <Content networks={items} peers={found} />}</Loaded>}
+        {({ items }) => <Loaded of={peers}>{(found) => <Content networks={items} peers={found} readAt={peers.dataUpdatedAt} />}</Loaded>}
       </Loaded>
     </Page>
   )
 }
 
-function Content({ networks: items, peers }: { networks: readonly NetworkView[]; peers: Whole<PeerView> }) {
+interface Props {
+  networks: readonly NetworkView[]
+  peers: Whole<PeerView>
+  readAt: number
+}
+
+function Content({ networks: items, peers, readAt }: Props) {
+  const samples = useSamples(peers.items, readAt)
   const steps = stepsOf(peers.items)
   const [open, setOpen] = useState<Step | null>(null)
   const isBegun = isDone(steps.jump) && isDone(steps.host) && isDone(steps.phone)
@@ -42,6 +51,7 @@ function Content({ networks: items, peers }: { networks: readonly NetworkView[];
       {(!isBegun || open !== null) && <FirstSteps network={items[0]} steps={steps} open={open} onOpen={setOpen} />}
       <SimpleGrid cols={{ base: 1, md: 2 }}>
         {peers.items.length > 0 && <PeerCounts peers={peers} />}
+        {peers.items.length > 0 && <Traffic samples={samples} />}
         {items.length > 0 && <Use networks={items} />}
         <Incidents />
         <Findings />
