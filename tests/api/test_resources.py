@@ -222,6 +222,40 @@ def test_an_offered_range_leads_to_the_peer_that_offers_it(server: Server, admin
     assert [n.public_key for n in own.neighbours if "192.168.51.0/24" in n.allowed_ips] == [agent.public_key]
 
 
+@pytest.mark.case("SEED-056")
+def test_each_kind_of_peer_asks_for_what_it_needs_and_gets_its_address(admin: httpx2.Client) -> None:
+    network = a_network(admin, cidr_v4="10.66.0.0/24")
+    path, endpoint, key = f"/networks/{network['id']}/peers", {"endpoint": "198.51.100.7:51820"}, a_public_key()
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("jump", {}, "/endpoint"),
+        ("jump", endpoint | {"public_key": key}, "/public_key"),
+        ("dynamic", {"public_key": key}, "/public_key"),
+        ("dynamic", {"keep_private_key": True}, "/keep_private_key"),
+        ("static", {"public_key": key, "keep_private_key": True}, "/keep_private_key"),
+    ]
+    for kind, fields, pointer in wrong:
+        refused = admin.post(path, json={"name": "wrong", "kind": kind} | fields)
+        assert refused.status_code == 422, (kind, fields)
+        assert refused.json()["errors"][0]["pointer"] == pointer
+    needs: dict[str, dict[str, Any]] = {"jump": endpoint, "dynamic": {}, "static": {"public_key": key}}
+    for number, (kind, fields) in enumerate(needs.items(), start=1):
+        made = admin.post(path, json={"name": kind, "kind": kind} | fields).raise_for_status().json()
+        peer = made["peer"]
+        assert (peer["kind"], peer["addresses"][0], len(peer["addresses"])) == (kind, f"10.66.0.{number}", 2)
+        assert (made["enrollment"] is None) == (kind == "static")
+    for peer in admin.get("/peers", params={"network": network["id"]}).json()["items"]:
+        own = f"/peers/{peer['id']}"
+        changed = admin.patch(own, json={"name": f"{peer['name']}-new", "isolated": peer["kind"] != "jump"})
+        changed.raise_for_status()
+        for other in {*needs} - {peer["kind"]}:
+            assert admin.patch(own, json={"kind": other}).status_code == 422
+        assert admin.get(own).json()["kind"] == peer["kind"]
+        assert admin.get(own).json()["addresses"] == peer["addresses"]
+        admin.delete(own, params={"force": "true"}).raise_for_status()
+        assert admin.get(own).status_code == 404
+    assert admin.get("/peers", params={"network": network["id"]}).json()["items"] == []
+
+
 def test_the_kind_of_a_peer_never_changes(admin: httpx2.Client) -> None:
     network = a_network(admin)
     for kind in ("jump", "dynamic", "static"):
