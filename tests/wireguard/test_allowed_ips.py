@@ -44,8 +44,9 @@ Given = dict[str, frozenset[IPNetwork]]
 def joined(draw: st.DrawFn) -> tuple[Topology, Crossings]:
     """A topology with up to three bridges, whose remotes may want what is taken and name keys that are."""
     topology = draw(topologies())
+    here = topology.network.cidrs
     bridges = [
-        an_open_bridge(number, remote=remote, accepted=draw(ACCEPTED), network_id=topology.network.id)
+        an_open_bridge(number, here, remote=remote, accepted=draw(ACCEPTED), network_id=topology.network.id)
         for number, remote in draw(st.sampled_from([[], [(1, B)], [(3, C), (1, B)], [(2, B), (1, C)]]))
     ]
     visible = topology.visible
