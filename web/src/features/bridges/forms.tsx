@@ -1,12 +1,12 @@
 // The forms that propose a bridge, accept one, and say what is let in over it.
 import { Checkbox, Select, Stack, TagsInput, Text, Textarea } from '@mantine/core'
 import { useForm } from '@mantine/form'
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { useInfiniteQuery } from '@tanstack/react-query'
 import { answeredIn } from '../../api/forms'
 import type { BridgeView } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
-import { networks } from '../networks/queries'
+import { useNetworkChoice } from '../networks/choice'
 import { remotes } from '../remotes/queries'
 import { useAcceptBridge, useLetIn, usePropose } from './queries'
 
@@ -19,10 +19,6 @@ interface Props {
 // To the server an empty list means all of them.
 const oneAtLeast = (chosen: readonly string[]) => (chosen.length === 0 ? t.oneAtLeast : null)
 
-function useNetworks() {
-  return useQuery(networks).data?.items.map((each) => ({ value: each.id, label: each.name })) ?? []
-}
-
 export function ProposeBridge({ onClose }: Props) {
   const propose = usePropose()
   const known = useInfiniteQuery(remotes).data?.pages.flatMap((page) => page.items) ?? []
@@ -33,7 +29,7 @@ export function ProposeBridge({ onClose }: Props) {
     <FormModal title={t.propose} submit={t.propose} isOpen isPending={propose.isPending} error={propose.error} onClose={onClose} onSubmit={submit}>
       <Text size="sm">{t.proposeSays}</Text>
       <Select label={t.remote} required searchable data={partners} data-autofocus {...form.getInputProps('remote')} />
-      <Select label={t.network} required searchable data={useNetworks()} {...form.getInputProps('network_id')} />
+      <Select label={t.network} required searchable data={useNetworkChoice()} {...form.getInputProps('network_id')} />
       <TagsInput label={t.prefixes} description={t.prefixesHint} {...form.getInputProps('prefixes')} />
       <Textarea label={t.reason} autosize minRows={2} {...form.getInputProps('reason')} />
     </FormModal>
@@ -53,7 +49,7 @@ export function AcceptBridge({ of: bridge, onClose }: Props & { of: BridgeView }
   return (
     <FormModal title={t.acceptTitle} submit={t.moves.accept} isOpen isPending={accept.isPending} error={accept.error} onClose={onClose} onSubmit={submit}>
       <Text size="sm">{t.acceptSays}</Text>
-      <Select label={t.network} required searchable data={useNetworks()} data-autofocus {...form.getInputProps('network_id')} />
+      <Select label={t.network} required searchable data={useNetworkChoice()} data-autofocus {...form.getInputProps('network_id')} />
       <TagsInput label={t.prefixes} description={t.prefixesHint} {...form.getInputProps('prefixes')} />
       <Prefixes offered={offered} {...form.getInputProps('accepted')} />
       <Textarea label={t.reason} autosize minRows={2} {...form.getInputProps('reason')} />

@@ -3,7 +3,7 @@ import { Fieldset, MultiSelect, SegmentedControl, Stack, TagsInput } from '@mant
 import type { ReactNode } from 'react'
 import type { AxisView } from '../../api/schema.gen'
 import { texts } from '../../ui/texts'
-import type { Choice } from './names'
+import type { Choice } from '../networks/choice'
 import type { Axis } from './words'
 
 const t = texts.grants

@@ -9,7 +9,8 @@ import { Foreign } from '../../ui/Foreign'
 import { Rows } from '../../ui/Rows'
 import { Failed } from '../../ui/states'
 import { texts } from '../../ui/texts'
-import { useNames, useNetworkChoice, useServiceChoice } from './names'
+import { useNetworkChoice } from '../networks/choice'
+import { useNames, useServiceChoice } from './names'
 import { useExplain } from './queries'
 
 const t = texts.grants

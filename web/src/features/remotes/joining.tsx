@@ -1,7 +1,6 @@
 // The ways to another backend: inviting it, accepting its invitation, or trusting who vouches for it.
 import { Button, Group, Modal, NumberInput, Select, Stack, TagsInput, Text, Textarea, TextInput, Title } from '@mantine/core'
 import { useForm } from '@mantine/form'
-import { useQuery } from '@tanstack/react-query'
 import { useNavigate } from '@tanstack/react-router'
 import { useState, type ReactNode } from 'react'
 import { answeredIn } from '../../api/forms'
@@ -11,7 +10,7 @@ import { FormModal } from '../../ui/FormModal'
 import { Failed } from '../../ui/states'
 import { texts } from '../../ui/texts'
 import { at } from '../../ui/time'
-import { networks } from '../networks/queries'
+import { useNetworkChoice } from '../networks/choice'
 import { useAccept, useAddShared, useInvite } from './queries'
 
 const t = texts.remotes
@@ -19,11 +18,6 @@ const HOUR = 3600
 
 interface Props {
   onClose: () => void
-}
-
-export function useNetworkChoice() {
-  const { data } = useQuery(networks)
-  return data?.items.map((each) => ({ value: each.id, label: each.name })) ?? []
 }
 
 export function Invite({ onClose }: Props) {

@@ -1,13 +1,12 @@
 // The forms that name a service and change one.
 import { Select, TagsInput, TextInput } from '@mantine/core'
 import { useForm, type UseFormReturnType } from '@mantine/form'
-import { useQuery } from '@tanstack/react-query'
 import { answeredIn } from '../../api/forms'
 import type { ServiceView } from '../../api/schema.gen'
 import { FormModal } from '../../ui/FormModal'
 import { texts } from '../../ui/texts'
 import { useOpened } from '../../ui/useOpened'
-import { networks } from '../networks/queries'
+import { useNetworkChoice } from '../networks/choice'
 import { useChangeService, useCreateService } from './queries'
 
 const t = texts.services
@@ -22,13 +21,12 @@ interface Settings {
 
 export function CreateService({ onClose }: { onClose: () => void }) {
   const create = useCreateService()
-  const known = useQuery(networks).data?.items ?? []
   const form = useForm({ initialValues: { name: '', network_id: '', address: '', protocol: 'tcp' as const, ports: [] as string[], note: '' } })
   const submit = form.onSubmit((body) => create.mutate(body, answeredIn(form, onClose)))
   return (
     <FormModal title={t.create} submit={texts.actions.create} isOpen isPending={create.isPending} error={create.error} onClose={onClose} onSubmit={submit}>
       <TextInput label={t.name} description={t.nameHint} required data-autofocus {...form.getInputProps('name')} />
-      <Select label={t.network} required searchable data={known.map((each) => ({ value: each.id, label: each.name }))} {...form.getInputProps('network_id')} />
+      <Select label={t.network} required searchable data={useNetworkChoice()} {...form.getInputProps('network_id')} />
       <Fields form={form} />
     </FormModal>
   )
