@@ -15,6 +15,8 @@ from tests.api.test_incidents import steal
 from tests.server import COMMAND, Server, clean_environment, running
 from tests.web.looking import PATIENCE, grave_findings, opened, shoot, sign_in
 
+ON_SCREEN = 1_000  # milliseconds after a change is done until it is on the screen of somebody else
+
 
 def named(admin: httpx2.Client, kind: str, name: str) -> Any:
     (found,) = admin.get(f"/{kind}", params={"name": name}).raise_for_status().json()["items"]
@@ -221,7 +223,7 @@ def test_what_the_cli_changes_is_on_the_screen_without_a_reload(
     made = subprocess.run(
         command, env=clean_environment(settings), capture_output=True, text=True, timeout=60, check=True
     )
-    expect(page.get_by_role("link", name=name)).to_be_visible()
+    expect(page.get_by_role("link", name=name)).to_be_visible(timeout=ON_SCREEN)
     admin.delete(f"/networks/{json.loads(made.stdout)['id']}").raise_for_status()
     expect(page.get_by_role("link", name=name)).to_have_count(0)
     assert page.evaluate("window.wasNotReloaded") is True
