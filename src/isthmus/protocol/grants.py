@@ -57,4 +57,7 @@ class Get(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Granted(Struct, frozen=True):
+    """`next` is what to ask with for the following page, null after the last."""
+
     grants: Annotated[list[Tell], Meta(max_length=MOST_LISTED)]
+    next: Id | None = None

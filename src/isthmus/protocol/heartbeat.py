@@ -33,7 +33,8 @@ class Heard(Struct, frozen=True):
 
 
 class BeatAnswer(Struct, frozen=True):
-    """`bridges` are those of the caller on which more may be heard of it: by id, what was heard last."""
+    """`bridges` are those of the caller on which more may be heard of it: by id, what was heard last. `grants` stands
+    for all that the side that answers has granted to the caller."""
 
     bundle_sequence: int
     known_sequence: int
@@ -43,6 +44,7 @@ class BeatAnswer(Struct, frozen=True):
     audit_head: Head = ""
     audit_held: Head = ""
     bridges: Annotated[dict[str, Heard], Meta(max_length=MOST_SUBJECTS)] = {}
+    grants: Annotated[str, Meta(max_length=64)] = ""
 
 
 class GetAuditHeads(Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,6 +26,7 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.gate import Gatekeeper
+from isthmus.server.application.grant_repair import GrantRepair
 from isthmus.server.application.grant_tokens import GrantTokens
 from isthmus.server.application.grants import GrantService
 from isthmus.server.application.grants import Ground as GrantGround
@@ -172,6 +173,7 @@ def assemble_post(
     reports.on_contact.append(outbox.wake)
     outbox.on_gap.append(pulse.repair)
     pulse.on_heads.append(witness.hear)
+    pulse.on_grants.append(GrantRepair(changes, ground.clock, ground.outward).follow)
     certificates.on_bundle.append(partial(tell_bundle, ground.clock))
     return outbox, pulse, witness
 

@@ -7,6 +7,7 @@ from isthmus.protocol.federation import API_VERSIONS, RPCS
 from isthmus.server.application.audit_witness import Heads, WitnessService, heads_for
 from isthmus.server.application.bridge_upkeep import heard_of
 from isthmus.server.application.calls import Call, Component, Outside, Reading
+from isthmus.server.application.grant_repair import summary_for
 from isthmus.server.federation_ports import KnowsTrust
 from isthmus.server.outward_ports import Errand, Outward, RemoteRefused
 from isthmus.server.ports import Transaction
@@ -45,6 +46,7 @@ class HeartbeatComponent:
             received={state.lane.value: state.received for state in lanes},
             time=call.at.timestamp(),
             bridges={} if remote is None else await heard_of(tx, remote),
+            grants="" if remote is None else await summary_for(tx, remote),
             audit_head=heads.own,
             audit_held=heads.held,
         )

@@ -54,7 +54,8 @@ class GrantsComponent:
         found = await tx.grants.page(Page(wire.MOST_LISTED, after), remote.domain)
         # Those of a former entry are nothing to this one.
         own = [each for each in found if each.remote_generation == remote.generation]
-        return wire.Granted([await told_of(tx, each) for each in own])
+        is_full = len(found) == wire.MOST_LISTED
+        return wire.Granted([await told_of(tx, each) for each in own], str(found[-1].id) if is_full else None)
 
 
 def caller_of(call: Call) -> Remote:

@@ -39,7 +39,7 @@ IN_TOUCH = frozenset({State.PENDING, State.ACTIVE})
 
 class PulseService:
     """`on_heads` hears what a remote's answer says of audit logs; `on_answer` see all of what a remote answered, in a
-    transaction that has locked its entry."""
+    transaction that has locked its entry; `on_grants` get what it says of its grants once that is committed."""
 
     def __init__(
         self, changes: FederationChanges, clock: Clock, ids: Ids, certificates: OwnCertificates, outward: Outward
@@ -53,6 +53,7 @@ class PulseService:
         self._certificates = certificates
         self._outward = outward
         self.on_answer: list[Callable[[Transaction, Remote, wire.BeatAnswer, datetime], Awaitable[None]]] = []
+        self.on_grants: list[Callable[[Remote, str], Awaitable[None]]] = []
 
     async def work(self) -> None:
         """Say to every remote that may be called that we are there."""
@@ -93,6 +94,8 @@ class PulseService:
             hear(remote, Heads(answer.audit_head, answer.audit_held))
         bundle = await self._certificates.bundle() if answer.known_sequence < trust.bundle_sequence else ""
         await self._follow(remote, answer, bundle)
+        for compare in self.on_grants:
+            await compare(remote, answer.grants)
         return True
 
     async def _not_heard(self, remote: Remote, problem: Problem) -> None:
