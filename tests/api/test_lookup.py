@@ -69,7 +69,13 @@ async def b(a: A, b_authority: Forged) -> AsyncIterator[Ingress]:
         yield ingress
 
 
-async def test_a_profile_is_qualified_by_the_domain_that_was_asked(a: A, b: Ingress) -> None:
+def stored(folder: Path) -> bytes:
+    """All that databases below `folder` hold."""
+    return b"".join(file.read_bytes() for file in folder.rglob("isthmus.db*") if file.is_file())
+
+
+@pytest.mark.case("SEED-006")
+async def test_a_profile_is_qualified_by_the_domain_that_was_asked(a: A, b: Ingress, tmp_path: Path) -> None:
     """What the body says of domains is no part of an identifier."""
     answer = await a.lookup()
     assert (answer.status_code, answer.json()) == (200, PROFILE)
@@ -77,6 +83,10 @@ async def test_a_profile_is_qualified_by_the_domain_that_was_asked(a: A, b: Ingr
     assert json.loads(asked.body) == {"handle": "alice"}
     # One request id from the caller to the remote.
     assert asked.one("X-Request-Id") == answer.headers["x-request-id"]
+    # Nothing that is kept knows of the domains in the body.
+    kept = stored(tmp_path)
+    assert b"alice@b.example" in kept or b"a.example" in kept
+    assert b"c.example" not in kept
 
 
 async def test_somebody_of_ours_is_found_here_whatever_others_may_see(a: A, b: Ingress) -> None:

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import httpx2
+import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.api.agent import a_name
@@ -59,6 +60,19 @@ def test_a_person_is_put_into_the_directory_and_shown_to_one_remote_otherwise(
     expect(row).to_have_count(0)
     with linked.server.local() as local:
         assert handle not in local.get("/users").text
+
+
+@pytest.mark.case("SEED-006")
+def test_somebody_of_a_remote_is_named_by_the_domain_that_was_asked(linked_page: Page) -> None:
+    profile = {"id": "0199", "handle": "alice", "domain": "b.example", "display_name": "alice@c.example"}
+    linked_page.route(re.compile("/directory/lookup"), lambda route: route.fulfill(status=200, json=profile))
+    page = opened(linked_page, "/people")
+    page.get_by_label("Name begins with").fill("alice@b.example")
+    press(page, "Search")
+    row = page.get_by_role("table", name="Found").get_by_role("row").nth(1)
+    expect(row.get_by_role("cell").first).to_have_text("alice@b.example")
+    # What the remote calls its people is text, and marked as theirs.
+    expect(row.locator(".foreign")).to_have_text("alice@c.example")
 
 
 def test_a_token_is_shown_once_works_and_ends_at_once(page: Page, linked: Linked, admin: httpx2.Client) -> None:
