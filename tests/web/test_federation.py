@@ -10,6 +10,7 @@ import httpx2
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+from isthmus.x509.request import make_request
 from tests.api.agent import a_name, a_network
 from tests.server import COMMAND, clean_environment, running
 from tests.web.linked import CODE, MARKUP, Linked
@@ -298,6 +299,36 @@ def test_a_denial_is_explained_by_the_axis_that_denies(linked_page: Page, linked
     row = page.get_by_role("table", name="Axis").get_by_role("row", name=re.compile("source"))
     expect(row).to_contain_text("Yes")
     assert grave_findings(page) == []
+
+
+def test_a_process_is_certified_anew_and_ends_with_a_reason(linked_page: Page, local: httpx2.Client) -> None:
+    page, name = opened(linked_page, "/instances"), a_name("app")
+    press(page, "New instance")
+    form = in_window(page, "New instance")
+    form.get_by_role("textbox", name="Name").fill(name)
+    form.get_by_label("Certificate request").fill("this is none")
+    form.get_by_role("button", name="Create").click()
+    expect(form.get_by_role("alert")).to_contain_text("Request")
+    form.get_by_label("Certificate request").fill(make_request()[1])
+    form.get_by_role("button", name="Create").click()
+    chain = in_window(page, "Certificate chain").get_by_label("Certificate chain", exact=True).last
+    expect(chain).to_contain_text("BEGIN CERTIFICATE")
+    press(page, "Done")
+    row = page.get_by_role("row", name=re.compile(name))
+    (made,) = [each for each in local.get("/instances").json()["items"] if each["name"] == name]
+    row.get_by_role("button", name="Renew").click()
+    form = in_window(page, f"Renew: {name}")
+    form.get_by_label("Certificate request").fill(make_request()[1])
+    form.get_by_role("button", name="Renew").click()
+    press(page, "Done")
+    renewed = local.get(f"/instances/{made['id']}").json()
+    assert renewed["leaf"]["fingerprint"] != made["leaf"]["fingerprint"]
+    row.get_by_role("button", name="Revoke").click()
+    window = page.get_by_role("dialog")
+    window.get_by_label("Reason").fill("its host was stolen")
+    window.get_by_role("button", name="Revoke").click()
+    expect(row).to_have_count(0)
+    assert local.get(f"/instances/{made['id']}").json()["reason"] == "its host was stolen"
 
 
 def test_what_the_cli_does_with_federation_is_on_the_screen_without_a_reload(

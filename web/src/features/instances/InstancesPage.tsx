@@ -1,16 +1,12 @@
 // Our processes that call remotes, each under a certificate of its own.
-import { Button, Checkbox, Code, Group, Modal, NumberInput, Select, Stack, Text, Textarea, TextInput } from '@mantine/core'
-import { useForm } from '@mantine/form'
+import { Button, Checkbox, Code, Group } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { IconBan, IconCircleCheck, IconClock } from '@tabler/icons-react'
-import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
+import { useInfiniteQuery } from '@tanstack/react-query'
 import { useState } from 'react'
-import { answeredIn } from '../../api/forms'
-import type { HandedView, InstanceView } from '../../api/schema.gen'
+import type { InstanceView } from '../../api/schema.gen'
 import { AskReason } from '../../ui/AskReason'
-import { Copied } from '../../ui/Copied'
 import { Foreign } from '../../ui/Foreign'
-import { FormModal } from '../../ui/FormModal'
 import { Listed } from '../../ui/Listed'
 import { Mark, type Look } from '../../ui/Mark'
 import { Page } from '../../ui/Page'
@@ -18,18 +14,10 @@ import { Rows } from '../../ui/Rows'
 import { texts } from '../../ui/texts'
 import { To } from '../../ui/To'
 import { When } from '../../ui/When'
-import { allPeers } from '../dashboard/queries'
-import { instances, useIssue, useRevoke } from './queries'
+import { Issue, Renew } from './forms'
+import { instances, useRevoke } from './queries'
 
 const t = texts.instances
-const HOUR = 3600
-
-interface Draft {
-  name: string
-  csr: string
-  peer: string | null
-  hours: number | ''
-}
 
 export function InstancesPage() {
   const [isAll, setAll] = useState(false)
@@ -71,48 +59,23 @@ function InstanceTable({ instances: items }: { instances: readonly InstanceView[
       ),
       t.makers[each.made_by],
       each.leaf && <When key="leaf" at={each.leaf.ends_at} />,
-      each.revoked_at ? <Foreign key="reason">{each.reason}</Foreign> : each.made_by !== 'backend' && <Revoke key="revoke" of={each} />,
+      each.revoked_at ? <Foreign key="reason">{each.reason}</Foreign> : each.made_by !== 'backend' && <Actions key="actions" of={each} />,
     ],
   }))
   return <Rows label={texts.pages.instances} heads={[t.name, t.state, t.id, t.peer, t.made, t.leaf, t.revoke]} rows={rows} minWidth={860} />
 }
 
-function Revoke({ of: { id, name } }: { of: InstanceView }) {
+function Actions({ of: { id, name } }: { of: InstanceView }) {
+  const [isOpen, form] = useDisclosure(false)
   return (
-    <AskReason label={t.revoke} title={`${t.revoke}: ${name}`} move={useRevoke(id)} isRequired>
-      {t.revokeSays}
-    </AskReason>
-  )
-}
-
-function Issue({ onClose }: { onClose: () => void }) {
-  const issue = useIssue()
-  const [made, setMade] = useState<HandedView | null>(null)
-  const peers = useQuery(allPeers).data?.items ?? []
-  const form = useForm<Draft>({ initialValues: { name: '', csr: '', peer: null, hours: '' } })
-  const submit = form.onSubmit(({ hours, ...body }) =>
-    issue.mutate({ ...body, ...(hours === '' ? {} : { lifetime: hours * HOUR }) }, answeredIn(form, setMade)),
-  )
-  if (made !== null) {
-    return (
-      <Modal opened onClose={onClose} title={t.handed} size="lg" closeOnClickOutside={false} withCloseButton={false}>
-        <Stack>
-          <Text size="sm">{t.handedSays}</Text>
-          <Copied label={t.handed}>{made.chain}</Copied>
-          <Group justify="flex-end">
-            <Button onClick={onClose}>{t.close}</Button>
-          </Group>
-        </Stack>
-      </Modal>
-    )
-  }
-  return (
-    <FormModal title={t.issue} submit={texts.actions.create} isOpen isPending={issue.isPending} error={issue.error} onClose={onClose} onSubmit={submit}>
-      <Text size="sm">{t.issueSays}</Text>
-      <TextInput label={t.name} required data-autofocus {...form.getInputProps('name')} />
-      <Textarea label={t.csr} required autosize minRows={4} maxRows={10} {...form.getInputProps('csr')} />
-      <Select label={t.runsOn} description={t.runsOnHint} clearable searchable limit={100} data={peers.map((each) => ({ value: each.id, label: each.name }))} {...form.getInputProps('peer')} />
-      <NumberInput label={t.hours} min={1} {...form.getInputProps('hours')} />
-    </FormModal>
+    <Group gap="xs" wrap="nowrap">
+      <Button variant="default" onClick={form.open}>
+        {t.renew}
+      </Button>
+      <AskReason label={t.revoke} title={`${t.revoke}: ${name}`} move={useRevoke(id)} isRequired>
+        {t.revokeSays}
+      </AskReason>
+      {isOpen && <Renew id={id} name={name} onClose={form.close} />}
+    </Group>
   )
 }

@@ -2,7 +2,7 @@
 import { infiniteQueryOptions, useMutation } from '@tanstack/react-query'
 import { answered, client } from '../../api/client'
 import { queries } from '../../api/queries'
-import type { IssueBody } from '../../api/schema.gen'
+import type { IssueBody, RenewBody } from '../../api/schema.gen'
 
 export const instances = (revoked: boolean) =>
   infiniteQueryOptions({
@@ -17,6 +17,13 @@ const settled = { onSettled: () => queries.invalidateQueries({ queryKey: ['insta
 
 export const useIssue = () =>
   useMutation({ mutationFn: (body: IssueBody) => answered(client.POST('/api/v1/instances', { body })), ...settled })
+
+export const useRenew = (id: string) =>
+  useMutation({
+    mutationFn: (body: RenewBody) =>
+      answered(client.POST('/api/v1/instances/{instance_id}/renew', { params: { path: { instance_id: id } }, body })),
+    ...settled,
+  })
 
 export const useRevoke = (id: string) =>
   useMutation({

@@ -375,6 +375,7 @@ export const instancesTexts = {
   valid: 'Valid',
   waiting: 'No certificate yet',
   revoked: 'Revoked',
+  renew: 'Renew',
   issue: 'New instance',
   issueSays: 'The key stays with the process: paste its certificate request, and give it the chain that comes back.',
   csr: 'Certificate request (PEM)',
