@@ -67,6 +67,10 @@ class Host:
         """Where a file of this host is found from outside, such as its /etc/wireguard/wg0.conf."""
         return self._namespace.path(path)
 
+    def entering(self, command: Sequence[str]) -> list[str]:
+        """`command` wrapped so that it runs on this host, as the child of whoever starts it."""
+        return self._namespace.entering(command)
+
     def open_socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
         """A socket of this host for the process that calls, such as a test: its packets leave from here."""
         return self._namespace.open_socket(family, kind)
