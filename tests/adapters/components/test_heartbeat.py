@@ -11,6 +11,7 @@ from isthmus.domain.federation.remote import State
 from isthmus.protocol import heartbeat as wire
 from isthmus.protocol.problem import Nested, Stage, problem
 from isthmus.server.application.audit_witness import WitnessService
+from isthmus.server.application.grant_repair import summary
 from isthmus.server.application.heartbeat import HeartbeatComponent
 from isthmus.server.federation_ports import OwnTrust
 from isthmus.server.federation_records import Lane, LaneState
@@ -69,7 +70,7 @@ async def test_a_pending_remote_hears_what_we_know_of_it(sockets: Sockets, store
     answer = (await sockets.ask(Asking("heartbeat", "beat", body))).json()
     assert answer.pop("time") > 1_700_000_000
     expected = {"bundle_sequence": 7, "known_sequence": 4, "state": "pending", "received": {"state": 3}}
-    assert answer == {**expected, "audit_head": "", "audit_held": "", "bridges": {}}
+    assert answer == {**expected, "audit_head": "", "audit_held": "", "bridges": {}, "grants": summary([])}
 
 
 async def test_the_versions_are_those_that_we_speak(sockets: Sockets) -> None:
