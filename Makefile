@@ -2,11 +2,6 @@
 
 PYTHON := .venv/bin/python
 CODE := $(wildcard src tests lab bench tools)
-# Most tests wait for processes and sockets, so two per core keep the machine busy; what is timed needs one to itself.
-CORES := $(shell nproc)
-WORKERS ?= $(shell expr 2 \* $(CORES))
-TIMED := $(addprefix tests/,agent api/test_crowd.py bench bridging e2e faults web)
-PYTEST := $(PYTHON) -m pytest --dist loadfile --no-loadscope-reorder
 COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-header
 
 .PHONY: run test lint lab bench setup lock clean
@@ -15,12 +10,7 @@ run: ## start a backend at http://127.0.0.1:8080; ISTHMUS_* variables reach it
 	@tools/setup run && tools/ui build && exec .venv/bin/isthmus up
 
 test: lint ## linters, all tests, and how much of the conformance catalogue they prove
-	@tools/ui build || exit 1; \
-	status=0; \
-	$(PYTEST) -n $(WORKERS) -m "not timed" || status=$$?; \
-	$(PYTEST) -n $(CORES) -m timed $(TIMED) || status=$$?; \
-	$(PYTHON) -m tools.conformance || status=1; \
-	exit $$status
+	@tools/ui build && exec $(PYTHON) -m tools.suite
 
 lint: setup ## style, types, import contracts, size budget
 	@.venv/bin/ruff check $(CODE)

@@ -77,8 +77,13 @@ class ClaimRecorder:
 def pytest_configure(config: pytest.Config) -> None:
     # With xdist the workers' reports arrive here, in the process that started them.
     if not hasattr(config, "workerinput"):
-        name = "timed" if config.getoption("markexpr") == "timed" else "pytest"
-        config.pluginmanager.register(ClaimRecorder(name), "claims")
+        config.pluginmanager.register(ClaimRecorder(_runner(config)), "claims")
+
+
+def _runner(config: pytest.Config) -> str:
+    """Which part of the suite this is; `tools.suite` gives each a cache of its own."""
+    cache = Path(config.getini("cache_dir"))
+    return cache.name if cache.is_absolute() else "pytest"
 
 
 def place_of(item: pytest.Item, places: Sequence[str]) -> int | None:

@@ -1,7 +1,8 @@
 """How much of the conformance catalogue the tests prove, from the results that they recorded.
 
 Every runner leaves one JSON file in `.build/claims/`: a list of `{"test", "cases", "outcome"}`, outcome
-being passed, skipped or failed. The catalogue is kept outside of the repository.
+being passed, skipped or failed. What a test did when it was run once more, alone, replaces what it did beside others.
+The catalogue is kept outside of the repository.
 """
 
 import json
@@ -18,6 +19,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 CLAIMS = ROOT / ".build" / "claims"
+# The runner that repeats what failed; see tools/suite.py.
+ALONE = "alone"
 NEIGHBOUR = ROOT.parent / "shared" / "conformance" / "cases.yaml"
 
 
@@ -111,8 +114,17 @@ def find_catalogue() -> Path:
     return Path(named) if named else NEIGHBOUR
 
 
-def recorded_results() -> list[Mapping[str, Any]]:
-    return [result for path in sorted(CLAIMS.glob("*.json")) for result in json.loads(path.read_text(encoding="utf-8"))]
+def recorded_results(folder: Path) -> list[Mapping[str, Any]]:
+    """The last result of each test that claims something."""
+    runners = sorted(folder.glob("*.json"), key=lambda path: path.stem == ALONE)
+    results = (result for path in runners for result in json.loads(path.read_text(encoding="utf-8")))
+    return list({result["test"]: result for result in results}.values())
+
+
+def forget(folder: Path) -> None:
+    """Count nothing that an earlier run recorded."""
+    for path in folder.glob("*.json"):
+        path.unlink()
 
 
 def main() -> int:
@@ -122,7 +134,7 @@ def main() -> int:
             f"conformance: coverage is unknown, there is no catalogue at {path} (set ISTHMUS_CONFORMANCE to its path)"
         )
         return 0
-    results = recorded_results()
+    results = recorded_results(CLAIMS)
     catalogue = read_catalogue(path.read_text(encoding="utf-8"))
     claims = read_claims(results)
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -72,7 +72,7 @@ def test_the_report_reads_every_runners_results(
 ) -> None:
     (tmp_path / "cases.yaml").write_text(CATALOGUE, encoding="utf-8")
     (tmp_path / "pytest.json").write_text(json.dumps([a_result("passed", "ENROL-001")]), encoding="utf-8")
-    (tmp_path / "web.json").write_text(json.dumps([a_result("passed", "MESH-001")]), encoding="utf-8")
+    (tmp_path / "web.json").write_text(json.dumps([a_result("passed", "MESH-001", test="test_page")]), encoding="utf-8")
     monkeypatch.setattr(conformance, "CLAIMS", tmp_path)
     monkeypatch.setenv("ISTHMUS_CONFORMANCE", str(tmp_path / "cases.yaml"))
     assert conformance.main() == 0
@@ -80,7 +80,7 @@ def test_the_report_reads_every_runners_results(
     assert "2 of 4 cases are proven" in output
     assert "unclaimed tier 1: ENROL 002" in output
 
-    (tmp_path / "web.json").write_text(json.dumps([a_result("failed", "MESH-001")]), encoding="utf-8")
+    (tmp_path / "web.json").write_text(json.dumps([a_result("failed", "MESH-001", test="test_page")]), encoding="utf-8")
     assert conformance.main() == 1
     assert "MESH-001 is claimed and fails" in capsys.readouterr().out
 

@@ -1,5 +1,6 @@
 """What tests do in a page: sign in, open, look at it, and ask axe about it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ def opened(page: Page, path: str) -> Page:
     if page.get_by_role("navigation").count():
         expect(page.get_by_role("banner").get_by_text("Live", exact=True)).to_be_visible()
     return page
+
+
+def without_notices(page: Page) -> None:
+    """Let `page` hear nothing of what changes, so that it reads again only where somebody asks for it."""
+    page.route_web_socket(re.compile("/api/v1/events"), lambda _: None)
 
 
 def grave_findings(page: Page) -> list[str]:

@@ -3,21 +3,19 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
 import httpx2
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
-from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.api.agent import Agent, a_name, a_network, a_peer
 from tests.api.test_incidents import steal
 from tests.server import running
 from tests.web.hands import Keyboard, Mouse
 from tests.web.linked import Linked
-from tests.web.looking import DESKTOP, PATIENCE, PHONE, opened, overflow, sign_in
+from tests.web.looking import DESKTOP, PATIENCE, PHONE, opened, overflow, sign_in, without_notices
 from tests.web.test_journeys import in_window
 
 SLOW = 0.25  # seconds for each call
@@ -148,15 +146,14 @@ def test_a_page_says_that_it_loads_that_it_failed_and_with_which_request(linked_
         else:
             route.continue_()
 
+    without_notices(linked_page)
     linked_page.route(reading, answer)
     linked_page.goto(path)
     expect(linked_page.get_by_role("status", name="Loading").first).to_be_visible()
     alert = linked_page.get_by_role("alert").filter(has_text="request-7").first
     expect(alert).to_be_visible()
     is_failing = False
-    # A notice may have it read again before anybody asks for that.
-    with suppress(PlaywrightTimeout):
-        alert.get_by_role("button", name="Try again").click(timeout=3_000)
+    alert.get_by_role("button", name="Try again").click()
     expect(linked_page.get_by_role("alert").filter(has_text="request-7")).to_have_count(0)
     expect(linked_page.get_by_label("Loading")).to_have_count(0)
 

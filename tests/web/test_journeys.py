@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.api.agent import Agent, a_name, a_network, a_peer, enroll_body
 from tests.api.test_incidents import steal
 from tests.server import COMMAND, Server, clean_environment, running
-from tests.web.looking import PATIENCE, grave_findings, opened, shoot, sign_in
+from tests.web.looking import PATIENCE, grave_findings, opened, shoot, sign_in, without_notices
 
 ON_SCREEN = 1_000  # milliseconds after a change is done until it is on the screen of somebody else
 
@@ -281,6 +281,7 @@ def test_a_page_whose_reading_fails_says_so_with_the_request_and_heals_on_demand
         route.fulfill(status=500, json=body, content_type="application/problem+json")
 
     calls = re.compile(r"/api/v1/(networks|peers|incidents)(\?.*)?$")
+    without_notices(page)
     page.route(calls, fail)
     page.goto(path)
     alert = page.get_by_role("alert").first
