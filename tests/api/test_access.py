@@ -12,14 +12,41 @@ from starlette.routing import Mount, Route
 from websockets.exceptions import InvalidStatus
 
 from isthmus.server.adapters.http.access import ACCESS, Need, UnlistedRoute, check_complete
+from tests.api.accounts import an_account
 from tests.api.agent import Agent, Stream, a_network, a_peer
 from tests.server import API, Server, running
 
-CALLERS = ["nobody", "read", "write", "admin", "agent", "spent enrollment token", "nonsense"]
+STRANGERS = ["nobody", "spent enrollment token", "nonsense"]
+TOKENS = ["read", "peers", "write", "admin", "audit", "accounts"]
+ROLES = ["owner", "admin by role", "network_admin", "auditor", "user"]
+CALLERS = [*STRANGERS, "agent", *TOKENS, *ROLES]
 CELLS = [(method, path, caller) for method, path in ACCESS if method != "WS" for caller in CALLERS]
 # The one call after which the caller's token is over, so it comes last.
 CELLS.sort(key=lambda cell: cell[1].endswith("/logout"))
-NAMES = {"network_id", "peer_id", "token_id", "user_id"}
+NAMES = {"network_id", "peer_id", "token_id", "user_id", "account_id"}
+ROLE_TABLE = Path(__file__).parents[2] / "docs/operations/accounts.md"
+# Either of two scopes is enough, as the page says below its tables.
+OR_ELSE = {"peers": "write", "audit": "admin", "self": "admin"}
+# What concerns no network and is open to those whose role is for some: the own account, and their part of lists.
+OF_NO_NETWORK = {"/auth/logout", "/auth/me", "/auth/password", "/tokens", "/tokens/{token_id}"}
+LISTS = {"/networks", "/peers", "/groups", "/incidents"}
+
+
+def documented() -> dict[str, tuple[frozenset[str], bool]]:
+    """The scopes of each role, and whether it is for some networks, as the page for operators says."""
+    lines = ROLE_TABLE.read_text("utf-8").partition("## What a role may do")[2].strip().splitlines()
+    head, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[:7])
+    scopes = head[1:-1]
+    return {
+        row[0].strip("`"): (
+            frozenset(scope for scope, says in zip(scopes, row[1:-1], strict=True) if says == "yes"),
+            row[-1] == "its networks",
+        )
+        for row in rows
+    }
+
+
+DOCUMENTED = documented()
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +55,12 @@ def agent(server: Server, admin: httpx2.Client) -> Agent:
 
 
 @pytest.fixture(scope="module")
-def tokens(server: Server, agent: Agent) -> dict[str, str | None]:
+def tokens(server: Server, admin: httpx2.Client, agent: Agent) -> dict[str, str | None]:
     """What each caller brings."""
     return {
         "nobody": None,
-        "read": server.token("read"),
-        "write": server.token("write"),
-        "admin": server.token("admin"),
+        **{scope: server.token(scope) for scope in TOKENS},
+        **{role: signed_in(server, admin, role.removesuffix(" by role")) for role in ROLES},
         "agent": agent.session,
         "spent enrollment token": agent.token,
         "nonsense": "isthmus-api-" + "A" * 43,
@@ -48,7 +74,13 @@ def strangers(server: Server) -> Iterator[httpx2.Client]:
         yield client
 
 
-def expected(need: Need, caller: str) -> int | None:
+def signed_in(server: Server, admin: httpx2.Client, role: str) -> str:
+    """What somebody with this role signs in to; whose role is for some networks has one that nobody else has."""
+    networks = [a_network(admin)["id"]] if DOCUMENTED[role][1] else []
+    return an_account(server, role, networks).token
+
+
+def expected(need: Need, method: str, path: str, caller: str) -> int | None:
     """The status of a denial; None where the caller gets through to what the route itself says."""
     if need is Need.NOTHING:
         return None
@@ -56,9 +88,21 @@ def expected(need: Need, caller: str) -> int | None:
         return 403
     if need is Need.AGENT:
         return None if caller == "agent" else 401
-    if caller in {"nobody", "spent enrollment token", "nonsense"}:
+    if caller in STRANGERS:
         return 401
-    return None if caller == need.value else 403
+    if caller == "agent":
+        return 403
+    scopes, is_of_networks = DOCUMENTED.get(caller.removesuffix(" by role"), ({caller}, False))
+    if caller == "admin":
+        scopes, is_of_networks = {caller}, False
+    if not {need.value, OR_ELSE.get(str(need.value))} & set(scopes):
+        return 403
+    # All ids are those of things that do not exist, so who gets through hears 404.
+    names_one = any(name in path for name in ("{network_id}", "{peer_id}", "{incident_id}"))
+    open_to_all = OF_NO_NETWORK | LISTS if method == "GET" else OF_NO_NETWORK
+    if is_of_networks and not names_one and path.removeprefix(API) not in open_to_all:
+        return 403
+    return None
 
 
 def filled(path: str) -> str:
@@ -72,6 +116,7 @@ def audited(admin: httpx2.Client) -> list[Any]:
     return list(admin.get("/audit", params={"limit": 5}).raise_for_status().json()["items"])
 
 
+@pytest.mark.case("AUTH-001", "SEED-093")
 @pytest.mark.parametrize("cell", CELLS, ids=" ".join)
 def test_every_cell_of_the_table_is_as_it_says(
     admin: httpx2.Client, strangers: httpx2.Client, tokens: dict[str, str | None], cell: tuple[str, str, str]
@@ -82,7 +127,7 @@ def test_every_cell_of_the_table_is_as_it_says(
     newest = audited(admin)[0]["number"]
     answer = strangers.request(method, filled(path), headers=headers)
     rows = [row for row in audited(admin) if row["number"] > newest]
-    status = expected(ACCESS[method, path], caller)
+    status = expected(ACCESS[method, path], method, path, caller)
     if status is None:
         assert answer.status_code not in {401, 403, 405, 500}
         return
@@ -92,6 +137,19 @@ def test_every_cell_of_the_table_is_as_it_says(
     assert (row["outcome"], row["reason"]) == ("denied", answer.json()["code"])
     assert row["request_id"] == answer.headers["x-request-id"] == answer.json()["request_id"]
     assert row["action"].startswith(method)
+
+
+@pytest.mark.case("SEED-093")
+def test_an_auditor_changes_nothing_but_the_own_sign_in() -> None:
+    own = {"/auth/login", "/auth/session", *OF_NO_NETWORK}
+    reads = ("GET", "WS")
+    for (method, path), need in ACCESS.items():
+        if method in reads or need is Need.AGENT or path.removeprefix(API) in own or path.startswith(f"{API}/agent/"):
+            continue
+        # To try a grant against facts changes nothing, whatever the method.
+        if path.endswith("/explain"):
+            continue
+        assert expected(need, method, path, "auditor") == 403, path
 
 
 @pytest.mark.parametrize("caller", CALLERS)
@@ -152,6 +210,7 @@ async def nothing(request: object) -> Response:
     return Response()
 
 
+@pytest.mark.case("AUTH-001")
 def test_a_route_without_a_row_stops_the_start() -> None:
     known = [Route(path, nothing, methods=[method]) for method, path in ACCESS if method != "WS"]
     with pytest.raises(UnlistedRoute, match=r"no row for.*/api/v1/forgotten"):

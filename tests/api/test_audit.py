@@ -82,7 +82,7 @@ async def test_no_secret_comes_into_rows_database_or_log(either_server: Server, 
     for name, place in places.items():
         for secret in secrets:
             assert secret not in place, f"{name} hold {secret[:20]}"
-    for benign in ("user.password", "token.create", "invitation.create"):
+    for benign in ("account.password", "token.create", "invitation.create"):
         assert benign in rows, benign
 
 

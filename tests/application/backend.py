@@ -9,6 +9,7 @@ from uuid import UUID
 
 import pytest
 
+from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
@@ -17,11 +18,12 @@ from isthmus.protocol.notice import Notice
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application import networks, peers
+from isthmus.server.application.account_book import AccountBook
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.bridge_memory import BridgeMemory
 from isthmus.server.application.bulk import BulkService
-from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.caller import Caller
 from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.endpoints import EndpointService
@@ -135,6 +137,7 @@ class Backend:
         self.bulk = BulkService(store, self.clock, fanout, PeerSteps(self.ids, vault))
         self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout, self.incidents.report)
         self.accounts = AccountService(store, self.clock, self.ids, Argon2Passwords())
+        self.account_book = AccountBook(store, self.clock, self.ids, Argon2Passwords())
         self.denials = DenialService(store, self.clock)
         self.templates = TemplateService(store, self.clock, self.ids)
         self.history = HistoryService(store, self.clock, fanout, keep=10_000)

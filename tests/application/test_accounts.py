@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.domain.errors import Forbidden, InvalidValue, NotFound, RateLimited, Unauthenticated
 from isthmus.domain.ids import ApiTokenId
 from isthmus.server.application.accounts import FAILURES_PER_USER, LOGIN_LIFETIME, WINDOW
-from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.caller import Caller
 from isthmus.server.records import User
 from tests.application.backend import ADA, ALL, ANYONE, Backend
 
@@ -36,7 +37,7 @@ def signed_in(user: User, token_id: ApiTokenId) -> Caller:
 async def test_the_first_start_makes_the_administrator_and_the_second_does_not(backend: Backend, password: str) -> None:
     assert await backend.accounts.first_admin(LOCAL) is None
     user, issued = await backend.accounts.login(ANYONE, "admin", password)
-    assert await backend.accounts.authenticate(issued.text) == (issued.token, user.name)
+    assert await backend.accounts.authenticate(issued.text) == (issued.token, user)
 
 
 async def test_a_login_ends_after_twelve_hours(backend: Backend, password: str) -> None:
@@ -120,7 +121,7 @@ async def test_a_token_has_no_scope_that_its_maker_lacks(backend: Backend, passw
 async def test_a_deleted_token_is_over_at_once(backend: Backend, password: str) -> None:
     caller = await sign_in(backend, password)
     issued = await backend.accounts.create_token(caller, "ci", frozenset({"read"}), None)
-    assert issued.token.id in {token.id for token in await backend.accounts.tokens(ALL)}
+    assert issued.token.id in {token.id for token in await backend.accounts.tokens(LOCAL, ALL)}
     await backend.accounts.delete_token(caller, issued.token.id)
     with pytest.raises(Unauthenticated):
         await backend.accounts.authenticate(issued.text)
@@ -132,5 +133,5 @@ async def test_the_store_shows_when_a_token_was_last_used(backend: Backend, pass
     _, issued = await backend.accounts.login(ANYONE, "admin", password)
     backend.clock.turn(timedelta(minutes=2))
     await backend.accounts.authenticate(issued.text)
-    (token,) = await backend.accounts.tokens(ALL)
+    (token,) = await backend.accounts.tokens(LOCAL, ALL)
     assert token.last_used_at == backend.clock.now()

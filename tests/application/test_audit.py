@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.domain.mesh.network import Network
 from isthmus.domain.mesh.peer import Kind, Peer
 from isthmus.domain.mesh.template import Template
 from isthmus.server.application import denials, networks, peers
 from isthmus.server.application.accounts import Issued
-from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.caller import Caller
 from isthmus.server.ports import Store, StoreUnavailable, Transaction
 from isthmus.server.records import AuditEntry, Outcome
 from tests.application.backend import ADA, ANYONE, BOTH_DATABASES, Backend, a_public_key
@@ -116,7 +117,7 @@ MUTATIONS: dict[str, Callable[[World], Awaitable[Any]]] = {
     "template.update": lambda w: w.backend.templates.update(ADA, w.template.id, {"mtu": 1300}, None),
     "template.delete": lambda w: w.backend.templates.delete(ADA, w.template.id, None),
     "peer.delete": lambda w: w.backend.peers.delete(ADA, w.phone.peer.id, None, force=False),
-    "user.password": lambda w: w.backend.accounts.change_password(w.admin, w.password, "a new long password"),
+    "account.password": lambda w: w.backend.accounts.change_password(w.admin, w.password, "a new long password"),
 }
 # These change what agents are sent, so they are events too; who listens is told.
 EVENTS = {

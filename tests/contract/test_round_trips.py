@@ -8,9 +8,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy.exc import StatementError
 
+from isthmus.domain.accounts import Role
 from isthmus.domain.addresses import Endpoint
 from isthmus.domain.errors import NotFound
-from isthmus.domain.ids import ApiTokenId, NetworkId, PeerId, SessionId
+from isthmus.domain.ids import ApiTokenId, NetworkId, PeerId, SessionId, UserId
 from isthmus.domain.mesh.limits import Limits
 from isthmus.domain.mesh.network import DirectPaths
 from isthmus.domain.mesh.peer import Audience, Kind
@@ -262,10 +263,15 @@ async def test_users_read_back_as_written(store: Store) -> None:
     async with store.transaction() as tx:
         await tx.accounts.add_user(ADA)
         assert await tx.accounts.user(ADA.id) == await tx.accounts.user_named("ada") == ADA
-        renamed = replace(ADA, name="lovelace", password_hash="other")
+        networks = frozenset({NetworkId(UUID(int=7))})
+        renamed = replace(ADA, name="lovelace", password_hash="other", role=Role.USER, networks=networks, version=2)
+        renamed = replace(renamed, disabled_at=ODD_MOMENT)
         await tx.accounts.save_user(renamed)
-        assert await tx.accounts.users() == [renamed]
+        assert await tx.accounts.users() == await tx.accounts.lock_users() == [renamed]
         assert await tx.accounts.user_named("ada") is None
+        await tx.accounts.add_token(a_token_of(ADA, 1))
+        await tx.accounts.delete_user(ADA.id)
+        assert (await tx.accounts.users(), await tx.accounts.tokens(Page())) == ([], [])
 
 
 async def test_api_tokens_read_back_as_written(store: Store) -> None:
@@ -276,10 +282,10 @@ async def test_api_tokens_read_back_as_written(store: Store) -> None:
         await tx.accounts.add_token(first)
         assert await tx.accounts.tokens(Page(), ADA.id) == [first, second]
         await tx.accounts.touch_tokens({first.id: NOON, second.id: ODD_MOMENT, ApiTokenId(UUID(int=404)): NOON})
-        assert await tx.accounts.token_with_digest(first.digest) == (replace(first, last_used_at=NOON), ADA.name)
-        await tx.accounts.delete_token(first.id)
-        with pytest.raises(NotFound):
-            await tx.accounts.delete_token(first.id)
+        assert await tx.accounts.token_with_digest(first.digest) == (replace(first, last_used_at=NOON), ADA)
+        assert not await tx.accounts.delete_token(first.id, UserId(UUID(int=404)))
+        assert await tx.accounts.delete_token(first.id, ADA.id)
+        assert not await tx.accounts.delete_token(first.id)
         await tx.accounts.delete_tokens_of(ADA.id)
         assert await tx.accounts.tokens(Page()) == []
 

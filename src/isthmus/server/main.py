@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.domain.mesh.network import ula_prefix
 from isthmus.protocol.places import Places
 from isthmus.server.adapters.agents.errands import Errands
@@ -32,13 +33,14 @@ from isthmus.server.adapters.outward import OutwardSocket
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.ui import WebUi
 from isthmus.server.adapters.vault import FileVault, VaultUnusable
+from isthmus.server.application.account_book import AccountBook
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService, Onlookers
 from isthmus.server.application.audit_log import AuditLogService
 from isthmus.server.application.bridge_memory import BridgeMemory
 from isthmus.server.application.bridge_status import BridgeStatusService
 from isthmus.server.application.bulk import BulkService
-from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.caller import Caller
 from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
@@ -227,6 +229,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds)
     federation = assemble_federation(ground, outward)
     fanout.members.append(federation.upkeep)
+    passwords = Argon2Passwords()
     found = Sources(agents, liveness, PathService(store, paths), BridgeStatusService(store, clock, agents, hub, spans))
     services = Services(
         store=store,
@@ -236,7 +239,8 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         templates=TemplateService(store, clock, ids),
         bulk=BulkService(store, clock, fanout, PeerSteps(ids, vault)),
         enrollment=EnrollmentService(store, clock, ids, fanout, incidents.report),
-        accounts=AccountService(store, clock, ids, Argon2Passwords()),
+        accounts=AccountService(store, clock, ids, passwords),
+        account_book=AccountBook(store, clock, ids, passwords),
         agents=agents,
         incidents=incidents,
         keys=keys,

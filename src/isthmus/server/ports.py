@@ -74,7 +74,11 @@ class Networks(Protocol):
     async def lock_all(self) -> list[Network]:
         """All networks in order of id; nobody adds or changes one until this transaction ends."""
 
-    async def page(self, page: Page, name: str | None = None) -> list[Network]: ...
+    async def page(
+        self, page: Page, name: str | None = None, within: frozenset[NetworkId] | None = None
+    ) -> list[Network]:
+        """Networks in order of id, of those in `within` where it is given."""
+
     async def all(self) -> list[Network]: ...
     async def add(self, network: Network) -> None: ...
     async def save(self, network: Network) -> None: ...
@@ -102,9 +106,9 @@ class Peers(Protocol):
         """The networks of the peers that have these keys; keys that nobody has are left out."""
 
     async def groups(
-        self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
+        self, networks: frozenset[NetworkId] | None, limit: int, after: tuple[NetworkId, str] | None = None
     ) -> list[Group]:
-        """Groups of one network or of all, in order of network and name, those up to `after` left out."""
+        """Groups of some networks or of all, in order of network and name, those up to `after` left out."""
 
     async def add(self, peer: Peer) -> None:
         """Raises `NameTaken` or `KeyTaken`."""
@@ -194,16 +198,22 @@ class Accounts(Protocol):
     async def user_named(self, name: str) -> User | None: ...
     async def user(self, user_id: UserId) -> User | None: ...
     async def users(self) -> list[User]: ...
+    async def lock_users(self) -> list[User]:
+        """The same, and nobody else changes one until this transaction ends."""
+
     async def add_user(self, user: User) -> None: ...
     async def save_user(self, user: User) -> None: ...
-    async def token_with_digest(self, digest: Digest) -> tuple[ApiToken, str] | None:
-        """The token and the name of its user."""
+    async def delete_user(self, user_id: UserId) -> None:
+        """Deletes the user with all tokens."""
+
+    async def token_with_digest(self, digest: Digest) -> tuple[ApiToken, User] | None:
+        """The token and its user."""
 
     async def tokens(self, page: Page, user_id: UserId | None = None) -> list[ApiToken]: ...
     async def add_token(self, token: ApiToken) -> None: ...
     async def touch_tokens(self, used: dict[ApiTokenId, datetime]) -> None: ...
-    async def delete_token(self, token_id: ApiTokenId) -> None:
-        """Raises `NotFound`."""
+    async def delete_token(self, token_id: ApiTokenId, user_id: UserId | None = None) -> bool:
+        """Whether there was one to delete; with `user_id` among this user's only."""
 
     async def delete_tokens_of(self, user_id: UserId) -> None: ...
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from isthmus.domain.accounts import Role
 from isthmus.domain.addresses import IPAddress
 from isthmus.domain.ids import ApiTokenId, Digest, IncidentId, NetworkId, PeerId, PublicKey, UserId
 from isthmus.domain.mesh.crossing import Crossing
@@ -25,7 +26,8 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class PeerFilter:
-    """None means "any". `search` is a part of the name; `labels` must all be there with these values."""
+    """None means "any". `search` is a part of the name; `labels` must all be there with these values; `within` are the
+    networks that whoever asks may know of."""
 
     network_id: NetworkId | None = None
     kind: Kind | None = None
@@ -35,6 +37,7 @@ class PeerFilter:
     group: str | None = None
     labels: tuple[tuple[str, str], ...] = ()
     blocked: bool | None = None
+    within: frozenset[NetworkId] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class IncidentFilter:
     peer_id: PeerId | None = None
     state: State | None = None
     type: Type | None = None
+    within: frozenset[NetworkId] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,17 +143,27 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A local account. `password_hash` is an Argon2 encoded hash."""
+    """A local account. `password_hash` is an Argon2 encoded hash; `networks` are those of a role that is for some."""
 
     id: UserId
     name: str
     password_hash: str
     created_at: datetime
+    role: Role = Role.OWNER
+    networks: frozenset[NetworkId] = frozenset()
+    disabled_at: datetime | None = None
+    version: int = 1
+
+    @property
+    def reach(self) -> frozenset[NetworkId] | None:
+        """The networks that it may know of, None for all."""
+        return self.networks if self.role.is_of_networks else None
 
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """A hashed bearer token of a user. `scopes` ⊆ {read, write, admin}; `prefix` is what people may see of it."""
+    """A hashed bearer token of a user, which may do what is in `scopes` and in its user's role. `prefix` is what
+    people may see of it."""
 
     id: ApiTokenId
     user_id: UserId

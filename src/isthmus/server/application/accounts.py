@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from isthmus.domain.errors import Forbidden, InvalidValue, RateLimited, Unauthenticated
+from isthmus.domain.accounts import ACCOUNTS, ALL_SCOPES, TOKEN_SCOPES, Role
+from isthmus.domain.errors import Forbidden, InvalidValue, NotFound, RateLimited, Unauthenticated
 from isthmus.domain.ids import ApiTokenId, UserId
 from isthmus.domain.mesh.peer import parse_text
 from isthmus.server.application import secrets
-from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.caller import Caller
 from isthmus.server.application.throttle import Throttle
 from isthmus.server.ports import Clock, Ids, Passwords, Store
 from isthmus.server.records import ApiToken, Page, User
@@ -46,7 +47,7 @@ class AccountService:
                 return None
             user = User(UserId(self._ids.new()), ADMIN, encoded, now)
             await tx.accounts.add_user(user)
-            await tx.journal.audit([caller.did("user.create", user.id, now, name=ADMIN)])
+            await tx.journal.audit([caller.did("account.create", user.id, now, name=ADMIN)])
         return password
 
     async def login(self, caller: Caller, name: str, password: str) -> tuple[User, Issued]:
@@ -59,7 +60,8 @@ class AccountService:
         self._failures.failed(name, now)
         async with self._store.reading() as tx:
             user = await tx.accounts.user_named(name)
-        if not await self._passwords.verify(password, None if user is None else user.password_hash) or user is None:
+        is_right = await self._passwords.verify(password, None if user is None else user.password_hash)
+        if not is_right or user is None or user.disabled_at is not None:
             raise Unauthenticated("user name or password is wrong")
         self._failures.forget(name)
         signed_in = replace(caller, actor=f"user:{name}")
@@ -76,7 +78,7 @@ class AccountService:
         async with self._store.transaction() as tx:
             await tx.accounts.save_user(replace(user, password_hash=encoded))
             await tx.accounts.delete_tokens_of(user.id)
-            await tx.journal.audit([caller.did("user.password", user.id, self._clock.now())])
+            await tx.journal.audit([caller.did("account.password", user.id, self._clock.now())])
 
     async def reset_password(self, caller: Caller, name: str) -> str:
         """A new random password for who lost theirs, for callers on the server's own host."""
@@ -88,17 +90,19 @@ class AccountService:
                 raise InvalidValue("/username", f"there is no user {name!r}")
             await tx.accounts.save_user(replace(user, password_hash=encoded))
             await tx.accounts.delete_tokens_of(user.id)
-            await tx.journal.audit([caller.did("user.password", user.id, self._clock.now())])
+            await tx.journal.audit([caller.did("account.password", user.id, self._clock.now())])
         return password
 
-    async def authenticate(self, text: str) -> tuple[ApiToken, str]:
-        """The token and the name of its user. Raises `Unauthenticated`."""
+    async def authenticate(self, text: str) -> tuple[ApiToken, User]:
+        """The token and its user. Raises `Unauthenticated`."""
         now = self._clock.now()
         async with self._store.reading() as tx:
             found = await tx.accounts.token_with_digest(secrets.digest_of(text))
         if found is None:
             raise Unauthenticated("the token is not known")
-        token, _ = found
+        token, user = found
+        if user.disabled_at is not None:
+            raise Unauthenticated("the account is disabled")
         if token.expires_at is not None and now >= token.expires_at:
             raise Unauthenticated("the token has expired")
         if token.last_used_at is None or now - token.last_used_at >= TOUCH_EVERY:
@@ -109,8 +113,8 @@ class AccountService:
     async def create_token(
         self, caller: Caller, name: str, scopes: frozenset[str], lifetime: timedelta | None
     ) -> Issued:
-        if not scopes or not scopes <= ALL_SCOPES:
-            raise InvalidValue("/scopes", f"is not a choice of {', '.join(sorted(ALL_SCOPES))}")
+        if not scopes or not scopes <= TOKEN_SCOPES:
+            raise InvalidValue("/scopes", f"is not a choice of {', '.join(sorted(TOKEN_SCOPES))}")
         if not scopes <= caller.scopes:
             raise Forbidden("a token cannot have scopes that its maker lacks")
         if lifetime is not None and not timedelta(minutes=1) <= lifetime <= LONGEST_TOKEN:
@@ -118,19 +122,23 @@ class AccountService:
         user = await self._own_user(caller)
         return await self._issue(caller, user.id, parse_text(name, "/name"), scopes, lifetime)
 
-    async def tokens(self, page: Page) -> list[ApiToken]:
+    async def tokens(self, caller: Caller, page: Page) -> list[ApiToken]:
+        """The caller's own tokens; whoever manages accounts sees those of all."""
         async with self._store.reading() as tx:
-            return await tx.accounts.tokens(page)
+            return await tx.accounts.tokens(page, _whose(caller))
 
     async def delete_token(self, caller: Caller, token_id: ApiTokenId) -> None:
         async with self._store.transaction() as tx:
-            await tx.accounts.delete_token(token_id)
+            if not await tx.accounts.delete_token(token_id, _whose(caller)):
+                raise NotFound("token", str(token_id))
             await tx.journal.audit([caller.did("token.delete", token_id, self._clock.now())])
 
     async def _own_user(self, caller: Caller) -> User:
-        """The caller's account; who is on the server's own socket acts for the administrator."""
+        """The caller's account; who is on the server's own socket acts for the first owner."""
         async with self._store.reading() as tx:
-            user = await (tx.accounts.user_named(ADMIN) if caller.user_id is None else tx.accounts.user(caller.user_id))
+            users = await tx.accounts.users()
+        owned = (each for each in users if each.role is Role.OWNER and each.disabled_at is None)
+        user = next((each for each in users if each.id == caller.user_id) if caller.user_id else owned, None)
         if user is None:
             raise Unauthenticated("the account is gone")
         return user
@@ -146,3 +154,8 @@ class AccountService:
             await tx.accounts.add_token(token)
             await tx.journal.audit([caller.did("token.create", token.id, now, name=name, scopes=sorted(scopes))])
         return Issued(token, new.text)
+
+
+def _whose(caller: Caller) -> UserId | None:
+    """The user whose tokens the caller may know of; None for those of all."""
+    return None if ACCOUNTS in caller.scopes else caller.user_id

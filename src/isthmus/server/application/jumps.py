@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import structlog
 
+from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.domain.errors import NotFound
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh.jumps import SILENT_SECONDS, STAY_SECONDS, Witness, heir, is_dead, jumps_in_order
 from isthmus.domain.mesh.peer import Audience
-from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.caller import Caller
 from isthmus.server.application.mesh import MeshMemory
 from isthmus.server.application.network_memory import NetworkMemory
 from isthmus.server.application.path_memory import LIVE_SECONDS, PathMemory, Told

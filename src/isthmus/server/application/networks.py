@@ -133,11 +133,12 @@ class NetworkService:
             network = await tx.networks.get(network_id)
             return Sized(network, await addressing.capacity(tx, network))
 
-    async def page(self, page: Page, name: str | None = None) -> list[Sized]:
+    async def page(
+        self, page: Page, name: str | None = None, within: frozenset[NetworkId] | None = None
+    ) -> list[Sized]:
         async with self._store.reading() as tx:
-            return [
-                Sized(network, await addressing.capacity(tx, network)) for network in await tx.networks.page(page, name)
-            ]
+            found = await tx.networks.page(page, name, within)
+            return [Sized(network, await addressing.capacity(tx, network)) for network in found]
 
     async def update(self, caller: Caller, network_id: NetworkId, update: Update, version: int | None) -> Updated:
         now = self._clock.now()

@@ -1,9 +1,11 @@
 """Peers: create by kind, change, delete; enrollment tokens and the configs of static peers."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from isthmus.domain.errors import ConfigAlreadyShown, TransitionNotAllowed
+from isthmus.domain.accounts import WRITE
+from isthmus.domain.errors import ConfigAlreadyShown, Forbidden, TransitionNotAllowed
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
 from isthmus.domain.mesh.enrollment import LIFETIME, EnrollmentToken, check_lifetime
 from isthmus.domain.mesh.network import Network
@@ -12,6 +14,7 @@ from isthmus.server.application.addressing import give_back_expired
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.incidents import close_all
 from isthmus.server.application.networks import check_version, named_fields
+from isthmus.server.application.patch import chosen
 from isthmus.server.application.peer_steps import Draft, Issued, PeerSteps, Update, issue, unique
 from isthmus.server.application.revisions import Step, advance
 from isthmus.server.application.static_config import StaticConfig, around, rendered
@@ -41,6 +44,7 @@ class PeerService:
         self._steps = PeerSteps(ids, vault)
 
     async def create(self, caller: Caller, network_id: NetworkId, draft: Draft) -> Created:
+        check_power(caller, draft.kind, draft.additional_allowed_ips)
         now = self._clock.now()
         async with self._store.transaction() as tx:
             network = await tx.networks.lock(network_id)
@@ -68,11 +72,11 @@ class PeerService:
             return [(peer, networks[peer.network_id], tokens.get(peer.id)) for peer in peers]
 
     async def groups(
-        self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
+        self, of: frozenset[NetworkId] | None, limit: int, after: tuple[NetworkId, str] | None = None
     ) -> list[tuple[Group, Network]]:
-        """The groups that peers are in, of one network or all, in order of network and name."""
+        """The groups that peers are in, of some networks or all, in order of network and name."""
         async with self._store.reading() as tx:
-            groups = await tx.peers.groups(network_id, limit, after)
+            groups = await tx.peers.groups(of, limit, after)
             networks = {each: await tx.networks.get(each) for each in {group.network_id for group in groups}}
             return [(group, networks[group.network_id]) for group in groups]
 
@@ -83,6 +87,7 @@ class PeerService:
         async with self._store.transaction() as tx:
             network = await tx.networks.lock((await tx.peers.get(peer_id)).network_id)
             before = await tx.peers.get(peer_id)
+            check_power(caller, before.kind, chosen(update.additional_allowed_ips, before.additional_allowed_ips))
             check_version(before.version, version)
             changed = await self._steps.update(tx, network, before, update, now)
             await tx.journal.audit([caller.did("peer.update", peer_id, now, fields=named_fields(update))])
@@ -150,6 +155,15 @@ class PeerService:
             await tx.journal.audit([caller.did("peer.regenerate", peer_id, now)])
         self._listeners.changed(commit)
         return config
+
+
+def check_power(caller: Caller, kind: Kind, ranges: Collection[object]) -> None:
+    """Refuse to let somebody who may make peers take the traffic of others: by a jump peer, or a peer with ranges.
+
+    Raises `Forbidden`.
+    """
+    if WRITE not in caller.scopes and (kind is Kind.JUMP or ranges):
+        raise Forbidden(f"a jump peer, and a peer with ranges behind it, takes the scope {WRITE}")
 
 
 async def _static(tx: Transaction, peer_id: PeerId) -> Peer:

@@ -11,6 +11,7 @@ from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.api.routes import (
+    account_book,
     accounts,
     audit,
     bridge_status,
@@ -63,9 +64,10 @@ def build_app(services: Services, hub: StreamHub, events: EventHub, origins: Seq
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    ours = (accounts, audit, networks, peers, bulk, incidents, paths, topology, history, templates, operations)
+    people = (accounts, account_book, audit, operations)
+    mesh = (networks, peers, bulk, incidents, paths, topology, history, templates)
     trust = (directory, federation, remotes, messages, certificates, instances, bridges, grants, catalogue)
-    for module in (*ours, bridge_status, *trust):
+    for module in (*people, *mesh, bridge_status, *trust):
         app.router.routes.extend(module.router.routes)
     check_complete(app.routes)
     describe_security(app)

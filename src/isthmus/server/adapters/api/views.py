@@ -97,6 +97,7 @@ class SignedInView(View):
 class MeView(View):
     actor: str = Field(examples=["user:admin"])
     scopes: list[str]
+    networks: list[UUID] | None = Field(description="those that you may know of, null for all")
     user: UserView | None
 
 
@@ -115,7 +116,10 @@ class PasswordResetView(View):
 
 class TokenBody(Body):
     name: Annotated[str, Field(min_length=1, max_length=120, examples=["ci"])]
-    scopes: Annotated[list[Literal["read", "write", "admin"]], Field(min_length=1, max_length=3, examples=[["read"]])]
+    scopes: Annotated[
+        list[Literal["read", "peers", "write", "admin", "audit", "accounts"]],
+        Field(min_length=1, max_length=6, examples=[["read"]]),
+    ]
     lifetime: Annotated[Seconds | None, Field(description="seconds, null = until deleted", examples=[86400])] = None
 
 

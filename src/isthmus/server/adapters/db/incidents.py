@@ -74,6 +74,8 @@ def filtered(where: IncidentFilter) -> Select[*tuple[Any, ...]]:
     statement = select(incidents)
     if where.network_id is not None:
         statement = statement.where(incidents.c.network_id == where.network_id)
+    if where.within is not None:
+        statement = statement.where(incidents.c.network_id.in_(where.within))
     if where.peer_id is not None:
         statement = statement.where(incidents.c.peer_id == where.peer_id)
     if where.state is not None:

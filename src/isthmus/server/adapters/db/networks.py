@@ -45,10 +45,14 @@ class SqlNetworks:
         await self._exclude_others()
         return [network_of(row) for row in await self._statements.rows(ALL_LOCKED)]
 
-    async def page(self, page: Page, name: str | None = None) -> list[Network]:
+    async def page(
+        self, page: Page, name: str | None = None, within: frozenset[NetworkId] | None = None
+    ) -> list[Network]:
         statement = FIRST if page.after is None else NEXT
         if name is not None:
             statement = statement.where(NAMED)
+        if within is not None:
+            statement = statement.where(networks.c.id.in_(within))
         values = {"most": page.limit, "after": page.after, "named": name}
         given = {key: value for key, value in values.items() if value is not None}
         return [network_of(row) for row in await self._statements.rows(statement, given)]

@@ -136,11 +136,11 @@ class SqlPeers:
         return found
 
     async def groups(
-        self, network_id: NetworkId | None, limit: int, after: tuple[NetworkId, str] | None = None
+        self, networks: frozenset[NetworkId] | None, limit: int, after: tuple[NetworkId, str] | None = None
     ) -> list[Group]:
         statement = GROUPS.limit(limit)
-        if network_id is not None:
-            statement = statement.where(peer_groups.c.network_id == network_id)
+        if networks is not None:
+            statement = statement.where(peer_groups.c.network_id.in_(networks))
         if after is not None:
             network, name = after
             later = and_(peer_groups.c.network_id == network, peer_groups.c.name > name)
@@ -191,6 +191,8 @@ def filtered(where: PeerFilter) -> Select[*tuple[Any, ...]]:
     statement = PEERS
     if where.network_id is not None:
         statement = statement.where(peers.c.network_id == where.network_id)
+    if where.within is not None:
+        statement = statement.where(peers.c.network_id.in_(where.within))
     if where.kind is not None:
         statement = statement.where(peers.c.kind == where.kind.value)
     if where.name is not None:

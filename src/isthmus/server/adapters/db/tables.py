@@ -273,6 +273,10 @@ users = Table(
     required("name", Text),
     required("password_hash", Text),
     required("created_at", Moment),
+    required("role", Text),
+    required("networks", JSON),
+    optional("disabled_at", Moment),
+    required("version", BigInteger),
     UniqueConstraint("name"),
 )
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import structlog
 
@@ -15,7 +16,8 @@ from isthmus.server.application.notices import notices_of, notices_of_kinds
 from isthmus.server.ports import Clock, Store, StoreUnavailable
 from isthmus.server.records import Commit
 
-Check = Callable[[], Awaitable[object]]
+Check = Callable[[], Awaitable[datetime | None]]
+"""Raises `Refusal` once the reader may not hear any more; returns when that is sure to be so, None for never."""
 Closing = tuple[int, str]
 log = structlog.get_logger()
 
@@ -68,19 +70,22 @@ class Reader:
             pass
         self.close(HUNG_UP, "the reader hung up")
 
-    async def recheck(self, check: Check) -> None:
+    async def recheck(self, check: Check, clock: Clock) -> None:
         """Close as soon as the reader may not hear any more."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self._doubt.wait()
-            self._doubt.clear()
+            wait = CHECK_SECONDS
             try:
-                await check()
+                until = await check()
+                if until is not None:
+                    wait = min(wait, (until - clock.now()).total_seconds())
             except StoreUnavailable:
-                continue
+                pass
             except Refusal as refusal:
                 self.close(wire.CLOSE_ACCESS_ENDED, str(refusal))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._doubt.wait()
+            self._doubt.clear()
 
 
 class EventHub:
@@ -117,7 +122,7 @@ class EventHub:
                 reader.mailbox.put(notice)
 
     async def serve(self, networks: frozenset[NetworkId] | None, check: Check, receive: Receive, send: Send) -> None:
-        """Run one accepted WebSocket to its end. `check` raises `Refusal` once the reader may not hear any more."""
+        """Run one accepted WebSocket to its end. What it hears is bounded by `check`."""
         reader = Reader(networks, send)
         # Listed before the revisions are read: whatever happens in between comes twice rather than not at all.
         self._readers.add(reader)
@@ -139,7 +144,7 @@ class EventHub:
             await reader.say(await self._hello(reader))
             await reader.write()
 
-        works = [speak(), reader.listen(receive), reader.recheck(check)]
+        works = [speak(), reader.listen(receive), reader.recheck(check, self._clock)]
         tasks = [asyncio.create_task(work) for work in works]
         for task in tasks:
             task.add_done_callback(lambda done: _close_broken(reader, done))

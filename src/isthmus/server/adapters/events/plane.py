@@ -1,12 +1,13 @@
 """GET /api/v1/events as a WebSocket: who may listen, to what, and the refusal of everybody else."""
 
+from datetime import datetime
 from typing import cast
 from uuid import UUID
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute, WebSocketRoute
 
-from isthmus.domain.errors import InvalidValue, Refusal
+from isthmus.domain.errors import InvalidValue, Refusal, Unauthenticated
 from isthmus.domain.ids import NetworkId
 from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.http.access import ACCESS, API
@@ -38,6 +39,9 @@ class EventPlane:
         try:
             await check(request)
             networks = _networks(request)
+            reach = _caller(request).networks
+            if reach is not None:
+                networks = reach if networks is None else networks & reach
         except Refusal as refusal:
             await self._record(request, refusal)
             await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
@@ -50,17 +54,29 @@ class EventPlane:
             await deny_socket(send, problem("overloaded", text, request_id_of(scope)))
             return
         await send({"type": "websocket.accept"})
-        await self._hub.serve(networks, lambda: check(request), receive, send)
+        await self._hub.serve(networks, lambda: check_again(request, reach), receive, send)
 
     async def _record(self, request: Request, refusal: Refusal) -> None:
         if not isinstance(refusal, InvalidValue):
-            caller = cast("Caller", request.state.caller)
-            await self._services.denials.record(caller, f"WS {PATH}", PATH, refusal.code)
+            await self._services.denials.record(_caller(request), f"WS {PATH}", PATH, refusal.code)
 
 
 async def check(request: Request) -> None:
-    """Raises `Refusal` unless the caller may hear of everything, by a token with the scope or by the local socket."""
+    """Raises `Refusal` unless the caller may listen, by a token with the scope or by the local socket."""
     await admit(request, ACCESS["WS", PATH], request.headers.get("authorization"))
+
+
+async def check_again(request: Request, reach: frozenset[NetworkId] | None) -> datetime | None:
+    """The same later, and until when it holds; whose networks are others now may come again."""
+    await check(request)
+    caller = _caller(request)
+    if caller.networks != reach:
+        raise Unauthenticated("the account is for other networks now; open the stream again")
+    return caller.until
+
+
+def _caller(request: Request) -> Caller:
+    return cast("Caller", request.state.caller)
 
 
 def _networks(request: Request) -> frozenset[NetworkId] | None:

@@ -5,19 +5,30 @@ from enum import Enum
 
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from isthmus.domain import accounts
+
 API = "/api/v1"
 
 
 class Need(Enum):
-    """What a caller must bring. A scope does not imply another one."""
+    """What a caller must bring. A scope does not imply another one; some calls are open to either of two."""
 
     NOTHING = None
     AGENT = "a session of an enrolled agent"
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
+    READ = accounts.READ
+    PEERS = accounts.PEERS
+    WRITE = accounts.WRITE
+    ADMIN = accounts.ADMIN
+    AUDIT = accounts.AUDIT
+    ACCOUNTS = accounts.ACCOUNTS
+    SELF = accounts.SELF
     LOCAL = "a connection over the server's own socket"
 
+    def is_met_by(self, scopes: frozenset[str]) -> bool:
+        return self.value in scopes or (self in OR_ELSE and OR_ELSE[self] in scopes)
+
+
+OR_ELSE = {Need.PEERS: accounts.WRITE, Need.AUDIT: accounts.ADMIN, Need.SELF: accounts.ADMIN}
 
 # fmt: off
 ACCESS: dict[tuple[str, str], Need] = {
@@ -28,11 +39,17 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/auth/session"):                        Need.NOTHING,
     ("POST",   f"{API}/auth/logout"):                         Need.READ,
     ("GET",    f"{API}/auth/me"):                             Need.READ,
-    ("PUT",    f"{API}/auth/password"):                       Need.ADMIN,
+    ("PUT",    f"{API}/auth/password"):                       Need.SELF,
     ("POST",   f"{API}/auth/password/reset"):                 Need.LOCAL,
-    ("GET",    f"{API}/tokens"):                              Need.ADMIN,
-    ("POST",   f"{API}/tokens"):                              Need.ADMIN,
-    ("DELETE", f"{API}/tokens/{{token_id}}"):                 Need.ADMIN,
+    ("GET",    f"{API}/tokens"):                              Need.SELF,
+    ("POST",   f"{API}/tokens"):                              Need.SELF,
+    ("DELETE", f"{API}/tokens/{{token_id}}"):                 Need.SELF,
+    ("GET",    f"{API}/accounts"):                            Need.ACCOUNTS,
+    ("POST",   f"{API}/accounts"):                            Need.ACCOUNTS,
+    ("GET",    f"{API}/accounts/{{account_id}}"):             Need.ACCOUNTS,
+    ("PATCH",  f"{API}/accounts/{{account_id}}"):             Need.ACCOUNTS,
+    ("DELETE", f"{API}/accounts/{{account_id}}"):             Need.ACCOUNTS,
+    ("POST",   f"{API}/accounts/{{account_id}}/password"):    Need.ACCOUNTS,
     ("GET",    f"{API}/networks"):                            Need.READ,
     ("POST",   f"{API}/networks"):                            Need.WRITE,
     ("GET",    f"{API}/networks/{{network_id}}"):             Need.READ,
@@ -47,7 +64,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("GET",    f"{API}/networks/{{network_id}}/ingress"):     Need.READ,
     ("PUT",    f"{API}/networks/{{network_id}}/ingress"):     Need.ADMIN,
     ("DELETE", f"{API}/networks/{{network_id}}/ingress"):     Need.WRITE,
-    ("POST",   f"{API}/networks/{{network_id}}/peers"):       Need.WRITE,
+    ("POST",   f"{API}/networks/{{network_id}}/peers"):       Need.PEERS,
     ("POST",   f"{API}/networks/{{network_id}}/peers/bulk"):  Need.WRITE,
     ("GET",    f"{API}/network-templates"):                   Need.READ,
     ("POST",   f"{API}/network-templates"):                   Need.WRITE,
@@ -57,17 +74,17 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("GET",    f"{API}/peers"):                               Need.READ,
     ("GET",    f"{API}/groups"):                              Need.READ,
     ("GET",    f"{API}/peers/{{peer_id}}"):                   Need.READ,
-    ("PATCH",  f"{API}/peers/{{peer_id}}"):                   Need.WRITE,
-    ("DELETE", f"{API}/peers/{{peer_id}}"):                   Need.WRITE,
+    ("PATCH",  f"{API}/peers/{{peer_id}}"):                   Need.PEERS,
+    ("DELETE", f"{API}/peers/{{peer_id}}"):                   Need.PEERS,
     ("GET",    f"{API}/peers/{{peer_id}}/paths"):             Need.READ,
-    ("POST",   f"{API}/peers/{{peer_id}}/enrollment-token"):  Need.WRITE,
-    ("GET",    f"{API}/peers/{{peer_id}}/config"):            Need.WRITE,
-    ("POST",   f"{API}/peers/{{peer_id}}/config/regenerate"): Need.WRITE,
+    ("POST",   f"{API}/peers/{{peer_id}}/enrollment-token"):  Need.PEERS,
+    ("GET",    f"{API}/peers/{{peer_id}}/config"):            Need.PEERS,
+    ("POST",   f"{API}/peers/{{peer_id}}/config/regenerate"): Need.PEERS,
     ("GET",    f"{API}/incidents"):                           Need.READ,
     ("GET",    f"{API}/incidents/{{incident_id}}"):           Need.READ,
     ("POST",   f"{API}/incidents/{{incident_id}}/resolve"):   Need.WRITE,
-    ("POST",   f"{API}/peers/{{peer_id}}/rotate-key"):        Need.WRITE,
-    ("DELETE", f"{API}/peers/{{peer_id}}/session"):           Need.WRITE,
+    ("POST",   f"{API}/peers/{{peer_id}}/rotate-key"):        Need.PEERS,
+    ("DELETE", f"{API}/peers/{{peer_id}}/session"):           Need.PEERS,
     ("GET",    f"{API}/peers/{{peer_id}}/config-revisions"):  Need.READ,
     ("GET",    f"{API}/peers/{{peer_id}}/config-revisions/{{revision}}"):      Need.READ,
     ("GET",    f"{API}/peers/{{peer_id}}/config-revisions/{{revision}}/diff"): Need.READ,
@@ -147,9 +164,9 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("POST",   f"{API}/bridges/{{bridge_id}}/release"):        Need.ADMIN,
     ("POST",   f"{API}/bridges/{{bridge_id}}/revoke"):         Need.WRITE,
     ("POST",   f"{API}/bridges/{{bridge_id}}/accept-prefixes"): Need.ADMIN,
-    ("GET",    f"{API}/audit"):                               Need.ADMIN,
-    ("GET",    f"{API}/audit/chain"):                         Need.ADMIN,
-    ("GET",    f"{API}/audit/seals"):                         Need.ADMIN,
+    ("GET",    f"{API}/audit"):                               Need.AUDIT,
+    ("GET",    f"{API}/audit/chain"):                         Need.AUDIT,
+    ("GET",    f"{API}/audit/seals"):                         Need.AUDIT,
     ("POST",   f"{API}/audit/witnesses/ask"):                 Need.ADMIN,
     ("WS",     f"{API}/events"):                              Need.READ,
     ("POST",   f"{API}/agent/enroll"):                        Need.NOTHING,
@@ -161,6 +178,23 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("WS",     f"{API}/agent/stream"):                        Need.AGENT,
 }
 # fmt: on
+
+# What a caller who means some networks only may ask beside what names one of them: of lists it gets its part.
+OF_SOME_NETWORKS = frozenset(
+    {
+        ("POST", f"{API}/auth/logout"),
+        ("GET", f"{API}/auth/me"),
+        ("PUT", f"{API}/auth/password"),
+        ("GET", f"{API}/tokens"),
+        ("POST", f"{API}/tokens"),
+        ("DELETE", f"{API}/tokens/{{token_id}}"),
+        ("GET", f"{API}/networks"),
+        ("GET", f"{API}/peers"),
+        ("GET", f"{API}/groups"),
+        ("GET", f"{API}/incidents"),
+        ("WS", f"{API}/events"),
+    }
+)
 
 
 class UnlistedRoute(RuntimeError):

@@ -9,7 +9,9 @@ from fastapi import Depends, Header, Query, Request
 from isthmus.domain.errors import Forbidden, InvalidValue, Unauthenticated
 from isthmus.server.adapters.http import browser
 from isthmus.server.adapters.http.access import ACCESS, Need
+from isthmus.server.adapters.http.extent import check_extent
 from isthmus.server.application import secrets
+from isthmus.server.application.account_book import AccountBook
 from isthmus.server.application.accounts import AccountService
 from isthmus.server.application.agents import AgentService
 from isthmus.server.application.audit_log import AuditLogService
@@ -81,6 +83,7 @@ class Services:
     templates: TemplateService
     enrollment: EnrollmentService
     accounts: AccountService
+    account_book: AccountBook
     agents: AgentService
     incidents: IncidentService
     keys: KeyService
@@ -114,6 +117,8 @@ async def authorize(
     """Check the access table for the route at hand; runs before every route of the API."""
     need = ACCESS[request.method if request.method != "HEAD" else "GET", request.scope["route"].path]
     await admit(request, need, authorization)
+    known = services(request)
+    await check_extent(request, need, request.state.caller, known.peers, known.incidents)
 
 
 async def admit(request: Request, need: Need, authorization: str | None) -> None:
@@ -133,11 +138,21 @@ async def admit(request: Request, need: Need, authorization: str | None) -> None
         request.state.caller = replace(caller, actor=f"agent:{peer_id}")
         raise Forbidden("an agent's session is for the calls under /api/v1/agent, and for its own peer only")
     api_token, owner = await services(request).accounts.authenticate(token)
-    request.state.caller = Caller(
-        f"user:{owner}", caller.request_id, caller.source, api_token.scopes, api_token.user_id, api_token.id
+    by = Caller(
+        f"user:{owner.name}",
+        caller.request_id,
+        caller.source,
+        # A role that was changed counts from the next call on.
+        api_token.scopes & owner.role.scopes,
+        owner.id,
+        api_token.id,
+        owner.reach,
+        api_token.expires_at,
     )
-    if need.value not in api_token.scopes:
-        raise Forbidden(f"the token lacks the scope {need.value}")
+    request.state.caller = by
+    if not need.is_met_by(by.scopes):
+        lacks = "token" if need.is_met_by(owner.role.scopes) else f"role {owner.role}"
+        raise Forbidden(f"the {lacks} lacks the scope {need.value}")
 
 
 def _of_browser(request: Request, authorization: str | None) -> str | None:

@@ -7,9 +7,10 @@ from uuid import uuid4
 
 from starlette.exceptions import HTTPException
 
+from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.errors import problem
-from isthmus.server.application.caller import ALL_SCOPES, Caller
+from isthmus.server.application.caller import Caller
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -63,7 +63,8 @@ async def logout(calls: Calls, by: By, response: Response) -> None:
 async def me(by: By) -> MeView:
     """Who you are and what your token may do."""
     user = None if by.user_id is None else UserView(id=by.user_id, name=by.actor.removeprefix("user:"))
-    return MeView(actor=by.actor, scopes=sorted(by.scopes), user=user)
+    networks: list[UUID] | None = None if by.networks is None else [*sorted(by.networks)]
+    return MeView(actor=by.actor, scopes=sorted(by.scopes), networks=networks, user=user)
 
 
 @router.put("/auth/password", operation_id="changePassword", status_code=204)
@@ -80,9 +81,9 @@ async def reset_password(body: PasswordResetBody, calls: Calls, by: By, response
 
 
 @router.get("/tokens", operation_id="listTokens")
-async def list_tokens(calls: Calls, page: Paging) -> Listing[TokenView]:
-    """All API tokens; the secret part of none."""
-    items = [_view(token) for token in await calls.accounts.tokens(page)]
+async def list_tokens(calls: Calls, by: By, page: Paging) -> Listing[TokenView]:
+    """Your API tokens, and those of others where you manage accounts; the secret part of none."""
+    items = [_view(token) for token in await calls.accounts.tokens(by, page)]
     return Listing(items=items, next=cursor(items, page))
 
 

@@ -19,6 +19,7 @@ router = api_router("incidents")
 @router.get("/incidents", operation_id="listIncidents")
 async def list_incidents(
     calls: Calls,
+    by: By,
     page: Paging,
     state: State | None = None,
     network: UUID | None = None,
@@ -27,7 +28,11 @@ async def list_incidents(
 ) -> Listing[IncidentView]:
     """Incidents, newest first."""
     where = IncidentFilter(
-        None if network is None else NetworkId(network), None if peer is None else PeerId(peer), state, type
+        None if network is None else NetworkId(network),
+        None if peer is None else PeerId(peer),
+        state,
+        type,
+        by.networks,
     )
     items = [_view(*each) for each in await calls.incidents.page(page, where)]
     return Listing(items=items, next=cursor(items, page))

@@ -38,9 +38,9 @@ NameFilter = Annotated[str | None, Query(pattern="^[a-z0-9-]{1,63}$")]
 
 
 @router.get("/networks", operation_id="listNetworks")
-async def list_networks(calls: Calls, page: Paging, name: NameFilter = None) -> Listing[NetworkView]:
+async def list_networks(calls: Calls, by: By, page: Paging, name: NameFilter = None) -> Listing[NetworkView]:
     """Networks in the order in which they were made."""
-    found = await calls.networks.page(page, name)
+    found = await calls.networks.page(page, name, by.networks)
     primaries = await calls.paths.primaries(sized.network.id for sized in found)
     items = [NetworkView(**_fields(sized, primaries.get(sized.network.id))) for sized in found]
     return Listing(items=items, next=cursor(items, page))

@@ -51,6 +51,7 @@ Row = tuple[Peer, Network, EnrollmentToken | None]
 @router.get("/peers", operation_id="listPeers")
 async def list_peers(
     calls: Calls,
+    by: By,
     page: Paging,
     network: UUID | None = None,
     kind: Kind | None = None,
@@ -63,7 +64,7 @@ async def list_peers(
 ) -> Listing[PeerView]:
     """Peers of all networks or of one, in the order in which they were made."""
     of_network = None if network is None else NetworkId(network)
-    where = PeerFilter(of_network, kind, name, search, enrolled, group, _labels(label), blocked)
+    where = PeerFilter(of_network, kind, name, search, enrolled, group, _labels(label), blocked, by.networks)
     items = await _views(calls, await calls.peers.page(page, where))
     return Listing(items=items, next=cursor(items, page))
 
@@ -90,12 +91,14 @@ async def create_peer(network_id: UUID, body: PeerBody, calls: Calls, by: By, re
 @router.get("/groups", operation_id="listGroups")
 async def list_groups(
     calls: Calls,
+    by: By,
     network: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: Annotated[str | None, Query(max_length=100, description="the `next` of the page before")] = None,
 ) -> Listing[GroupView]:
     """The groups that peers are in, by network and name."""
-    found = await calls.peers.groups(None if network is None else NetworkId(network), limit, _group_cursor(after))
+    of = by.networks if network is None else by.those_of({NetworkId(network)})
+    found = await calls.peers.groups(of, limit, _group_cursor(after))
     items = [
         GroupView(network=PeerName(id=network.id, name=network.name), name=group.name, peers=group.peers)
         for group, network in found
