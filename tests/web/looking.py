@@ -16,8 +16,9 @@ GRAVE = {"serious", "critical"}
 expect.set_options(timeout=PATIENCE)
 
 
-def sign_in(page: Page, password: str) -> None:
+def sign_in(page: Page, password: str, name: str = "admin") -> None:
     page.goto("/")
+    page.get_by_label("User name", exact=True).fill(name)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("navigation")).to_be_visible()

@@ -128,7 +128,7 @@ def test_an_incident_is_resolved(hands: Mouse, way: str, linked: Linked, local: 
 
 PAGES = (
     "/", "/networks", "/peers", "/addresses", "/incidents", "/remotes", "/bridges", "/services", "/grants",
-    "/instances", "/findings", "/backend", "/people", "/audit", "/tokens", "/settings",
+    "/instances", "/findings", "/backend", "/people", "/audit", "/accounts", "/tokens", "/settings",
 )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "user": ("users:app", "Users: people as other backends may see them."),
     "certificate": ("certificates:app", "Certificates of this backend: its CA, leaves and keys."),
     "instance": ("instances:app", "Instances: processes of this backend that call others."),
+    "account": ("accounts:app", "Accounts: who may sign in here, and what each may do."),
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "events": ("events:app", "Events: what happens, as it happens."),
     "audit": ("audit:app", "Audit log: what was changed, when and by whom."),

@@ -17,8 +17,11 @@ app = noun("API tokens for scripts and other machines.")
 
 class Scope(StrEnum):
     READ = "read"
+    PEERS = "peers"
     WRITE = "write"
     ADMIN = "admin"
+    AUDIT = "audit"
+    ACCOUNTS = "accounts"
 
 
 @command(app, "create", "isthmus token create backup --scope read --lifetime 30d")

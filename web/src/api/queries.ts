@@ -38,7 +38,7 @@ const KINDS: Record<string, readonly string[]> = {
   finding: ['findings', 'remotes'],
   template: ['templates'],
   directory: ['people'],
-  user: ['session'],
+  user: ['session', 'accounts'],
   token: ['tokens'],
 }
 

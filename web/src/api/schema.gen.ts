@@ -4,6 +4,78 @@
  */
 
 export interface paths {
+    "/api/v1/accounts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List Accounts
+         * @description Accounts in the order in which they were made.
+         */
+        get: operations["listAccounts"];
+        put?: never;
+        /**
+         * Create Account
+         * @description Make an account; its password is in this answer and nowhere else.
+         */
+        post: operations["createAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/accounts/{account_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Account
+         * @description One account.
+         */
+        get: operations["getAccount"];
+        put?: never;
+        post?: never;
+        /**
+         * Delete Account
+         * @description Delete an account with its sessions and tokens.
+         */
+        delete: operations["deleteAccount"];
+        options?: never;
+        head?: never;
+        /**
+         * Update Account
+         * @description Change an account's role or networks, or disable it; that counts from the next call on.
+         */
+        patch: operations["updateAccount"];
+        trace?: never;
+    };
+    "/api/v1/accounts/{account_id}/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reset Account Password
+         * @description Give an account a new random password, shown once; all its sessions and tokens end.
+         */
+        post: operations["resetAccountPassword"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -1917,7 +1989,7 @@ export interface paths {
         };
         /**
          * List Tokens
-         * @description All API tokens; the secret part of none.
+         * @description Your API tokens, and those of others where you manage accounts; the secret part of none.
          */
         get: operations["listTokens"];
         put?: never;
@@ -2081,6 +2153,61 @@ export interface components {
         AcceptedView: {
             problem: components["schemas"]["RemoteProblemView"] | null;
             remote: components["schemas"]["RemoteView"];
+        };
+        /** AccountBody */
+        AccountBody: {
+            /**
+             * Networks
+             * @description for the roles network_admin and user: the networks that it is for
+             */
+            networks?: string[];
+            /** @example network_admin */
+            role: components["schemas"]["Role"];
+            /**
+             * Username
+             * @example admin
+             */
+            username: string;
+        };
+        /**
+         * AccountPatch
+         * @description What is left out stays as it is.
+         */
+        AccountPatch: {
+            /**
+             * Disabled
+             * @default false
+             */
+            disabled?: boolean;
+            /**
+             * Networks
+             * @description for the roles network_admin and user: the networks that it is for
+             */
+            networks?: string[];
+            /** @default user */
+            role?: components["schemas"]["Role"];
+        };
+        /** AccountView */
+        AccountView: {
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Disabled At */
+            disabled_at: string | null;
+            /**
+             * Id
+             * Format: uuid
+             */
+            id: string;
+            /** Name */
+            name: string;
+            /** Networks */
+            networks: string[];
+            role: components["schemas"]["Role"];
+            /** Version */
+            version: number;
         };
         /**
          * AskedView
@@ -3831,6 +3958,13 @@ export interface components {
             /** Port */
             port: number;
         };
+        /** Listing[AccountView] */
+        Listing_AccountView_: {
+            /** Items */
+            items: components["schemas"]["AccountView"][];
+            /** Next */
+            next?: string | null;
+        };
         /** Listing[AuditView] */
         Listing_AuditView_: {
             /** Items */
@@ -4037,6 +4171,11 @@ export interface components {
              * @example user:admin
              */
             actor: string;
+            /**
+             * Networks
+             * @description those that you may know of, null for all
+             */
+            networks: string[] | null;
             /** Scopes */
             scopes: string[];
             user: components["schemas"]["UserView"] | null;
@@ -5149,6 +5288,11 @@ export interface components {
              */
             reason: string;
         };
+        /**
+         * Role
+         * @enum {string}
+         */
+        Role: "owner" | "admin" | "network_admin" | "auditor" | "user";
         /** RollBody */
         RollBody: {
             /**
@@ -5612,7 +5756,7 @@ export interface components {
              *       "read"
              *     ]
              */
-            scopes: ("read" | "write" | "admin")[];
+            scopes: ("read" | "peers" | "write" | "admin" | "audit" | "accounts")[];
         };
         /** TokenLifetimeBody */
         TokenLifetimeBody: {
@@ -5836,6 +5980,15 @@ export interface components {
             /** Source */
             source: string | null;
         };
+        /**
+         * WelcomeView
+         * @description `password` is shown this once.
+         */
+        WelcomeView: {
+            account: components["schemas"]["AccountView"];
+            /** Password */
+            password: string;
+        };
     };
     responses: never;
     parameters: never;
@@ -5846,6 +5999,9 @@ export interface components {
 export type AcceptBody = components['schemas']['AcceptBody'];
 export type AcceptanceBody = components['schemas']['AcceptanceBody'];
 export type AcceptedView = components['schemas']['AcceptedView'];
+export type AccountBody = components['schemas']['AccountBody'];
+export type AccountPatch = components['schemas']['AccountPatch'];
+export type AccountView = components['schemas']['AccountView'];
 export type AskedView = components['schemas']['AskedView'];
 export type AuditView = components['schemas']['AuditView'];
 export type AxisExplained = components['schemas']['AxisExplained'];
@@ -5933,6 +6089,7 @@ export type LimitsBody = components['schemas']['LimitsBody'];
 export type LimitsView = components['schemas']['LimitsView'];
 export type LinkView = components['schemas']['LinkView'];
 export type ListenerView = components['schemas']['ListenerView'];
+export type ListingAccountView = components['schemas']['Listing_AccountView_'];
 export type ListingAuditView = components['schemas']['Listing_AuditView_'];
 export type ListingBridgeStatusView = components['schemas']['Listing_BridgeStatusView_'];
 export type ListingBridgeView = components['schemas']['Listing_BridgeView_'];
@@ -6010,6 +6167,7 @@ export type RetriedView = components['schemas']['RetriedView'];
 export type RevocationBody = components['schemas']['RevocationBody'];
 export type RevocationView = components['schemas']['RevocationView'];
 export type RevokeBody = components['schemas']['RevokeBody'];
+export type Role = components['schemas']['Role'];
 export type RollBody = components['schemas']['RollBody'];
 export type RotateBody = components['schemas']['RotateBody'];
 export type RotationView = components['schemas']['RotationView'];
@@ -6047,8 +6205,259 @@ export type UpdateOperation = components['schemas']['UpdateOperation'];
 export type UserView = components['schemas']['UserView'];
 export type Visibility = components['schemas']['Visibility'];
 export type VoiceView = components['schemas']['VoiceView'];
+export type WelcomeView = components['schemas']['WelcomeView'];
 export type $defs = Record<string, never>;
 export interface operations {
+    listAccounts: {
+        parameters: {
+            query?: {
+                limit?: number;
+                /** @description the `next` of the page before */
+                after?: string | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Listing_AccountView_"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WelcomeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAccount: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                account_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                account_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                "if-match"?: string | null;
+            };
+            path: {
+                account_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AccountPatch"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccountView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resetAccountPassword: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                account_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["WelcomeView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     listAudit: {
         parameters: {
             query?: {

@@ -2,19 +2,23 @@
 import { ActionIcon, AppShell, Badge, Box, Burger, Group, NavLink, Text, useMantineColorScheme } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { IconLogout, IconSunMoon } from '@tabler/icons-react'
+import { useQuery } from '@tanstack/react-query'
 import { Link, Outlet, useNavigate, useRouterState } from '@tanstack/react-router'
-import { useSignOut } from '../api/session'
+import { session, useSignOut } from '../api/session'
 import { texts } from '../ui/texts'
-import { NAVIGATION } from './navigation'
+import { pagesFor } from './navigation'
 import { useLive } from './useLive'
 
 const t = texts.app
+/** Until it is known who is signed in. */
+const NOBODY = { scopes: [], networks: null }
 const LINK = { live: 'teal', connecting: 'yellow', lost: 'red', ended: 'red' } as const
 
 export function Shell() {
   const [isOpen, menu] = useDisclosure(false)
   const path = useRouterState({ select: (state) => state.location.pathname })
   const state = useLive()
+  const me = useQuery(session).data
   return (
     <AppShell
       header={{ height: 52 }}
@@ -36,7 +40,7 @@ export function Shell() {
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="xs" component="nav" aria-label={t.menu} style={{ overflowY: 'auto' }}>
-        {NAVIGATION.map((group) => (
+        {pagesFor(me ?? NOBODY).map((group) => (
           <Box key={group.title} mb="sm">
             <Text size="xs" c="dimmed" px="sm" py={4}>
               {group.title}

@@ -16,18 +16,38 @@ import {
   IconStethoscope,
   IconTopologyStar3,
   IconUsers,
+  IconUserShield,
   IconWorld,
   type TablerIcon,
 } from '@tabler/icons-react'
+import type { MeView } from '../api/schema.gen'
 import { texts } from '../ui/texts'
 
 interface Entry {
   to: string
   label: string
   icon: TablerIcon
+  /** The scopes of which one is enough to see the page; none for everybody. */
+  scopes?: readonly string[]
 }
 
-export const NAVIGATION: readonly { title: string; links: readonly Entry[] }[] = [
+interface Chapter {
+  title: string
+  links: readonly Entry[]
+  /** It is about no network, so whose role is for some has no part in it. */
+  isOfAll?: boolean
+}
+
+type Reader = Pick<MeView, 'scopes' | 'networks'>
+
+/** The pages that `reader` may see. */
+export const pagesFor = ({ scopes, networks }: Reader): Chapter[] =>
+  NAVIGATION.filter((chapter) => networks === null || chapter.isOfAll !== true).map((chapter) => ({
+    ...chapter,
+    links: chapter.links.filter((link) => link.scopes === undefined || link.scopes.some((each) => scopes.includes(each))),
+  }))
+
+export const NAVIGATION: readonly Chapter[] = [
   {
     title: texts.app.mesh,
     links: [
@@ -41,6 +61,7 @@ export const NAVIGATION: readonly { title: string; links: readonly Entry[] }[] =
   },
   {
     title: texts.app.trust,
+    isOfAll: true,
     links: [
       { to: '/remotes', label: texts.pages.remotes, icon: IconBuildings },
       { to: '/bridges', label: texts.pages.bridges, icon: IconBuildingBridge },
@@ -55,7 +76,8 @@ export const NAVIGATION: readonly { title: string; links: readonly Entry[] }[] =
   {
     title: texts.app.system,
     links: [
-      { to: '/audit', label: texts.pages.audit, icon: IconHistory },
+      { to: '/audit', label: texts.pages.audit, icon: IconHistory, scopes: ['audit', 'admin'] },
+      { to: '/accounts', label: texts.pages.accounts, icon: IconUserShield, scopes: ['accounts'] },
       { to: '/tokens', label: texts.pages.tokens, icon: IconPlugConnected },
       { to: '/settings', label: texts.pages.settings, icon: IconSettings },
     ],

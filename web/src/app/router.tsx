@@ -161,6 +161,12 @@ const people = createRoute({
   component: lazyRouteComponent(() => import('../features/people/PeoplePage'), 'PeoplePage'),
 })
 
+const accounts = createRoute({
+  getParentRoute: () => inside,
+  path: '/accounts',
+  component: lazyRouteComponent(() => import('../features/accounts/AccountsPage'), 'AccountsPage'),
+})
+
 const tokens = createRoute({
   getParentRoute: () => inside,
   path: '/tokens',
@@ -175,7 +181,7 @@ const settings = createRoute({
 
 const MESH = [dashboard, topology, addresses, networks, network, peers, peer, incidents, incident] as const
 const TRUST = [federation, remotes, remote, bridges, bridge, services, grants, grant, instances, findings] as const
-const SYSTEM = [audit, people, tokens, settings] as const
+const SYSTEM = [audit, people, accounts, tokens, settings] as const
 
 export const router = createRouter({
   routeTree: root.addChildren([signIn, inside.addChildren([...MESH, ...TRUST, ...SYSTEM])]),

@@ -1,5 +1,5 @@
 // Every sentence of the UI in one place, by feature.
-import { auditTexts, peopleTexts, settingsTexts, tokensTexts } from './texts/admin'
+import { accountsTexts, auditTexts, peopleTexts, settingsTexts, tokensTexts } from './texts/admin'
 import {
   bridgesTexts,
   federationTexts,
@@ -59,6 +59,7 @@ export const texts = {
     findings: 'Findings',
     audit: 'Audit',
     people: 'People',
+    accounts: 'Accounts',
     tokens: 'API tokens',
     settings: 'Settings',
   },
@@ -77,6 +78,7 @@ export const texts = {
   findings: findingsTexts,
   audit: auditTexts,
   people: peopleTexts,
+  accounts: accountsTexts,
   tokens: tokensTexts,
   settings: settingsTexts,
 } as const

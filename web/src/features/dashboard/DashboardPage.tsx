@@ -4,6 +4,7 @@ import { useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
 import type { NetworkView, PeerView } from '../../api/schema.gen'
 import type { Whole } from '../../api/pages'
+import { session } from '../../api/session'
 import { Section } from '../../ui/Facts'
 import { Loaded } from '../../ui/Loaded'
 import { Page } from '../../ui/Page'
@@ -44,6 +45,7 @@ function Content({ networks: items, peers, readAt }: Props) {
   const samples = useSamples(peers.items, readAt)
   const steps = stepsOf(peers.items)
   const [open, setOpen] = useState<Step | null>(null)
+  const me = useQuery(session).data
   const isBegun = isDone(steps.jump) && isDone(steps.host) && isDone(steps.phone)
   return (
     <Stack>
@@ -54,8 +56,8 @@ function Content({ networks: items, peers, readAt }: Props) {
         {peers.items.length > 0 && <Traffic samples={samples} />}
         {items.length > 0 && <Use networks={items} />}
         <Incidents />
-        <Findings />
-        <Federation />
+        {me?.networks === null && <Findings />}
+        {me?.networks === null && <Federation />}
       </SimpleGrid>
     </Stack>
   )

@@ -19,12 +19,13 @@ import { Templates } from './Templates'
 const t = texts.settings
 
 export function SettingsPage() {
-  const own = useQuery(federation)
+  const me = useQuery(session).data
+  const own = useQuery({ ...federation, enabled: me?.networks === null })
   return (
     <Page title={texts.pages.settings}>
       <Stack>
         <Account />
-        <Templates />
+        {me?.networks === null && <Templates />}
         {own.data && <Certificates />}
       </Stack>
     </Page>
