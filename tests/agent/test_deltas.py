@@ -62,6 +62,7 @@ def applier(host: StandInHost, tmp_path: Path) -> Applier:
     return Applier(INTERFACE, OWN_KEY, state, around(host))
 
 
+@pytest.mark.case("SEED-074")
 async def test_changes_are_applied_one_onto_the_other(applier: Applier) -> None:
     seen = asyncio.Event()
 
@@ -80,6 +81,7 @@ async def test_changes_are_applied_one_onto_the_other(applier: Applier) -> None:
     assert applier.applied == Applied(6, a_config(a_gateway(), TWO))
 
 
+@pytest.mark.case("SEED-074")
 async def test_a_change_that_comes_twice_is_applied_once(applier: Applier, host: StandInHost) -> None:
     seen = asyncio.Event()
     await applier.apply(Applied(4, a_config(a_gateway())))
@@ -100,6 +102,7 @@ async def test_a_change_that_comes_twice_is_applied_once(applier: Applier, host:
     assert applier.applied == Applied(5, a_config(a_gateway(), ONE))
 
 
+@pytest.mark.case("SEED-074")
 async def test_after_a_gap_the_agent_asks_for_the_whole_and_touches_nothing_before(applier: Applier) -> None:
     seen = asyncio.Event()
     await applier.apply(Applied(4, a_config(a_gateway())))
