@@ -94,6 +94,7 @@ def test_each_hold_is_lifted_by_itself() -> None:
     assert both.after(Action.REVOKE, LATER).holds == frozenset()
 
 
+@pytest.mark.case("BRIDGE-002")
 @pytest.mark.parametrize(("ours", "theirs"), [*product(State, State)])
 def test_of_all_sixteen_pairs_one_is_effective_and_both_sides_say_so(ours: State, theirs: State) -> None:
     here, there = standing(ours, theirs), standing(theirs, ours, proposed_by=Side.THEIRS)
