@@ -73,7 +73,7 @@ def attempts(of: Estate) -> list[tuple[str, str, Any]]:
         ("GET", f"{network}/reservations", None),
         ("POST", f"{network}/reservations", {"address": "10.0.0.9"}),
         ("POST", f"{network}/peers", {"name": "intruder"}),
-        ("POST", f"{network}/peers/bulk", {"operations": [{"op": "create", "peer": {"name": "intruder"}}]}),
+        ("POST", f"{network}/peers/bulk", {"operations": [{"action": "create", "name": "intruder"}]}),
         ("GET", peer, None),
         ("PATCH", peer, {"isolated": True}),
         ("DELETE", peer, None),
@@ -183,7 +183,7 @@ def test_who_may_make_peers_in_a_network_makes_no_powerful_ones_and_none_elsewhe
             ("PATCH", f"/peers/{jump}", {"endpoint": "198.51.100.8:51820"}),
             ("POST", f"/peers/{jump}/enrollment-token", {}),
             ("GET", f"/peers/{static}/config", None),
-            ("POST", f"{path}/bulk", {"operations": [{"op": "create", "peer": {"name": a_name(), "kind": "jump"}}]}),
+            ("POST", f"{path}/bulk", {"operations": [{"action": "create", "name": a_name(), "kind": "jump"}]}),
             ("PATCH", f"/networks/{network['id']}", {"mtu": 1380}),
             ("POST", "/networks", {"name": a_name("mine")}),
         ]
