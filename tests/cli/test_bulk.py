@@ -244,8 +244,11 @@ def test_groups_templates_and_the_history_are_shown(isthmus: Run, server: Script
     assert "begins at revision 2" in shown
     server.on(f"GET {path}/7", {"revision": 7, "text": "[Interface]\nMTU = 1420\n"})
     assert isthmus("peer", "config-at", PEER_ID, "7").out == "[Interface]\nMTU = 1420\n"
-    server.on(f"GET {path}/7/diff?to=9", {"start": 7, "to": 9, "diff": "-a\n+b\n"})
-    assert isthmus("peer", "config-diff", PEER_ID, "7", "9").out == "-a\n+b\n"
-    server.on(f"GET {path}/7/diff", {"start": 7, "to": 9, "diff": ""})
+    server.on(f"GET {path}/7/diff?to=9", {"start": 7, "to": 9, "diff": "-a\n+b\n", "causes": [first]})
+    told = isthmus("peer", "config-diff", PEER_ID, "7", "9").out
+    assert told.splitlines()[1].split()[0] == "9"
+    assert "peer.changed" in told
+    assert told.endswith("\n\n-a\n+b\n")
+    server.on(f"GET {path}/7/diff", {"start": 7, "to": 9, "diff": "", "causes": []})
     assert "nothing changed" in isthmus("peer", "config-diff", PEER_ID, "7").out
     assert isthmus("peer", "config-diff", PEER_ID, "9", "7").code == 2

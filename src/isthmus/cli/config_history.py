@@ -40,10 +40,14 @@ def config_history(
 
 
 def overview(page: dict[str, Any], width: int | None) -> str:
-    columns = [Column("REVISION"), Column("TIME (UTC)"), Column("EVENT"), Column("OF", may_shrink=True)]
-    rows = [(each["revision"], second(each["at"]), each["event"], each["subject"]) for each in page["items"]]
     begins = "" if page["next"] else f"\n\nThe history of its network begins at revision {page['begins']}."
-    return table(columns, rows, width) + begins
+    return _caused(page["items"], width) + begins
+
+
+def _caused(revisions: list[dict[str, Any]], width: int | None) -> str:
+    columns = [Column("REVISION"), Column("TIME (UTC)"), Column("EVENT"), Column("OF", may_shrink=True)]
+    rows = [(each["revision"], second(each["at"]), each["event"], each["subject"]) for each in revisions]
+    return table(columns, rows, width)
 
 
 @command(app, "config-at", "isthmus peer config-at laptop 17")
@@ -73,9 +77,12 @@ def config_diff(
     if to is not None and to < start:
         raise Misuse("the second revision is older than the first", f"isthmus peer config-diff {name} {to} {start}")
     path = f"{peer_path(session.api, name, network)}/config-revisions/{start}/diff"
-    session.show(session.api.get(path, {"to": to}), difference)
+    session.show(session.api.get(path, {"to": to}), lambda answer: difference(answer, session.width))
 
 
-def difference(answer: dict[str, Any]) -> str:
-    nothing = f"nothing changed for it from revision {answer['start']} to {answer['to']}"
-    return str(answer["diff"]).rstrip("\n") or nothing
+def difference(answer: dict[str, Any], width: int | None) -> str:
+    """What is another line, after what made it so."""
+    diff = str(answer["diff"]).rstrip("\n")
+    if not diff:
+        return f"nothing changed for it from revision {answer['start']} to {answer['to']}"
+    return f"{_caused(answer['causes'], width)}\n\n{diff}" if answer["causes"] else diff
