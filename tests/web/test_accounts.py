@@ -7,7 +7,7 @@ import httpx2
 from playwright.sync_api import Browser, Page, expect
 
 from tests.api.agent import a_name, a_network, a_peer
-from tests.server import Server
+from tests.server import Server, running
 from tests.web.looking import DESKTOP, PATIENCE, PHONE, grave_findings, opened, overflow, shoot, sign_in
 from tests.web.test_federation import press
 from tests.web.test_journeys import choose, in_window
@@ -83,3 +83,23 @@ def test_the_page_of_accounts_is_whole_on_a_phone(page: Page, screenshots: Path 
     assert overflow(page) == 0
     assert grave_findings(page) == []
     shoot(page, screenshots, "accounts-phone")
+
+
+def test_a_fresh_backend_is_set_up_on_its_page_once(browser: Browser, tmp_path: Path) -> None:
+    with running(tmp_path) as fresh, browser.new_context(base_url=fresh.url, viewport=DESKTOP) as context:
+        context.set_default_timeout(PATIENCE)
+        owner = context.new_page()
+        owner.goto("/")
+        owner.get_by_role("link", name=re.compile("First time here")).click()
+        owner.get_by_label("Password that was shown").fill(fresh.password)
+        owner.get_by_label("User name").fill("ada")
+        owner.get_by_label("New password", exact=True).fill("a long password of my own")
+        owner.get_by_label("New password again").fill("a long password of my own")
+        assert grave_findings(owner) == []
+        owner.get_by_role("button", name="Set up").click()
+        expect(owner.get_by_role("heading", name="Dashboard")).to_be_visible()
+        owner.get_by_role("button", name="Sign out").click()
+        expect(owner.get_by_role("button", name="Sign in")).to_be_visible()
+        expect(owner.get_by_role("link", name=re.compile("First time here"))).to_have_count(0)
+        owner.goto("/setup")
+        expect(owner.get_by_role("alert")).to_contain_text("has its owner")

@@ -14,6 +14,7 @@ def greet(settings: Settings, password: str | None) -> None:
     lines = [f"Isthmus is running at {scheme}://{settings.listen}", f"Data is kept in {settings.data_dir}"]
     if password is not None:
         lines += ["", "The administrator, shown this once:", "  user      admin", f"  password  {password}"]
+        lines += [f"Choose a name and a password of your own: {scheme}://{settings.listen}/setup"]
     lines += [
         "",
         "Next, in another terminal on this machine:",

@@ -143,7 +143,8 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A local account. `password_hash` is an Argon2 encoded hash; `networks` are those of a role that is for some."""
+    """A local account. `password_hash` is an Argon2 encoded hash; `networks` are those of a role that is for some.
+    `awaits_setup`: it is the one of the first start, and nobody has made it their own yet."""
 
     id: UserId
     name: str
@@ -152,6 +153,7 @@ class User:
     role: Role = Role.OWNER
     networks: frozenset[NetworkId] = frozenset()
     disabled_at: datetime | None = None
+    awaits_setup: bool = False
     version: int = 1
 
     @property

@@ -1980,6 +1980,30 @@ export interface paths {
         patch: operations["updateService"];
         trace?: never;
     };
+    "/api/v1/setup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Setup
+         * @description Whether this backend waits for its owner; not found once it has one.
+         */
+        get: operations["getSetup"];
+        put?: never;
+        /**
+         * Set Up
+         * @description Make the account of the first start your own, with a name and a password that you choose; that works once.
+         */
+        post: operations["setUp"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tokens": {
         parameters: {
             query?: never;
@@ -5489,6 +5513,36 @@ export interface components {
             since: string;
         };
         /**
+         * SetupBody
+         * @description `password` is the one that the first start has shown.
+         */
+        SetupBody: {
+            /**
+             * New Password
+             * Format: password
+             * @description 12 characters or more
+             */
+            new_password: string;
+            /**
+             * Password
+             * Format: password
+             */
+            password: string;
+            /**
+             * Username
+             * @example admin
+             */
+            username: string;
+        };
+        /**
+         * SetupView
+         * @description `username` is the account of the first start, which nobody has made their own yet.
+         */
+        SetupView: {
+            /** Username */
+            username: string;
+        };
+        /**
          * Severity
          * @description `high`: somebody may be attacking, or calls are about to fail.
          * @enum {string}
@@ -6177,6 +6231,8 @@ export type ServicePatch = components['schemas']['ServicePatch'];
 export type ServiceView = components['schemas']['ServiceView'];
 export type SessionConflictView = components['schemas']['SessionConflictView'];
 export type SessionView = components['schemas']['SessionView'];
+export type SetupBody = components['schemas']['SetupBody'];
+export type SetupView = components['schemas']['SetupView'];
 export type Severity = components['schemas']['Severity'];
 export type SharedConfigView = components['schemas']['SharedConfigView'];
 export type SharedRemoteBody = components['schemas']['SharedRemoteBody'];
@@ -11296,6 +11352,84 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ServiceView"];
                 };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getSetup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SetupView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    setUp: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetupBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Refused; `code` says by which rule. */
             "4XX": {

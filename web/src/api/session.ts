@@ -2,12 +2,23 @@
 import { queryOptions, useMutation } from '@tanstack/react-query'
 import { answered, client } from './client'
 import { queries } from './queries'
+import type { SetupBody } from './schema.gen'
 
 export const session = queryOptions({
   queryKey: ['session'],
   queryFn: () => answered(client.GET('/api/v1/auth/me')),
   staleTime: Infinity,
 })
+
+/** Fails with 404 once the backend has its owner. */
+export const setup = queryOptions({
+  queryKey: ['setup'],
+  queryFn: () => answered(client.GET('/api/v1/setup')),
+  retry: false,
+})
+
+export const useSetUp = () =>
+  useMutation({ mutationFn: (body: SetupBody) => answered(client.POST('/api/v1/setup', { body })) })
 
 export const useSignIn = () =>
   useMutation({

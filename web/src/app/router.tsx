@@ -4,6 +4,7 @@ import { isSignedOut, queries } from '../api/queries'
 import { session } from '../api/session'
 import { filtersIn } from '../features/peers/filters'
 import { lookIn } from '../features/topology/look'
+import { Setup } from '../features/session/Setup'
 import { SignIn } from '../features/session/SignIn'
 import { NotFound } from './NotFound'
 import { Shell } from './Shell'
@@ -16,6 +17,15 @@ const signIn = createRoute({
   component: function SignInPage() {
     const navigate = signIn.useNavigate()
     return <SignIn onDone={() => void navigate({ to: '/' })} />
+  },
+})
+
+const setup = createRoute({
+  getParentRoute: () => root,
+  path: '/setup',
+  component: function SetupPage() {
+    const navigate = setup.useNavigate()
+    return <Setup onDone={() => void navigate({ to: '/' })} />
   },
 })
 
@@ -184,7 +194,7 @@ const TRUST = [federation, remotes, remote, bridges, bridge, services, grants, g
 const SYSTEM = [audit, people, accounts, tokens, settings] as const
 
 export const router = createRouter({
-  routeTree: root.addChildren([signIn, inside.addChildren([...MESH, ...TRUST, ...SYSTEM])]),
+  routeTree: root.addChildren([signIn, setup, inside.addChildren([...MESH, ...TRUST, ...SYSTEM])]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 })

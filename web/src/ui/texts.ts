@@ -35,6 +35,13 @@ export const texts = {
     submit: 'Sign in',
     lost: 'Lost the password? On the server’s machine: isthmus password reset',
   },
+  setup: {
+    title: 'Set up',
+    first: 'First time here? Choose your own name and password',
+    says: 'This backend has no owner yet. Its first start has shown a password on the terminal; with it you make the account yours. That works once.',
+    shown: 'Password that was shown',
+    submit: 'Set up',
+  },
   states: {
     loading: 'Loading',
     retry: 'Try again',

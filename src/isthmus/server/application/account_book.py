@@ -98,7 +98,7 @@ class AccountBook:
         encoded = await self._passwords.hashed(password)
         async with self._store.transaction() as tx:
             before = _found(await tx.accounts.lock_users(), user_id)
-            after = replace(before, password_hash=encoded, version=before.version + 1)
+            after = replace(before, password_hash=encoded, awaits_setup=False, version=before.version + 1)
             await tx.accounts.save_user(after)
             await tx.accounts.delete_tokens_of(user_id)
             await tx.journal.audit([caller.did("account.password", user_id, now)])

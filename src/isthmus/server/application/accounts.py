@@ -1,5 +1,6 @@
 """Local accounts and API tokens: who may sign in, and with what."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -45,13 +46,43 @@ class AccountService:
         async with self._store.transaction() as tx:
             if await tx.accounts.users():
                 return None
-            user = User(UserId(self._ids.new()), ADMIN, encoded, now)
+            user = User(UserId(self._ids.new()), ADMIN, encoded, now, awaits_setup=True)
             await tx.accounts.add_user(user)
             await tx.journal.audit([caller.did("account.create", user.id, now, name=ADMIN)])
         return password
 
+    async def awaiting_setup(self) -> User:
+        """The account of the first start, as long as nobody has made it their own. Raises `NotFound` for ever after."""
+        async with self._store.reading() as tx:
+            return _first(await tx.accounts.users())
+
+    async def set_up(self, caller: Caller, password: str, name: str, new: str) -> None:
+        """Make the account of the first start one's own, once: it takes the password that was shown.
+
+        Raises `NotFound` once that is done.
+        """
+        _check_password(new)
+        first = await self.awaiting_setup()
+        await self._prove(first.name, password)
+        encoded = await self._passwords.hashed(new)
+        async with self._store.transaction() as tx:
+            users = await tx.accounts.lock_users()
+            first = _first(users)
+            if any(each.name == name for each in users if each.id != first.id):
+                raise InvalidValue("/username", f"{name!r} is the name of another account")
+            own = replace(first, name=name, password_hash=encoded, awaits_setup=False, version=first.version + 1)
+            await tx.accounts.save_user(own)
+            await tx.accounts.delete_tokens_of(own.id)
+            by = replace(caller, actor=f"user:{name}")
+            await tx.journal.audit([by.did("account.setup", own.id, self._clock.now(), name=name)])
+
     async def login(self, caller: Caller, name: str, password: str) -> tuple[User, Issued]:
         """A token for 12 hours. Unknown names and wrong passwords get the same answer in the same time."""
+        user = await self._prove(name, password)
+        signed_in = replace(caller, actor=f"user:{name}")
+        return user, await self._issue(signed_in, user.id, "login", ALL_SCOPES, LOGIN_LIFETIME)
+
+    async def _prove(self, name: str, password: str) -> User:
         now = self._clock.now()
         wait = self._failures.wait(name, now)
         if wait:
@@ -64,19 +95,17 @@ class AccountService:
         if not is_right or user is None or user.disabled_at is not None:
             raise Unauthenticated("user name or password is wrong")
         self._failures.forget(name)
-        signed_in = replace(caller, actor=f"user:{name}")
-        return user, await self._issue(signed_in, user.id, "login", ALL_SCOPES, LOGIN_LIFETIME)
+        return user
 
     async def change_password(self, caller: Caller, current: str, new: str) -> None:
         """A new password ends all tokens of the user, the caller's own included."""
-        if not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
-            raise InvalidValue("/new_password", f"is not {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters long")
+        _check_password(new)
         user = await self._own_user(caller)
         if not await self._passwords.verify(current, user.password_hash):
             raise InvalidValue("/current_password", "is wrong")
         encoded = await self._passwords.hashed(new)
         async with self._store.transaction() as tx:
-            await tx.accounts.save_user(replace(user, password_hash=encoded))
+            await tx.accounts.save_user(replace(user, password_hash=encoded, awaits_setup=False))
             await tx.accounts.delete_tokens_of(user.id)
             await tx.journal.audit([caller.did("account.password", user.id, self._clock.now())])
 
@@ -88,7 +117,7 @@ class AccountService:
             user = await tx.accounts.user_named(name)
             if user is None:
                 raise InvalidValue("/username", f"there is no user {name!r}")
-            await tx.accounts.save_user(replace(user, password_hash=encoded))
+            await tx.accounts.save_user(replace(user, password_hash=encoded, awaits_setup=False))
             await tx.accounts.delete_tokens_of(user.id)
             await tx.journal.audit([caller.did("account.password", user.id, self._clock.now())])
         return password
@@ -154,6 +183,18 @@ class AccountService:
             await tx.accounts.add_token(token)
             await tx.journal.audit([caller.did("token.create", token.id, now, name=name, scopes=sorted(scopes))])
         return Issued(token, new.text)
+
+
+def _first(users: Iterable[User]) -> User:
+    for user in users:
+        if user.awaits_setup:
+            return user
+    raise NotFound("setup", "to be done: this backend has its owner")
+
+
+def _check_password(new: str) -> None:
+    if not SHORTEST_PASSWORD <= len(new) <= LONGEST_PASSWORD:
+        raise InvalidValue("/new_password", f"is not {SHORTEST_PASSWORD} to {LONGEST_PASSWORD} characters long")
 
 
 def _whose(caller: Caller) -> UserId | None:

@@ -1,18 +1,21 @@
 // The page that lets people in.
-import { Button, Center, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core'
+import { Anchor, Button, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core'
 import { useForm } from '@mantine/form'
-import { useSignIn } from '../../api/session'
+import { useQuery } from '@tanstack/react-query'
+import { Link } from '@tanstack/react-router'
+import { setup, useSignIn } from '../../api/session'
 import { Failed } from '../../ui/states'
 import { texts } from '../../ui/texts'
+import { Door } from './Door'
 
 const t = texts.signIn
 
 export function SignIn({ onDone }: { onDone: () => void }) {
   const signIn = useSignIn()
+  const isNew = useQuery(setup).isSuccess
   const form = useForm({ initialValues: { username: 'admin', password: '' } })
   return (
-    <Center mih="100vh" p="md" component="main">
-      <Paper withBorder p="xl" w={380} maw="100%">
+    <Door>
         <form onSubmit={form.onSubmit((values) => signIn.mutate(values, { onSuccess: onDone }))}>
           <Stack>
             <Title order={1} size="h3">
@@ -24,12 +27,16 @@ export function SignIn({ onDone }: { onDone: () => void }) {
             <Button type="submit" loading={signIn.isPending}>
               {t.submit}
             </Button>
+            {isNew && (
+              <Anchor component={Link} to="/setup" size="sm">
+                {texts.setup.first}
+              </Anchor>
+            )}
             <Text size="xs" c="dimmed">
               {t.lost}
             </Text>
           </Stack>
         </form>
-      </Paper>
-    </Center>
+    </Door>
   )
 }

@@ -106,6 +106,20 @@ class PasswordBody(Body):
     new_password: Annotated[Password, Field(description="12 characters or more")]
 
 
+class SetupView(View):
+    """`username` is the account of the first start, which nobody has made their own yet."""
+
+    username: str
+
+
+class SetupBody(Body):
+    """`password` is the one that the first start has shown."""
+
+    password: Annotated[Password, Field(min_length=1)]
+    username: UserName
+    new_password: Annotated[Password, Field(description="12 characters or more")]
+
+
 class PasswordResetBody(Body):
     username: UserName
 

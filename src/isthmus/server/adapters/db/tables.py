@@ -276,6 +276,7 @@ users = Table(
     required("role", Text),
     required("networks", JSON),
     optional("disabled_at", Moment),
+    required("awaits_setup", Boolean),
     required("version", BigInteger),
     UniqueConstraint("name"),
 )

@@ -35,6 +35,8 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("GET",    f"{API}/openapi.json"):                        Need.NOTHING,
     ("GET",    f"{API}/health/live"):                         Need.NOTHING,
     ("GET",    f"{API}/health/ready"):                        Need.NOTHING,
+    ("GET",    f"{API}/setup"):                               Need.NOTHING,
+    ("POST",   f"{API}/setup"):                               Need.NOTHING,
     ("POST",   f"{API}/auth/login"):                          Need.NOTHING,
     ("POST",   f"{API}/auth/session"):                        Need.NOTHING,
     ("POST",   f"{API}/auth/logout"):                         Need.READ,

@@ -18,6 +18,8 @@ from isthmus.server.adapters.api.views import (
     PasswordBody,
     PasswordResetBody,
     PasswordResetView,
+    SetupBody,
+    SetupView,
     SignedInView,
     TokenBody,
     TokenView,
@@ -29,6 +31,18 @@ from isthmus.server.application.accounts import LOGIN_LIFETIME
 from isthmus.server.records import ApiToken
 
 router = api_router("accounts")
+
+
+@router.get("/setup", operation_id="getSetup")
+async def get_setup(calls: Calls) -> SetupView:
+    """Whether this backend waits for its owner; not found once it has one."""
+    return SetupView(username=(await calls.accounts.awaiting_setup()).name)
+
+
+@router.post("/setup", operation_id="setUp", status_code=204)
+async def set_up(body: SetupBody, calls: Calls, by: By) -> None:
+    """Make the account of the first start your own, with a name and a password that you choose; that works once."""
+    await calls.accounts.set_up(by, body.password, body.username, body.new_password)
 
 
 @router.post("/auth/login", operation_id="login")

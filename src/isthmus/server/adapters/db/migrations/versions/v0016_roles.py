@@ -13,4 +13,5 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("role", sa.Text(), nullable=False, server_default="owner"))
     op.add_column("users", sa.Column("networks", sa.JSON(), nullable=False, server_default="[]"))
     op.add_column("users", sa.Column("disabled_at", sa.BigInteger(), nullable=True))
+    op.add_column("users", sa.Column("awaits_setup", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.add_column("users", sa.Column("version", sa.BigInteger(), nullable=False, server_default="1"))
