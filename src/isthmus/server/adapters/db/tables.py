@@ -264,6 +264,8 @@ audit_log = Table(
     required("request_id", Text),
     optional("reason", Text),
     required("facts", JSON),
+    # An operator who has been told an id asks what it was.
+    Index(None, "request_id"),
 )
 
 users = Table(
