@@ -23,6 +23,7 @@ from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId, PublicKey
 from isthmus.protocol import agent as wire
 from isthmus.server.adapters.db import open_store
+from lab.waiting import wait_until
 from tests.api.agent import Agent, a_network, a_peer, a_public_key
 from tests.api.follower import Follower, following
 from tests.server import Server
@@ -129,6 +130,15 @@ async def test_everybody_is_told_when_a_remote_ends_and_an_operator_sees_what_ha
             assert seen["lease_until"]
             rule = next(each for each in seen["rules"] if each["grant"] and each["grant"]["id"] == lasting)
             assert (rule["packets"], rule["bytes"], rule["direction"], rule["service"]) == (12, 3456, "in", "wiki")
+            # What a gateway says first may be old; what is more later has just passed.
+            assert admin.get(f"/grants/{lasting}").json()["last_used_at"] is None
+            await gateway.beat(peers=(tunnel,), flows=(wire.FlowReport(str(joined.bridge), lasting, 13, 3500),))
+
+            def used() -> object:
+                return admin.get(f"/grants/{lasting}").json()["last_used_at"]
+
+            await asyncio.to_thread(wait_until, used, within=PATIENCE, what="the use of the grant to be noted")
+            seen = status_of(admin, joined)
             assert admin.get(f"/bridge-status?network_id={joined.network['id']}").json()["items"] == [seen]
             drawn = admin.get(f"/networks/{joined.network['id']}/topology").json()["bridges"]
             shown = {

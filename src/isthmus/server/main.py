@@ -75,6 +75,7 @@ ENDPOINT_SECONDS = 0.25
 WATCH_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 LIVENESS_SECONDS = 2.0
+USE_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
 
 
@@ -173,6 +174,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         Chore("the watch over jump peers", WATCH_SECONDS, services.jumps.work),
         Chore("looking for old keys and session tokens", LOOK_SECONDS, assembled.streams.look),
         Chore("the look for peers that fell silent", LIVENESS_SECONDS, services.liveness.tick),
+        Chore("noting by which grants packets passed", USE_SECONDS, services.bridge_status.note_use),
         Chore("forgetting old revisions", PRUNE_SECONDS, services.history.prune),
         *assembled.federation.chores,
     )

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
+from isthmus.domain.mesh.crossing import INGRESS
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application.network_memory import NetworkMemory
-from isthmus.server.ports import Clock
+from isthmus.server.ports import Clock, Store
 from isthmus.server.records import Commit
 
 
@@ -49,6 +50,7 @@ class BridgeMemory:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._said: dict[NetworkId, Said] = {}
+        self._used: dict[UUID, datetime] = {}
 
     def of(self, network_id: NetworkId, gateway: PeerId | None) -> Said | None:
         said = self._said.get(network_id)
@@ -58,30 +60,41 @@ class BridgeMemory:
         """Take over what a heartbeat says of bridges."""
         if not memory.bridges or not peer.is_jump or memory.crossings.gateway != peer.id:
             return
-        said = self.of(memory.network.id, peer.id)
-        if said is None:
-            said = self._said[memory.network.id] = Said(peer.id, self._clock.now())
+        known = self.of(memory.network.id, peer.id)
+        said = known or self._said.setdefault(memory.network.id, Said(peer.id, self._clock.now()))
         said.heard_at = self._clock.now()
         for report in beat.peers:
             bridge_id = memory.ends.get(PublicKey(report.public_key))
             if bridge_id is not None:
                 said.tunnels[bridge_id] = _tunnel(report)
         for flow in beat.flows:
-            self._count(said, memory, flow)
+            grew = self._count(said, memory, flow)
+            # Of what a gateway says first nobody knows when it passed.
+            if grew and known is not None and flow.flow != INGRESS:
+                self._used[UUID(flow.flow)] = said.heard_at
 
-    def _count(self, said: Said, memory: NetworkMemory, report: wire.FlowReport) -> None:
+    async def flush(self, store: Store) -> None:
+        """Write down when packets passed by which grants last; what a crash loses of it is of no weight."""
+        used, self._used = self._used, {}
+        if used:
+            async with store.transaction() as tx:
+                await tx.grants.used(list(used.items()))
+
+    def _count(self, said: Said, memory: NetworkMemory, report: wire.FlowReport) -> bool:
+        """Whether more has passed than was known."""
         try:
             bridge_id = UUID(report.bridge)
         except ValueError:
-            return
+            return False
         crossing = memory.bridges.get(bridge_id)
         if crossing is None or all(flow.id != report.flow for flow in crossing.flows):
-            return
+            return False
         before = said.passed.get((bridge_id, report.flow))
         # A gateway that began to count anew has less than before, and all of that is new.
         grew = report.packets != (0 if before is None else before.packets)
         grew_at = self._clock.now() if grew else None if before is None else before.grew_at
         said.passed[bridge_id, report.flow] = Passed(report.packets, report.size, grew_at)
+        return grew
 
     def changed(self, commit: Commit) -> None:
         """Forget what is no more."""

@@ -95,6 +95,10 @@ class BridgeStatusService:
             after = [bridge for bridge in live if page.after is None or bridge.id > page.after]
             return await self._statuses(tx, after[: page.limit])
 
+    async def note_use(self) -> None:
+        """Write down by which grants packets have passed since it was done last."""
+        await self._memory.flush(self._store)
+
     async def _statuses(self, tx: Transaction, bridges: Sequence[Bridge]) -> list[BridgeStatus]:
         around: dict[NetworkId, _Around | None] = {}
         for network_id in {bridge.network_id for bridge in bridges}:
