@@ -6,7 +6,6 @@ from functools import partial
 from isthmus.protocol.places import Places
 from isthmus.server.adapters.components.contexts import Gate
 from isthmus.server.adapters.components.plane import ComponentApp, Ledger
-from isthmus.server.adapters.http.edge import App
 from isthmus.server.adapters.instances import LeafInstances
 from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.components import Components
@@ -34,7 +33,7 @@ def register_own(
 
 def component_apps(
     components: Components, places: Places, store: Store, clock: Clock, gatekeeper: Gatekeeper
-) -> Mapping[str, App]:
+) -> Mapping[str, ComponentApp]:
     """What answers on the socket of each component. Raises `TableDiffers` where a call of the table has no endpoint."""
     effects = Effects(store, components.complete(), gatekeeper)
     ledger = Ledger(store, DenialService(store, clock), clock.now)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from isthmus.protocol.federation import COMPONENTS
 from isthmus.protocol.places import Places
+from isthmus.server.adapters.components.plane import ComponentApp
 from isthmus.server.adapters.control.plane import ControlPlane
 from isthmus.server.adapters.http.deps import FederationServices
-from isthmus.server.adapters.http.edge import App
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
 from isthmus.server.adapters.material import FileMaterial
 from isthmus.server.application.audit_chain import LINK_SECONDS, ChainService
@@ -87,7 +87,7 @@ class Federation:
     reports: ReportService
     upkeep: BridgeUpkeep
     control: ControlPlane
-    components: Mapping[str, App]
+    components: Mapping[str, ComponentApp]
     chores: tuple[Chore, ...]
 
     def serve_on(self, sockets: "Sockets") -> list[Listener]:

@@ -25,6 +25,7 @@ from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.db.hosts import hosts_of
 from isthmus.server.adapters.db.store import open_store
 from isthmus.server.adapters.events.hub import EventHub
+from isthmus.server.adapters.http.access import UnlistedRoute
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.edge import Visitors
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, check_tls, serve
@@ -41,6 +42,7 @@ from isthmus.server.application.bridge_memory import BridgeMemory
 from isthmus.server.application.bridge_status import BridgeStatusService
 from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.calls import TableDiffers
 from isthmus.server.application.crossing_watch import CrossingWatch
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
@@ -95,6 +97,8 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         VaultUnusable,
         FolderUnusable,
         ExtensionUnusable,
+        TableDiffers,
+        UnlistedRoute,
     ) as reason:
         sys.stderr.write(f"isthmus server: {reason}\n")
         return 1

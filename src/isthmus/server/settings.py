@@ -54,7 +54,7 @@ class Settings(BaseModel):
     origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("origins", mode="before")
+    @field_validator("origins", "extensions", mode="before")
     @classmethod
     def _listed(cls, value: object) -> object:
         """A variable holds them with commas between."""

@@ -120,8 +120,13 @@ Component: TypeAlias = Mapping[str, Endpoint]
 """The endpoints of one component by the names of their calls."""
 
 
+def is_endpoint(found: object) -> bool:
+    """Whether `found` is of a kind that is asked behind the gate; what else answers has not been let through it."""
+    return isinstance(found, Reading | Writing | Outside)
+
+
 class TableDiffers(RuntimeError):
-    """What the components answer is not what the table of federated calls says."""
+    """What the components answer is not what the table of federated calls says, or is answered past the gate."""
 
 
 def actor_of(context: Context) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from isthmus.protocol.federation import RPCS, WITHOUT_GRANT
-from isthmus.server.application.calls import Component, Endpoint, TableDiffers, Writing
+from isthmus.server.application.calls import Component, Endpoint, TableDiffers, Writing, is_endpoint
 
 
 class Components:
@@ -14,14 +14,16 @@ class Components:
 
     def register(self, component: str, endpoints: Component) -> None:
         """Add endpoints of `component`; it may come in parts. Raises `TableDiffers` for one that the table of calls
-        lacks, that somebody answers already, or that needs more than it has: a mutation that does not write, a call
-        that no grant opens."""
+        lacks, that somebody answers already, that the gate is not in front of, or that needs more than it has: a
+        mutation that does not write, a call that no grant opens."""
         known = self.endpoints.setdefault(component, {})
         for rpc, endpoint in endpoints.items():
             if (component, rpc) not in RPCS:
                 raise TableDiffers(f"the table of calls has no {component}/{rpc}")
             if rpc in known:
                 raise TableDiffers(f"{component}/{rpc} has two endpoints")
+            if not is_endpoint(endpoint):
+                raise TableDiffers(f"{component}/{rpc} is not behind the gate: it is none of the kinds of endpoints")
             entry = RPCS[component, rpc]
             if entry.writes and not isinstance(endpoint, Writing):
                 raise TableDiffers(f"{component}/{rpc} is to leave a row, by the table, and does not write")

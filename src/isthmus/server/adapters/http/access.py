@@ -199,6 +199,9 @@ OF_SOME_NETWORKS = frozenset(
 )
 
 
+FEDERATED = "/federation"
+
+
 class UnlistedRoute(RuntimeError):
     """The routes of the application and the access table differ."""
 
@@ -217,8 +220,11 @@ def listed(routes: Iterable[BaseRoute]) -> set[tuple[str, str]]:
 
 
 def check_complete(routes: Iterable[BaseRoute]) -> None:
-    """Refuse to start when a route lacks its row, or a row its route."""
+    """Refuse to start when a route lacks its row, or a row its route, or one is where calls of remotes are made: those
+    are for the components, behind their gate."""
     found = listed(routes)
+    if federated := sorted(key for key in found if key[1].startswith(FEDERATED)):
+        raise UnlistedRoute(f"access table: calls of remotes are answered behind the gate alone, not by {federated}")
     missing, stale = found - ACCESS.keys(), ACCESS.keys() - found
     if missing or stale:
         raise UnlistedRoute(f"access table: no row for {sorted(missing)}, no route for {sorted(stale)}")
