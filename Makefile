@@ -19,6 +19,7 @@ lint: setup ## style, types, import contracts, size budget
 	@PYTHONPATH=. .venv/bin/lint-imports --no-logo
 	@$(PYTHON) -m tools.federated_api --check
 	@$(PYTHON) -m tools.bridge_states --check
+	@$(PYTHON) -m tools.proxy_guide --check
 	@.venv/bin/mypy $(CODE)
 	@tools/ui check
 

@@ -35,5 +35,3 @@ def test_a_planted_call_behind_the_chain_starts(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("PLANTED", "behind_the_gate")
     with running(tmp_path, extensions=EXTENSION) as server, server.local() as local:
         assert local.get("/health/live").status_code == 200
-
-
