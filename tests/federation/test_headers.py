@@ -86,7 +86,7 @@ def test_the_federator_refuses_a_doubled_header(federation: Federation) -> None:
     assert federator.asks(federator.request(more=more)).status == 200
 
 
-@pytest.mark.case("HDR-010")
+@pytest.mark.case("HDR-010", "SEED-131")
 def test_the_listeners_of_people_agents_and_administrators_lead_to_no_federation(a: Party, b: Party) -> None:
     federator = behind(a, b)
     perfect = federator.request()

@@ -138,7 +138,7 @@ def above(path: Path, party: Party) -> Sequence[Path]:
     return [folder for folder in path.parents if folder == top or top in folder.parents]
 
 
-@pytest.mark.case("SEED-048")
+@pytest.mark.case("SEED-048", "SEED-124")
 def test_each_hop_takes_a_request_from_its_own_neighbour_alone(a: Party, b: Party) -> None:
     assert os.geteuid() == 0
     for box in (b.inward, b.component()):
