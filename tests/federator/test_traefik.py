@@ -4,6 +4,7 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
+from typing import Any
 
 import pytest
 
@@ -113,3 +114,59 @@ def test_a_leaf_of_another_remote_is_refused_as_ever(stage: Stage) -> None:
     answer = passed_on(stage, stage.a, X_Forwarded_Tls_Client_Cert=one(stage.c.leaf))
     assert answer.code == "federation_denied"
     assert stage.row(answer).reason == "chain.other_remote"
+
+
+NETWORKS = {
+    "wan": "wan",
+    "vip6-office": "8d7c1a52-7f65-4d43-9c1c-0b7f7f4f2c11",
+    "vip6-lab": "0d3f5a0e-3a57-4b61-8f0f-3f1a5f1d7d11",
+}
+ADDRESSES = ("192.0.2.1", "fd00:1::1", "fd00:2::1")
+
+
+def through(dynamic: Any, listener: str, said: dict[str, str], caller: Organisation) -> dict[str, str]:
+    """The headers that arrive where `said` came in at one entry point, as the published reference has its router's
+    middlewares, in their order: an empty value of `headers` removes, `passTLSClientCert` sets the certificate. That no
+    proxy before is trusted makes the source the address of the socket."""
+    headers = {name.lower(): value for name, value in said.items()}
+    (router,) = (each for each in dynamic["http"]["routers"].values() if each["entryPoints"] == [listener])
+    for name in router["middlewares"]:
+        middleware = dynamic["http"]["middlewares"][name]
+        if middleware.get("passTLSClientCert") == {"pem": True}:
+            headers[LEAF.lower()] = one(caller.leaf)
+        for header, value in middleware.get("headers", {}).get("customRequestHeaders", {}).items():
+            headers[header.lower()] = value
+        headers = {name: value for name, value in headers.items() if value}
+    return headers | {ingress.SOURCE.lower(): SOURCE}
+
+
+@pytest.mark.case("SEED-123")
+@pytest.mark.parametrize("listener", NETWORKS)
+def test_each_listener_of_our_rendering_tells_what_it_proves_and_no_copy_of_the_callers(
+    stage: Stage, listener: str
+) -> None:
+    stage.relist(stage.a.entry(), stage.c.entry(), listeners=NETWORKS)
+    listeners = [
+        Listener(name, address, 8443, network)
+        for (name, network), address in zip(NETWORKS.items(), ADDRESSES, strict=True)
+    ]
+    named = {network: name for name, network in NETWORKS.items() if name != "wan"}
+    facts = IngressFacts(1, [stage.b.infra], listeners, [stage.a.ca.pem.decode()], named)
+    layout = Layout.of(stage.places, lambda name: listener_secret(stage.listener_key, name))
+    dynamic = json.loads(traefik.render(facts, layout)[traefik.DYNAMIC])
+    proven = {ingress.LEAF, ingress.LISTENER, ingress.SECRET, ingress.NETWORK, ingress.SOURCE}
+    own = {name: value for name, value in stage.headers(stage.a).items() if name not in proven}
+    del own[ingress.INGRESS_REQUEST_ID]
+    for forged in ({}, dict.fromkeys(ingress.TRUST_HEADERS, "f0f0f0f0-0000-4000-8000-000000000000")):
+        with stage.connection() as connection:
+            arrived = through(dynamic, listener, {**own, **forged}, stage.a)
+            answer = exchange(connection, arrived, LOOKUP, BODY, "POST")
+        assert answer.status == 200, answer
+        seen = stage.around.components["directory"].calls[-1].headers
+        told = {name: seen[name.lower()] for name in (ingress.INSTANCE, ingress.NETWORK, ingress.SOURCE)}
+        assert told == {
+            ingress.INSTANCE: str(stage.a.instance),
+            ingress.NETWORK: NETWORKS[listener],
+            ingress.SOURCE: SOURCE,
+        }
+        assert "f0f0f0f0" not in str(seen)

@@ -104,6 +104,8 @@ def _manifest(files: Mapping[str, str]) -> Iterator[str]:
     yield from _keys("ConfigMap", controller, {"apiVersion", "kind", "metadata", "data"})
     yield from _keys("Secret", anchors, {"apiVersion", "kind", "metadata", "type", "stringData"})
     yield from _keys("Ingress", ingress, {"apiVersion", "kind", "metadata", "spec"})
+    for what, each in (("ConfigMap", controller), ("Secret", anchors)):
+        yield from _keys(what, each["metadata"], {"name", "namespace"})
     yield from _controller(controller["data"])
     yield from _anchors(anchors)
     yield from _annotations(ingress["metadata"])

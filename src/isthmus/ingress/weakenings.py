@@ -98,7 +98,14 @@ def _changed(
 
 
 def document_weakenings(document: Any) -> Iterator[tuple[str, Any]]:
-    """What is done, and the whole weakened document: every key and element left out, every value turned."""
+    """What is done, and the whole weakened document: every key and element left out, every value turned, and one more
+    in every list and object."""
+    for path, holder in [((), document), *_places(document)]:
+        name = ".".join(map(str, path))
+        if isinstance(holder, dict):
+            yield f"{name} with one key more", _with(document, (*path, "more"), "more")
+        elif isinstance(holder, list):
+            yield f"{name} with one element more", _with(document, path, [*holder, "more"])
     for path, value in _places(document):
         name = ".".join(map(str, path))
         yield f"without {name}", _without(document, path)
