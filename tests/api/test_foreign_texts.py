@@ -57,11 +57,12 @@ class Site:
         """All that is stored, but for what is noted of the refusals themselves."""
         with closing(sqlite3.connect(f"file:{self.server.data / 'isthmus.db'}?mode=ro", uri=True)) as database:
             names = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-            return {
+            found = {
                 name: sorted(map(repr, database.execute(f'SELECT * FROM "{name}"')))  # noqa: S608  # out of the schema
                 for name in names
                 if name not in LOGS
             }
+            return found | {"outbox": database.execute("SELECT lane, number, body FROM outbox").fetchall()}
 
 
 @pytest.fixture(scope="module")
