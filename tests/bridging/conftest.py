@@ -26,7 +26,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     """What the processes said last is part of a failure."""
     report = yield
     found = getattr(item, "funcargs", {}).get("alliance")
-    if report.failed and isinstance(found, Alliance):
+    # At the end of the last test the lab is gone, and its logs with it.
+    if report.failed and report.when != "teardown" and isinstance(found, Alliance):
         for name, text in found.logs().items():
             report.sections.append((f"log of {name}", text))
     return report
