@@ -86,6 +86,7 @@ def test_what_is_no_configuration_is_not_read(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.case("PATH-009")
 @pytest.mark.parametrize(
     "words",
     [["a b"], [""], ["'"], ['"'], ["\\"], ["\\n"], ["a\nb"], ["\t"], ["${x}"], ["{", "}", ";"], ["#"], ["\\.", "$x"]],

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 from lab.waiting import wait_until
 from tests.api.agent import Agent, a_peer, enroll_body
+from tests.foreign import HOSTILE
 from tests.web.linked import MARKUP, Linked
 from tests.web.looking import opened
 
@@ -63,7 +64,7 @@ def an_incident_of_somebody(linked: Linked, admin: httpx2.Client) -> str:
 PAGES = ("remote", "bridge", "services", "grant", "held grants", "findings", "people", "peer", "incident")
 
 
-@pytest.mark.case("WEB-003")
+@pytest.mark.case("WEB-003", "PATH-009")
 @pytest.mark.parametrize("name", PAGES)
 def test_markup_of_others_is_shown_as_text_and_marked(linked_page: Page, shown_at: dict[str, str], name: str) -> None:
     page = opened(linked_page, shown_at[name])
@@ -87,6 +88,17 @@ def test_ordinary_text_of_others_is_shown_as_it_is(linked_page: Page, linked: Li
         admin.patch(f"/grants/{linked.grant}", json={"note": said}).raise_for_status()
         page = opened(linked_page, f"/grants/{linked.grant}")
         expect(page.locator(".foreign", has_text=said)).to_have_text(said)
+        admin.patch(f"/grants/{linked.grant}", json={"note": MARKUP}).raise_for_status()
+
+
+@pytest.mark.case("PATH-009")
+def test_text_in_the_syntax_of_something_else_is_shown_as_it_is(linked_page: Page, linked: Linked) -> None:
+    with linked.server.local() as admin:
+        for said in [text for text in HOSTILE.values() if text.isprintable()]:
+            admin.patch(f"/grants/{linked.grant}", json={"note": said}).raise_for_status()
+            page = opened(linked_page, f"/grants/{linked.grant}")
+            expect(page.locator(".foreign").get_by_text(said, exact=True).first).to_be_visible()
+            assert page.evaluate("window.ran") is None
         admin.patch(f"/grants/{linked.grant}", json={"note": MARKUP}).raise_for_status()
 
 

@@ -82,6 +82,7 @@ def test_a_full_configuration_reads_as_documented() -> None:
     assert render(FULL) == FULL_TEXT
 
 
+@pytest.mark.case("PATH-009")
 @given(confs)
 def test_a_configuration_survives_its_text(conf: Conf) -> None:
     assert parse(render(conf)) == conf
@@ -118,6 +119,7 @@ def test_a_name_survives_in_its_comment(name: str) -> None:
     assert parse(render(Conf(FULL.interface, peers))).peers == peers
 
 
+@pytest.mark.case("PATH-009")
 @given(st.text(st.characters()))
 @example("gw\nPostUp = touch /tmp/owned")
 @example("gw\r[Interface]\x85PostUp = a\u2028PostUp = b\x0bPostUp = c\x00\x1b[2K\u202e")

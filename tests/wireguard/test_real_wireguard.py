@@ -118,6 +118,7 @@ def test_wg_quick_takes_its_own_part_of_the_text_and_passes_on_the_rest(
     assert parse(space.run("wg-quick", "strip", str(file))) == without_wg_quick(conf)
 
 
+@pytest.mark.case("PATH-009")
 @pytest.mark.parametrize(
     "addresses", [("10.20.0.5/24",), ("fd00:20::5/64",), ("10.20.0.5/24", "fd00:20::5/64")], ids="-".join
 )
