@@ -89,6 +89,17 @@ def no_state_change(party: Party) -> Iterator[None]:
     assert changed == [], f"changed at {party}: {changed}"
 
 
+def until_quiet(party: Party) -> None:
+    """Wait for what is still to be told to others, and for what follows of a change of a moment ago."""
+
+    def is_quiet() -> bool:
+        before = party.state()
+        time.sleep(QUIET_SECONDS)
+        return party.state() == before
+
+    wait_until(is_quiet, within=ROW_SECONDS, what=f"{party} to have told its news")
+
+
 @contextlib.contextmanager
 def no_component_call(party: Party) -> Iterator[None]:
     before = party.component_calls()

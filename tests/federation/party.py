@@ -33,6 +33,8 @@ from tests.x509.forge import Forged, a_leaf
 # What may change while nothing happens, or by the refusal itself: the log, what was noticed of callers, what runs out.
 AUDIT = frozenset({"audit_log", "audit_links", "audit_seals", "audit_witnesses"})
 NO_STATE = AUDIT | {"backend", "reported_rows", "remote_findings", "remote_instances", "nonces"}
+# That a grant was used is written down a while after it was.
+NOTED_LATER = frozenset({("grants", "last_used_at")})
 JSON = "application/json"
 CALL = "POST /federation/directory/get-user-by-handle"
 OF_OURS = object()
@@ -273,5 +275,7 @@ def over_socket(path: Path, data: bytes) -> Answer:
 
 
 def _checksum(database: sqlite3.Connection, table: str) -> str:
-    rows: Iterator[Any] = database.execute(f'SELECT * FROM "{table}"')  # noqa: S608  # a name out of the schema
+    columns = [name for _, name, *_ in database.execute(f'PRAGMA table_info("{table}")')]
+    told = ", ".join(f'"{name}"' for name in columns if (table, name) not in NOTED_LATER)
+    rows: Iterator[Any] = database.execute(f'SELECT {told} FROM "{table}"')  # noqa: S608  # names out of the schema
     return hashlib.sha256("\n".join(sorted(map(repr, rows))).encode()).hexdigest()

@@ -11,7 +11,7 @@ import pytest
 
 from isthmus.protocol.federation import RPCS
 from lab.waiting import wait_until
-from tests.federation.checks import no_state_change, one_audit_row, refused
+from tests.federation.checks import no_state_change, one_audit_row, refused, until_quiet
 from tests.federation.federation import Federation
 from tests.federation.overlays import a_network, shown
 from tests.federation.party import Party
@@ -115,6 +115,7 @@ def revoked(a: Party, b: Party, body: dict[str, Any]) -> None:
 @pytest.mark.parametrize("what", CALLS)
 def test_a_text_in_a_call_is_kept_as_it_is_or_refused_with_a_row(a: Party, b: Party, what: str) -> None:
     call, made = CALLS[what]
+    until_quiet(b)
     for kind, text in HOSTILE.items():
         body = made(text)
         before = b.state()
@@ -181,6 +182,7 @@ def test_reasons_of_a_remotes_operator_arrive_as_they_are(a: Party, b: Party) ->
         bridge = a.api.post("/bridges", json=proposal).raise_for_status().json()["id"]
         wait_until(lambda: b.api.get(f"/bridges/{bridge}").status_code == 200, within=WITHIN, what="the proposal")
         assert shown(b, bridge)["reason_there"] == PLAIN
+        until_quiet(a)
         for text in HOSTILE.values():
             if "\n" in text or not text.isprintable():
                 with no_state_change(a), one_audit_row(a, "validation_failed"):

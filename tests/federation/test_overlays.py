@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +17,7 @@ from isthmus.protocol.ingress import listener_secret
 from lab.organisation import PORT
 from lab.waiting import wait_until
 from tests.federation.behind import Behind, behind
-from tests.federation.checks import no_state_change, one_audit_row, refused, refusing_each
+from tests.federation.checks import no_state_change, one_audit_row, refused, refusing_each, until_quiet
 from tests.federation.overlays import Overlay, two_overlays
 from tests.federation.party import Party, Row
 from tests.federation.wire import Answer
@@ -34,6 +33,11 @@ ELSEWHERE = ("/", "/index.html", "/api/v1/networks", "/api/v1/agent/enroll", "/m
 def overlays(federation: Any) -> Iterator[tuple[Overlay, Overlay]]:
     with two_overlays(federation.a, federation.b) as found:
         yield found
+
+
+@pytest.fixture(autouse=True)
+def quiet(overlays: tuple[Overlay, Overlay]) -> None:
+    until_quiet(overlays[0].b)
 
 
 @contextlib.contextmanager
@@ -76,7 +80,7 @@ def test_a_call_is_judged_by_the_network_of_its_socket_whatever_it_says(overlays
         return arrives.asks(a.request(b, "POST /federation/resources/get", body=body, changed=host, more=more))
 
     with granted(first, first.network) as for_first, granted(first, second.network) as for_second:
-        wait_until(lambda: is_quiet(b), within=WITHIN, what="the news of the grants to be told")
+        until_quiet(b)
         # A grant for the one network does not open the other.
         for arrives, token, allowed in ((first, for_second, second), (second, for_first, first)):
             with no_state_change(b), one_audit_row(b, "axis.network") as watch:
@@ -87,12 +91,6 @@ def test_a_call_is_judged_by_the_network_of_its_socket_whatever_it_says(overlays
             answer = over(arrives, token)
             assert answer.status == OK, answer
             assert row_of(b, answer)["facts"]["network"] == arrives.network
-
-
-def is_quiet(party: Party) -> bool:
-    before = party.state()
-    time.sleep(0.5)
-    return party.state() == before
 
 
 @dataclass(frozen=True)
