@@ -56,7 +56,7 @@ async def inside(folder: Path, database_url: str | None = None) -> AsyncIterator
     assert password is not None
     listener = Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen)
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, [listener], stop, assembled.close_streams))
+    serving = asyncio.create_task(serve(app, [listener], stop, assembled.close_streams, assembled.tally))
     try:
         async with repeating(Chore("looking", LOOK_SECONDS, assembled.streams.look)):
             yield Inside(settings.listen, services, assembled.events, password)

@@ -17,7 +17,7 @@ from tests.api.agent import Agent, Stream, a_network, a_peer
 from tests.server import API, Server, running
 
 STRANGERS = ["nobody", "spent enrollment token", "nonsense"]
-TOKENS = ["read", "peers", "write", "admin", "audit", "accounts"]
+TOKENS = ["read", "peers", "write", "admin", "audit", "accounts", "metrics"]
 ROLES = ["owner", "admin by role", "network_admin", "auditor", "user"]
 CALLERS = [*STRANGERS, "agent", *TOKENS, *ROLES]
 CELLS = [(method, path, caller) for method, path in ACCESS if method != "WS" for caller in CALLERS]
@@ -26,7 +26,7 @@ CELLS.sort(key=lambda cell: cell[1].endswith("/logout"))
 NAMES = {"network_id", "peer_id", "token_id", "user_id", "account_id"}
 ROLE_TABLE = Path(__file__).parents[2] / "docs/operations/accounts.md"
 # Either of two scopes is enough, as the page says below its tables.
-OR_ELSE = {"peers": "write", "audit": "admin", "self": "admin"}
+OR_ELSE = {"peers": "write", "audit": "admin", "self": "admin", "metrics": "read"}
 # What concerns no network and is open to those whose role is for some: the own account, and their part of lists.
 OF_NO_NETWORK = {"/auth/logout", "/auth/me", "/auth/password", "/tokens", "/tokens/{token_id}"}
 LISTS = {"/networks", "/peers", "/groups", "/incidents"}
@@ -105,11 +105,15 @@ def expected(need: Need, method: str, path: str, caller: str) -> int | None:
     return None
 
 
+def url_of(client: httpx2.Client, path: str) -> httpx2.URL:
+    return client.base_url.join(filled(path))
+
+
 def filled(path: str) -> str:
     """The path with ids of things that do not exist, so that nothing happens to those that do."""
     for name in NAMES:
         path = path.replace(f"{{{name}}}", str(uuid4()))
-    return path.replace("{address}", "10.0.0.1").removeprefix(API)
+    return path.replace("{address}", "10.0.0.1")
 
 
 def audited(admin: httpx2.Client) -> list[Any]:
@@ -125,7 +129,7 @@ def test_every_cell_of_the_table_is_as_it_says(
     token = tokens[caller]
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     newest = audited(admin)[0]["number"]
-    answer = strangers.request(method, filled(path), headers=headers)
+    answer = strangers.request(method, url_of(strangers, path), headers=headers)
     rows = [row for row in audited(admin) if row["number"] > newest]
     status = expected(ACCESS[method, path], method, path, caller)
     if status is None:
@@ -174,7 +178,7 @@ def test_everything_is_answered_on_the_servers_own_socket(tmp_path: Path) -> Non
     with running(tmp_path) as server, server.local() as local:
         for method, path in ACCESS:
             if method != "WS" and ACCESS[method, path] is not Need.AGENT:
-                assert local.request(method, filled(path)).status_code not in {403, 405, 500}, path
+                assert local.request(method, url_of(local, path)).status_code not in {403, 405, 500}, path
         reset = local.post("/auth/password/reset", json={"username": "admin"}).raise_for_status().json()
         with server.client() as client:
             for password, status in ((server.password, 401), (reset["password"], 200)):

@@ -40,6 +40,7 @@ from isthmus.server.application.paths import PathService
 from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
+from isthmus.server.application.tally import Tally
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.main import Fanout
 from isthmus.server.ports import Store
@@ -138,7 +139,7 @@ class Backend:
         self.enrollment = EnrollmentService(store, self.clock, self.ids, fanout, self.incidents.report)
         self.accounts = AccountService(store, self.clock, self.ids, Argon2Passwords())
         self.account_book = AccountBook(store, self.clock, self.ids, Argon2Passwords())
-        self.denials = DenialService(store, self.clock)
+        self.denials = DenialService(store, self.clock, Tally())
         self.templates = TemplateService(store, self.clock, self.ids)
         self.history = HistoryService(store, self.clock, fanout, keep=10_000)
 

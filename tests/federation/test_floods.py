@@ -9,13 +9,18 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from isthmus.protocol.federation import ORIGIN
+import pytest
+
+from isthmus.protocol.federation import COMPONENTS, ORIGIN
+from isthmus.server.adapters.http.access import ACCESS
+from isthmus.server.application.tally import NO_ROUTE, UNPROVEN
 from lab.organisation import PORT, children
 from lab.waiting import wait_until
 from tests.federation.checks import clean_request, no_component_call, no_state_change
 from tests.federation.federation import Federation
 from tests.federation.party import OF_OURS, Party, Row
 from tests.federation.wire import Connection, NoAnswer, request
+from tests.metrics import Metrics, fresh_metrics_of
 
 REQUESTS = 2_000
 CLIENTS = 4
@@ -64,13 +69,15 @@ def size_of_log(party: Party) -> int:
     return party.site.up.log.stat().st_size
 
 
+@pytest.mark.case("DOS-003")
 def test_strangers_cannot_grow_the_log_without_bound(federation: Federation) -> None:
     a, b, c = federation.parties
+    # One of each kind, so that its series is there.
+    assert a.asks(b, made_up_by(a, b, REQUESTS)).status == 403
+    assert c.asks(b, c.request(b, "POST /federation/directory/no-such")).status == 404
+    wait_until(lambda: counted(b.denials(0), "not_listed")[1] >= 1, within=WITHIN, what="the first row")
+    metrics, disk = fresh_metrics_of(b.api), size_of_database(b)
     before, log, began = b.last_row(), size_of_log(b), time.monotonic()
-
-    def made_up(number: int) -> bytes:
-        line = f"POST /federation/made-up-{number}/call-{number}"
-        return a.request(b, line, changed={ORIGIN: f"x{number}.example", "User-Agent": f"agent-{number}"})
 
     def proven() -> None:
         for number in range(OF_THE_REMOTE):
@@ -78,7 +85,7 @@ def test_strangers_cannot_grow_the_log_without_bound(federation: Federation) -> 
 
     with no_state_change(b), no_component_call(b), ThreadPoolExecutor(1) as pool:
         beside = pool.submit(proven)
-        flood(a, b, made_up, credential=True)
+        flood(a, b, lambda number: made_up_by(a, b, number), credential=True)
         beside.result()
         wait_until(lambda: counted(b.denials(before), "not_listed")[1] >= REQUESTS, within=WITHIN, what="the counters")
     took = time.monotonic() - began
@@ -91,7 +98,39 @@ def test_strangers_cannot_grow_the_log_without_bound(federation: Federation) -> 
     named = [row for row in b.denials(before) if row["actor"].startswith(f"remote:{c.domain}/")]
     assert len(named) == OF_THE_REMOTE
     assert len({row["subject"] for row in named}) == OF_THE_REMOTE
+    check_series(metrics, fresh_metrics_of(b.api), b, c)
+    assert size_of_database(b) - disk < (rows + 2 * OF_THE_REMOTE) * 2 * KIB + 256 * KIB
     clean_request(a, b)
+
+
+def made_up_by(party: Party, other: Party, number: int) -> bytes:
+    """A request with an origin, a path and a browser of its own."""
+    line = f"POST /federation/made-up-{number}/call-{number}"
+    return party.request(other, line, changed={ORIGIN: f"x{number}.example", "User-Agent": f"agent-{number}"})
+
+
+def size_of_database(party: Party) -> int:
+    return int(party.rows("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()")[0][0])
+
+
+def check_series(before: Metrics, after: Metrics, of: Party, known: Party) -> None:
+    """The flood made no series and is counted exactly; the remote that is known is counted by its name."""
+
+    def grown(name: str, **labels: str) -> float:
+        return after.value(name, **labels) - before.value(name, **labels)
+
+    remotes = {each["domain"] for each in of.api.get("/remotes").raise_for_status().json()["items"]}
+    labels = [dict(pairs) for _, pairs in after.samples]
+    assert {each["remote"] for each in labels if "remote" in each} <= remotes | {UNPROVEN}
+    assert {each["route"] for each in labels if "route" in each} <= {path for _, path in ACCESS} | {NO_ROUTE}
+    assert {each["component"] for each in labels if "component" in each} <= COMPONENTS
+    unproven = [{series for series in seen.samples if ("remote", UNPROVEN) in series[1]} for seen in (before, after)]
+    assert unproven[0] == unproven[1]
+    assert "made-up" not in after.text
+    assert "agent-1" not in after.text
+    assert grown("isthmus_federation_denials_total", remote=UNPROVEN, reason="not_listed") == REQUESTS
+    of_known = {"remote": known.domain, "reason": "route.unknown"}
+    assert grown("isthmus_federation_denials_total", **of_known) == OF_THE_REMOTE
 
 
 def test_refusals_by_the_ingress_are_sampled(federation: Federation) -> None:

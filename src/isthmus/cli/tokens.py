@@ -22,6 +22,7 @@ class Scope(StrEnum):
     ADMIN = "admin"
     AUDIT = "audit"
     ACCOUNTS = "accounts"
+    METRICS = "metrics"
 
 
 @command(app, "create", "isthmus token create backup --scope read --lifetime 30d")

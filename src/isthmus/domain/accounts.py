@@ -7,7 +7,8 @@ from isthmus.domain.errors import InvalidValue
 from isthmus.domain.ids import NetworkId
 
 READ, PEERS, WRITE, ADMIN, AUDIT, ACCOUNTS, SELF = "read", "peers", "write", "admin", "audit", "accounts", "self"
-ALL_SCOPES = frozenset({READ, PEERS, WRITE, ADMIN, AUDIT, ACCOUNTS, SELF})
+METRICS = "metrics"
+ALL_SCOPES = frozenset({READ, PEERS, WRITE, ADMIN, AUDIT, ACCOUNTS, SELF, METRICS})
 # What an API token may be given. To change the password and to make tokens takes a sign-in, or `admin`.
 TOKEN_SCOPES = ALL_SCOPES - {SELF}
 MOST_NETWORKS = 256
@@ -34,7 +35,7 @@ SCOPES = {
     Role.OWNER: ALL_SCOPES,
     Role.ADMIN: ALL_SCOPES - {ACCOUNTS},
     Role.NETWORK_ADMIN: frozenset({READ, PEERS, WRITE, SELF}),
-    Role.AUDITOR: frozenset({READ, AUDIT, SELF}),
+    Role.AUDITOR: frozenset({READ, AUDIT, SELF, METRICS}),
     Role.USER: frozenset({READ, PEERS, SELF}),
 }
 

@@ -9,7 +9,6 @@ from isthmus.server.adapters.components.plane import ComponentApp, Ledger
 from isthmus.server.adapters.instances import LeafInstances
 from isthmus.server.application.audit_witness import WitnessService
 from isthmus.server.application.components import Components
-from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryComponent
 from isthmus.server.application.effects import Effects, forget_answers
 from isthmus.server.application.gate import Gatekeeper
@@ -32,11 +31,10 @@ def register_own(
 
 
 def component_apps(
-    components: Components, places: Places, store: Store, clock: Clock, gatekeeper: Gatekeeper
+    components: Components, places: Places, ledger: Ledger, gatekeeper: Gatekeeper
 ) -> Mapping[str, ComponentApp]:
     """What answers on the socket of each component. Raises `TableDiffers` where a call of the table has no endpoint."""
-    effects = Effects(store, components.complete(), gatekeeper)
-    ledger = Ledger(store, DenialService(store, clock), clock.now)
+    effects = Effects(ledger.store, components.complete(), gatekeeper)
     return {
         name: ComponentApp(name, Gate(name, places.context_key(name)), effects, ledger) for name in components.endpoints
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isthmus.protocol.federation import COMPONENTS
 from isthmus.protocol.places import Places
-from isthmus.server.adapters.components.plane import ComponentApp
+from isthmus.server.adapters.components.plane import ComponentApp, Ledger
 from isthmus.server.adapters.control.plane import ControlPlane
 from isthmus.server.adapters.http.deps import FederationServices
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_unix
@@ -20,6 +20,7 @@ from isthmus.server.application.certificates import CHORE_SECONDS, CertificateSe
 from isthmus.server.application.certificates import Ground as CertificateGround
 from isthmus.server.application.components import Components
 from isthmus.server.application.crossing_watch import CrossingWatch
+from isthmus.server.application.denials import DenialService
 from isthmus.server.application.explain import ExplainService
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federation_facts import FederationService
@@ -43,6 +44,7 @@ from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.resources import ResourcesComponent
 from isthmus.server.application.services import ServiceCatalogue
 from isthmus.server.application.snapshots import SnapshotService
+from isthmus.server.application.tally import Tally
 from isthmus.server.background import Chore
 from isthmus.server.bridging import Bridging
 from isthmus.server.components import component_apps, component_chores, register_own
@@ -74,6 +76,10 @@ class Ground:
     crossings: CrossingWatch
     denied_addresses: tuple[str, ...] = ()
     kinds: Kinds = field(default_factory=Kinds)
+    tally: Tally = field(default_factory=Tally)
+
+    def ledger(self) -> Ledger:
+        return Ledger(self.store, DenialService(self.store, self.clock, self.tally), self.tally, self.clock.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +115,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     certificates = CertificateService(CertificateGround(store, clock, ids, changes, material))
     chain = ChainService(store, clock, material.found_message_key)
     snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
-    reports = ReportService(store, clock, ids)
+    reports = ReportService(store, clock, ids, ground.tally)
     outbox, pulse, witness = assemble_post(ground, changes, certificates, reports)
     findings = FindingService(store, clock, ids)
     voice = Voice(certificates, outward, ground.vault, pulse, snapshots.until_applied)
@@ -145,7 +151,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
         reports=reports,
         upkeep=bridging.upkeep,
         control=ControlPlane(snapshots, reports),
-        components=component_apps(components, ground.places, store, clock, gatekeeper),
+        components=component_apps(components, ground.places, ground.ledger(), gatekeeper),
         chores=(
             Chore("linking the audit log", LINK_SECONDS, chain.work),
             Chore("forgetting old nonces", PRUNE_SECONDS, reports.prune),

@@ -25,6 +25,7 @@ from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.db.hosts import hosts_of
 from isthmus.server.adapters.db.store import open_store
 from isthmus.server.adapters.events.hub import EventHub
+from isthmus.server.adapters.exposition import Exposition
 from isthmus.server.adapters.http.access import UnlistedRoute
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.edge import Visitors
@@ -48,6 +49,7 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
+from isthmus.server.application.figures import FigureService
 from isthmus.server.application.history import HistoryService
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.jumps import JumpWatch
@@ -60,6 +62,7 @@ from isthmus.server.application.paths import PathService
 from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
+from isthmus.server.application.tally import Tally
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.application.topology import Sources, TopologyService
 from isthmus.server.background import Chore, repeating
@@ -189,7 +192,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         opening(services.incidents),
         repeating(*chores),
     ):
-        await serve(WebUi(app), listeners, stop, assembled.close_streams)
+        await serve(WebUi(app), listeners, stop, assembled.close_streams, assembled.tally)
     log.info("stopped")
 
 
@@ -202,6 +205,7 @@ class Assembled:
     events: EventHub
     federation: Federation
     outward: OutwardSocket
+    tally: Tally
 
     def close_streams(self) -> None:
         self.streams.close_all()
@@ -211,7 +215,7 @@ class Assembled:
 
 def assemble(settings: Settings, store: Store) -> Assembled:
     """Every use case with its ports."""
-    clock, ids, fanout = SystemClock(), TimeOrderedIds(), Fanout()
+    clock, ids, fanout, tally = SystemClock(), TimeOrderedIds(), Fanout(), Tally()
     mesh = MeshMemory(store)
     incidents = IncidentService(store, clock, ids, fanout)
     sessions = SessionService(store, clock, ids, fanout)
@@ -232,7 +236,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     places = Places(settings.data_dir)
     outward = OutwardSocket(places.outward)
     kinds = kinds_with(settings.extensions)
-    ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds)
+    ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds, tally)
     federation = assemble_federation(ground, outward)
     fanout.members.append(federation.upkeep)
     passwords = Argon2Passwords()
@@ -252,7 +256,7 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         keys=keys,
         sessions=sessions,
         liveness=liveness,
-        denials=DenialService(store, clock),
+        denials=DenialService(store, clock, tally),
         audit_log=AuditLogService(store),
         presence=hub,
         paths=found.paths,
@@ -263,8 +267,9 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         directory=DirectoryService(store, clock, ids),
         lookups=LookupService(store, outward),
         federation=federation.services,
+        exposition=Exposition(FigureService(store, clock, liveness, federation.services.certificates), tally),
     )
-    return Assembled(services, hub, events, federation, outward)
+    return Assembled(services, hub, events, federation, outward, tally)
 
 
 async def first_start(store: Store, services: Services) -> str | None:

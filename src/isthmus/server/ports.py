@@ -40,6 +40,7 @@ from isthmus.server.federation_ports import (
     Remotes,
     Revocations,
 )
+from isthmus.server.figure_ports import Totals
 from isthmus.server.instance_ports import OwnInstances
 from isthmus.server.records import (
     ApiToken,
@@ -339,6 +340,8 @@ class Transaction(Protocol):
     def bridges(self) -> Bridges: ...
     @property
     def crossings(self) -> CrossingRows: ...
+    @property
+    def totals(self) -> Totals: ...
 
 
 class Store(Protocol):

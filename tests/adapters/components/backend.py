@@ -31,6 +31,7 @@ from isthmus.server.application.denials import DenialService
 from isthmus.server.application.effects import Effects
 from isthmus.server.application.gate import Gatekeeper
 from isthmus.server.application.grant_tokens import GrantTokens
+from isthmus.server.application.tally import Tally
 from isthmus.server.federation_records import Federation
 from isthmus.server.ports import Store, Transaction
 from isthmus.server.records import AuditEntry, Outcome
@@ -186,7 +187,7 @@ async def answering(store: Store, folder: Path, components: Mapping[str, Compone
     for path in (places.run, places.context_key("any").parent):
         path.mkdir(mode=0o700, parents=True)
     effects = Effects(store, components, Gatekeeper(GrantTokens(FileVault(folder / "vault.key"))))
-    ledger = Ledger(store, DenialService(store, SystemClock()))
+    ledger = Ledger(store, DenialService(store, SystemClock(), Tally()), Tally())
     listeners = []
     for name in components:
         places.context_key(name).write_bytes(KEY)
@@ -194,7 +195,8 @@ async def answering(store: Store, folder: Path, components: Mapping[str, Compone
         path = places.component(name)
         listeners.append(Listener(bind_unix(path), str(path), app=app))
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(listeners[0].app, listeners, stop, lambda: None))  # type: ignore[arg-type]
+    first = listeners[0].app
+    serving = asyncio.create_task(serve(first, listeners, stop, lambda: None, Tally()))  # type: ignore[arg-type]
     try:
         yield Sockets(store, places)
     finally:

@@ -26,6 +26,7 @@ from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federator_reports import ReportService
 from isthmus.server.application.snapshots import MOST_WAITING, SnapshotService
+from isthmus.server.application.tally import Tally
 from isthmus.server.federation_ports import OwnTrust
 from isthmus.server.federation_records import Acceptance, Lane, RemoteInstance
 from isthmus.server.ports import Store
@@ -84,11 +85,11 @@ async def serving(store: Store, folder: Path) -> AsyncIterator[Control]:
     vault = FileVault(folder / "vault.key")
     snapshots = SnapshotService(store, SystemClock(), certificates, vault)
     changes.listeners.append(snapshots.changed)
-    reports = ReportService(store, SystemClock(), TimeOrderedIds())
+    reports = ReportService(store, SystemClock(), TimeOrderedIds(), Tally())
     plane = ControlPlane(snapshots, reports)
     listener = Listener(bind_unix(folder / "control.sock"), str(folder / "control.sock"), app=plane)
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(plane, [listener], stop, snapshots.close))
+    task = asyncio.create_task(serve(plane, [listener], stop, snapshots.close, Tally()))
     try:
         yield Control(store, folder / "control.sock", certificates, changes, snapshots, reports, vault)
     finally:

@@ -15,6 +15,7 @@ import uvicorn
 
 from isthmus.domain.addresses import Endpoint
 from isthmus.server.adapters.http.edge import App, Edge, Visitors
+from isthmus.server.application.tally import Tally
 
 BACKLOG = 2048
 STALLED_MS = 60_000
@@ -139,9 +140,11 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve(app: App, listeners: list[Listener], stop: asyncio.Event, before_stop: Callable[[], None]) -> None:
+async def serve(
+    app: App, listeners: list[Listener], stop: asyncio.Event, before_stop: Callable[[], None], tally: Tally
+) -> None:
     """Answer on all listeners until `stop`, then let running requests end."""
-    servers = [_server(app, listener) for listener in listeners]
+    servers = [_server(app, listener, tally) for listener in listeners]
     tasks = [
         asyncio.create_task(server.serve(sockets=[listener.sock]))
         for server, listener in zip(servers, listeners, strict=True)
@@ -155,11 +158,11 @@ async def serve(app: App, listeners: list[Listener], stop: asyncio.Event, before
     await asyncio.gather(*tasks)
 
 
-def _server(app: App, listener: Listener) -> _Server:
+def _server(app: App, listener: Listener, tally: Tally) -> _Server:
     certificate, key = listener.tls or (None, None)
     return _Server(
         uvicorn.Config(
-            listener.app or Edge(app, listener.visitors, local=listener.local),
+            listener.app or Edge(app, listener.visitors, local=listener.local, tally=tally),
             loop="none",
             http="httptools",
             ws="websockets-sansio",

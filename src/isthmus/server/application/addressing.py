@@ -1,10 +1,10 @@
 """Addresses inside a transaction that has locked their network: allocate, reserve, hold back, give free."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from isthmus.domain.addresses import IPAddress, IPNetwork, family_of
+from isthmus.domain.addresses import Family, IPAddress, IPNetwork, family_of
 from isthmus.domain.errors import InvalidValue, NetworkExhausted, NotFound
 from isthmus.domain.ids import NetworkId, PeerId
 from isthmus.domain.mesh import ipam
@@ -101,7 +101,12 @@ async def give_back(tx: Transaction, network_id: NetworkId, address: IPAddress) 
 
 
 async def capacity(tx: Transaction, network: Network) -> list[ipam.Capacity]:
-    counts = await tx.holdings.counts(network.id)
+    return capacity_of(network, await tx.holdings.counts(network.id))
+
+
+def capacity_of(network: Network, counts: Mapping[tuple[Family, Held], int]) -> list[ipam.Capacity]:
+    """How full the network is, one entry per family: whoever tells of it, tells this. `counts` are those that are not
+    free."""
     return [
         ipam.Capacity(
             cidr,

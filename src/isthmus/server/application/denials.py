@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.tally import Tally
 from isthmus.server.ports import Clock, Store
 from isthmus.server.records import AuditEntry, Outcome
 
@@ -12,9 +13,10 @@ WINDOW = timedelta(minutes=1)
 
 
 class DenialService:
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, tally: Tally) -> None:
         self._store = store
         self._clock = clock
+        self._tally = tally
         self._window_start: datetime | None = None
         self._strangers = 0
 
@@ -24,6 +26,7 @@ class DenialService:
         A row with `left_out` stands for so many denials of one conversation that had no row of their own.
         """
         now = self._clock.now()
+        self._tally.denied(caller.actor, code, left_out or 1)
         entries = self._summary(now)
         if caller.actor == "anyone":
             self._strangers += 1

@@ -1,14 +1,16 @@
 """What the own Federator reports: audit rows, who called, what looks wrong, and nonces to be remembered."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from isthmus.domain.errors import InvalidValue
+from isthmus.domain.errors import InvalidValue, NotFound
 from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.protocol.federator import MOST_ROWS, Nonce, Report, Row, Suspicion
+from isthmus.server.application.tally import UNPROVEN, Tally, domain_of
 from isthmus.server.federation_records import RemoteFinding
-from isthmus.server.ports import Clock, Ids, Store
+from isthmus.server.ports import Clock, Ids, Store, Transaction
 from isthmus.server.records import AuditEntry, Outcome
 
 REMEMBERED = timedelta(hours=24)
@@ -20,10 +22,11 @@ INSTANCES_KEPT = timedelta(days=90)
 class ReportService:
     """`on_contact` hears which domains have called."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, tally: Tally) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._tally = tally
         self.on_contact: list[Callable[[Sequence[BackendDomain]], None]] = []
 
     async def take(self, report: Report) -> None:
@@ -38,7 +41,9 @@ class ReportService:
         called = sorted({domain for domain, _, _ in sightings})
         async with self._store.transaction() as tx:
             new = await tx.nonces.unreported([row.id for row in report.rows], now + REMEMBERED)
-            await tx.journal.audit([_entry(row) for row in _once(report.rows, new)])
+            rows = _once(report.rows, new)
+            await tx.journal.audit([_entry(row) for row in rows])
+            entries = await _entries(tx, rows)
             await tx.remote_instances.seen(sightings)
             for suspicion in report.suspicions:
                 await tx.findings.put(self._finding(suspicion))
@@ -46,6 +51,9 @@ class ReportService:
                 await tx.findings.clear(each.kind, each.domain, now)
             for domain in called:
                 await tx.outbox.wake(domain, now)
+        for row in rows:
+            if row.outcome == "denied":
+                self._tally.kept_out(entries.get(row.actor, UNPROVEN), row.reason, row.left_out or 1)
         if called:
             for heard in self.on_contact:
                 heard(called)
@@ -65,6 +73,16 @@ class ReportService:
     def _finding(self, suspicion: Suspicion) -> RemoteFinding:
         at = _moment(suspicion.at)
         return RemoteFinding(self._ids.new(), suspicion.kind, suspicion.domain, at, at, 1, suspicion.evidence)
+
+
+async def _entries(tx: Transaction, rows: Sequence[Row]) -> dict[str, str]:
+    """The remotes that actors of `rows` are, if there is an entry of them: under shared roots anybody may come."""
+    entries: dict[str, str] = {}
+    for actor in {row.actor for row in rows}:
+        if (domain := domain_of(actor)) is not None:
+            with contextlib.suppress(NotFound):
+                entries[actor] = (await tx.remotes.get(BackendDomain(domain))).domain
+    return entries
 
 
 def _once(rows: Sequence[Row], new: set[str]) -> list[Row]:

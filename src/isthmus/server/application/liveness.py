@@ -3,6 +3,7 @@
 Kept in memory alone. After a restart every agent reports again; until then the state is unknown.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ class _Heard:
     signs: Signs
     good_for: timedelta
     told: State
+    has_agent: bool
 
     def state(self, now: datetime) -> State:
         silence = now - self.signs.last
@@ -55,7 +57,7 @@ class LivenessService:
         now = self._clock.now()
         if peer.is_jump:
             self._observed[network.id] = now
-        self._sign(network, peer.id, now, rules.STALE_AFTER)
+        self._sign(network, peer, now, rules.STALE_AFTER)
 
     def observe(self, network: Network, peer: Peer, handshake: datetime | None) -> None:
         """A jump peer has seen a handshake of `peer`, at `handshake` by its own clock."""
@@ -63,15 +65,16 @@ class LivenessService:
         if peer.kind.has_agent or handshake is None or now - handshake > rules.HANDSHAKE_GOOD_FOR:
             return
         # A jump peer whose clock is ahead keeps nobody alive for longer.
-        self._sign(network, peer.id, min(handshake, now), rules.HANDSHAKE_GOOD_FOR)
+        self._sign(network, peer, min(handshake, now), rules.HANDSHAKE_GOOD_FOR)
 
-    def _sign(self, network: Network, peer_id: PeerId, at: datetime, good_for: timedelta) -> None:
+    def _sign(self, network: Network, peer: Peer, at: datetime, good_for: timedelta) -> None:
         self._revisions[network.id] = network.revision
-        heard = self._heard.get(peer_id)
+        heard = self._heard.get(peer.id)
         if heard is None:
-            heard = self._heard[peer_id] = _Heard(network.id, Signs(at, at), good_for, State.UNKNOWN)
+            heard = _Heard(network.id, Signs(at, at), good_for, State.UNKNOWN, peer.kind.has_agent)
+            self._heard[peer.id] = heard
         heard.signs = heard.signs.after(at, good_for)
-        self._tell_of(peer_id, heard, State.ONLINE)
+        self._tell_of(peer.id, heard, State.ONLINE)
 
     def _tell_of(self, peer_id: PeerId, heard: _Heard, state: State) -> None:
         if state is heard.told:
@@ -89,6 +92,15 @@ class LivenessService:
         if peer.public_key is None and status.last_seen is None:
             return Liveness(State.OFFLINE, None)
         return rules.of_agent(signs, status.last_seen, self._since, now)
+
+    def agents(self, enrolled: int, awaited: int) -> dict[State, int]:
+        """How many agents are in each state, where so many are enrolled and so many others never were."""
+        now = self._clock.now()
+        found = Counter(heard.state(now) for heard in self._heard.values() if heard.has_agent)
+        silent = rules.of_agent(None, None, self._since, now).state
+        found[silent] += max(0, enrolled - found.total())
+        found[State.OFFLINE] += awaited
+        return {state: found[state] for state in State}
 
     async def tick(self) -> None:
         """Tell of peers that fell silent; and twice after a start, of each network, that those who have not spoken

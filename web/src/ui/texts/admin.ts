@@ -107,6 +107,7 @@ export const tokensTexts = {
     admin: 'admin: trust, and your own tokens',
     audit: 'audit: read the audit log',
     accounts: 'accounts: manage accounts',
+    metrics: 'metrics: read the figures for Prometheus, nothing else',
   },
   days: 'Valid for days',
   daysHint: 'Empty for no end',

@@ -25,6 +25,7 @@ from isthmus.server.adapters.api.routes import (
     incidents,
     instances,
     messages,
+    metrics,
     networks,
     operations,
     paths,
@@ -64,7 +65,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub, origins: Seq
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    people = (accounts, account_book, audit, operations)
+    people = (accounts, account_book, audit, operations, metrics)
     mesh = (networks, peers, bulk, incidents, paths, topology, history, templates)
     trust = (directory, federation, remotes, messages, certificates, instances, bridges, grants, catalogue)
     for module in (*people, *mesh, bridge_status, *trust):

@@ -131,8 +131,8 @@ class PasswordResetView(View):
 class TokenBody(Body):
     name: Annotated[str, Field(min_length=1, max_length=120, examples=["ci"])]
     scopes: Annotated[
-        list[Literal["read", "peers", "write", "admin", "audit", "accounts"]],
-        Field(min_length=1, max_length=6, examples=[["read"]]),
+        list[Literal["read", "peers", "write", "admin", "audit", "accounts", "metrics"]],
+        Field(min_length=1, max_length=7, examples=[["read"]]),
     ]
     lifetime: Annotated[Seconds | None, Field(description="seconds, null = until deleted", examples=[86400])] = None
 

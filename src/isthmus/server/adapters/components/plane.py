@@ -26,6 +26,7 @@ from isthmus.server.application.caller import Caller
 from isthmus.server.application.calls import Call, denied
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.effects import Effects
+from isthmus.server.application.tally import ANSWERED, DENIED, Tally
 from isthmus.server.federation_records import RemoteFinding
 from isthmus.server.ports import Conflict, Store, StoreUnavailable
 
@@ -44,6 +45,7 @@ class Ledger:
 
     store: Store
     denials: DenialService
+    tally: Tally
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     async def of_stranger(self, request: Request, component: str, reason: str) -> None:
@@ -142,11 +144,15 @@ class ComponentApp:
             log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
             denial = Denied("internal", detail="something broke; the log of the backend tells what, by the request id")
         else:
-            log_call(call, "")
+            self._note(call, "")
             await requests.send_answer(send, answer, context.request_id)
             return
-        log_call(call, denial.reason)
+        self._note(call, denial.reason)
         await requests.send_problem(send, requests.problem_of(denial, context.request_id))
+
+    def _note(self, call: Call, reason: str) -> None:
+        self._ledger.tally.called(call.context.remote, self._name, DENIED if reason else ANSWERED)
+        log_call(call, reason)
 
     def _read(self, call: Call, request: Request) -> None:
         """Fill in what the request asks. Raises `Denied`."""

@@ -34,6 +34,7 @@ from isthmus.server.adapters.db.sqlite import Sqlite
 from isthmus.server.adapters.db.statements import Statements
 from isthmus.server.adapters.db.statuses import SqlStatuses
 from isthmus.server.adapters.db.templates import SqlTemplates
+from isthmus.server.adapters.db.totals import SqlTotals
 
 # The URL itself stays out of messages: it may hold a password.
 URL_HINT = "the database is neither sqlite:///PATH nor postgresql://USER@HOST/NAME"
@@ -84,6 +85,7 @@ class SqlTransaction:
         self.services = SqlServices(statements)
         self.bridges = SqlBridges(statements)
         self.crossings = SqlCrossings(statements)
+        self.totals = SqlTotals(statements)
 
 
 class SqlStore:

@@ -21,6 +21,7 @@ class Need(Enum):
     ADMIN = accounts.ADMIN
     AUDIT = accounts.AUDIT
     ACCOUNTS = accounts.ACCOUNTS
+    METRICS = accounts.METRICS
     SELF = accounts.SELF
     LOCAL = "a connection over the server's own socket"
 
@@ -28,7 +29,12 @@ class Need(Enum):
         return self.value in scopes or (self in OR_ELSE and OR_ELSE[self] in scopes)
 
 
-OR_ELSE = {Need.PEERS: accounts.WRITE, Need.AUDIT: accounts.ADMIN, Need.SELF: accounts.ADMIN}
+OR_ELSE = {
+    Need.PEERS: accounts.WRITE,
+    Need.AUDIT: accounts.ADMIN,
+    Need.SELF: accounts.ADMIN,
+    Need.METRICS: accounts.READ,
+}
 
 # fmt: off
 ACCESS: dict[tuple[str, str], Need] = {
@@ -37,6 +43,7 @@ ACCESS: dict[tuple[str, str], Need] = {
     ("GET",    f"{API}/health/ready"):                        Need.NOTHING,
     ("GET",    f"{API}/setup"):                               Need.NOTHING,
     ("POST",   f"{API}/setup"):                               Need.NOTHING,
+    ("GET",    "/metrics"):                                   Need.METRICS,
     ("POST",   f"{API}/auth/login"):                          Need.NOTHING,
     ("POST",   f"{API}/auth/session"):                        Need.NOTHING,
     ("POST",   f"{API}/auth/logout"):                         Need.READ,

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Query, Request
 
 from isthmus.domain.errors import Forbidden, InvalidValue, Unauthenticated
+from isthmus.server.adapters.exposition import Exposition
 from isthmus.server.adapters.http import browser
 from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.adapters.http.extent import check_extent
@@ -100,6 +101,7 @@ class Services:
     directory: DirectoryService
     lookups: LookupService
     federation: FederationServices
+    exposition: Exposition
 
 
 def services(request: Request) -> Services:

@@ -11,6 +11,7 @@ from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.errors import problem
 from isthmus.server.application.caller import Caller
+from isthmus.server.application.tally import Tally
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -53,8 +54,11 @@ class Edge:
     """Wraps an application for one listener. `local` marks the server's own socket, where file permissions have
     already said who may connect."""
 
-    def __init__(self, app: App, visitors: Visitors = Visitors.ALL, *, local: bool = False) -> None:
+    def __init__(
+        self, app: App, visitors: Visitors = Visitors.ALL, *, local: bool = False, tally: Tally | None = None
+    ) -> None:
         self._app = app
+        self._tally = tally or Tally()
         self._visitors = visitors
         self._local = local
 
@@ -72,7 +76,17 @@ class Edge:
         if scope["type"] == "websocket":
             await self._app(scope, receive, send)
             return
-        await self._bounded(scope, receive, _stamped(send, request_id), request_id)
+        await self._bounded(scope, receive, self._counted(scope, _stamped(send, request_id)), request_id)
+
+    def _counted(self, scope: Scope, send: Send) -> Send:
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                # The template, where a route was found: what was asked for can be anything.
+                route = getattr(scope.get("route"), "path", None)
+                self._tally.answered(scope["method"], route, message["status"])
+            await send(message)
+
+        return counted
 
     def _caller(self, scope: Scope, request_id: str) -> Caller:
         if self._local:

@@ -14,7 +14,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def api_router(tag: str) -> APIRouter:
+def api_router(tag: str, prefix: str = API) -> APIRouter:
     """A router whose every route is guarded by the access table."""
     guards = [Depends(authorize), Depends(refuse_unknown_parameters)]
-    return APIRouter(prefix=API, tags=[tag], dependencies=guards, responses=PROBLEMS)
+    return APIRouter(prefix=prefix, tags=[tag], dependencies=guards, responses=PROBLEMS)
