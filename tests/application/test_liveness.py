@@ -1,5 +1,6 @@
 """Who is told that a peer came or fell silent, and what is said of peers after a restart of the server."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
@@ -114,3 +115,22 @@ async def test_a_peer_that_is_deleted_falls_silent_without_a_word(backend: Backe
     await beat(backend, peer)
     await backend.peers.delete(ADA, peer.id, None, force=False)
     assert await passes(backend, 3600) == ["peer.online"]
+
+
+async def test_agents_are_counted_as_each_of_them_is_judged(backend: Backend, network: Network) -> None:
+    gw, laptop = await backend.enrolled(network, "gw", Kind.JUMP), await backend.enrolled(network, "laptop")
+    quiet, awaited = await backend.enrolled(network, "quiet"), await backend.peer(network, "awaited")
+    phone = await backend.peer(network, "phone", Kind.STATIC)
+    assert phone.public_key is not None
+    seen = []
+    for seconds in (0, 30, 10, 60, 60):
+        await passes(backend, seconds)
+        judged = Counter([(await state_of(backend, peer)).state for peer in (gw, laptop, quiet, awaited)])
+        assert backend.liveness.agents(3, 1) == {state: judged[state] for state in State}
+        seen.append(+judged)
+        if seconds == 30:
+            await beat(backend, gw, wire.PeerReport(phone.public_key, latest_handshake=int(NOON.timestamp())))
+            await beat(backend, laptop)
+        if seconds == 10:
+            await beat(backend, gw)
+    assert set().union(*seen) == set(State)

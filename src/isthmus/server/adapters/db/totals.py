@@ -3,7 +3,7 @@
 from collections import defaultdict
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, literal_column, select
 
 from isthmus.domain.addresses import Family
 from isthmus.domain.ids import NetworkId
@@ -38,7 +38,8 @@ HELD_GRANTS = (
     .select_from(held_grants)
     .where(held_grants.c.ended_at.is_(None), held_grants.c.expires_at > bindparam("now"))
 )
-IS_PARKED = (outbox.c.parked != "").label("is_parked")
+# Spelt out: PostgreSQL does not see that two parameters of the same value make the same expression.
+IS_PARKED = (outbox.c.parked != literal_column("''")).label("is_parked")
 OUTBOX = (
     select(remotes.c.domain, IS_PARKED, func.count())
     .join(remotes, remotes.c.id == outbox.c.remote_id)
