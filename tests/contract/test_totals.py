@@ -12,7 +12,7 @@ from isthmus.server.ports import Store
 from isthmus.server.records import Held, Holding
 from tests.builders import NOON, a_key, a_network, a_peer
 from tests.contract.filling import put_network, put_peers
-from tests.contract.test_federation import B, C, a_message, a_remote
+from tests.contract.test_federation import A, B, C, a_message, a_remote
 from tests.contract.test_federation import put as put_remotes
 from tests.contract.test_grants import BARE, FULL, HELD, LATER, OF_C
 from tests.contract.test_holdings import OFFICE, v4, v6
@@ -75,9 +75,9 @@ async def test_grants_count_until_they_end(store: Store) -> None:
 
 
 async def test_what_waits_for_remotes_is_counted_by_their_domains(store: Store) -> None:
-    await put_remotes(store, a_remote(1), a_remote(2, C))
+    await put_remotes(store, a_remote(1), a_remote(2, C), a_remote(3, A, removed_at=NOON))
     async with store.transaction() as tx:
         for number in (1, 2):
             await tx.outbox.add(a_message(1, Lane.STATE, number))
         await tx.outbox.add(replace(a_message(2, Lane.STATE, 5), parked="refused"))
-        assert await tx.totals.outbox() == {(B, False): 2, (C, True): 1}
+        assert await tx.totals.outbox() == {(B, False): 2, (B, True): 0, (C, False): 0, (C, True): 1}

@@ -28,4 +28,5 @@ class Totals(Protocol):
         """The same of those that remotes have given to ours."""
 
     async def outbox(self) -> dict[tuple[str, bool], int]:
-        """Messages that wait, by the domain of their remote and whether it has refused them for good."""
+        """Messages that wait, by the domain of their remote and whether it has refused them for good; 0 for a remote of
+        the list without any."""

@@ -46,6 +46,8 @@ OUTBOX = (
     .group_by(remotes.c.domain, IS_PARKED)
 )
 
+LISTED = select(remotes.c.domain).where(remotes.c.removed_at.is_(None)).distinct()
+
 
 class SqlTotals:
     def __init__(self, statements: Statements) -> None:
@@ -76,5 +78,7 @@ class SqlTotals:
         return 0 if row is None else int(row[0])
 
     async def outbox(self) -> dict[tuple[str, bool], int]:
+        listed = [domain for (domain,) in await self._statements.rows(LISTED)]
         rows = await self._statements.rows(OUTBOX)
-        return {(domain, bool(is_parked)): count for domain, is_parked, count in rows}
+        counted = {(domain, bool(is_parked)): count for domain, is_parked, count in rows}
+        return {(domain, is_parked): 0 for domain in listed for is_parked in (False, True)} | counted
