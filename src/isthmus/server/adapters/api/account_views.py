@@ -1,13 +1,13 @@
-"""What the API takes and shows of accounts."""
+"""What the API takes and shows of accounts, of signing in, and of API tokens."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from isthmus.domain.accounts import MOST_NETWORKS, Role
-from isthmus.server.adapters.api.views import Body, UserName, View
+from isthmus.server.adapters.api.views import Body, Password, Seconds, UserName, View
 
 Networks = Annotated[
     list[Annotated[UUID, Field(strict=False)]],
@@ -44,3 +44,90 @@ class WelcomeView(View):
 
     account: AccountView
     password: str
+
+
+# --- signing in
+
+
+class LoginBody(Body):
+    username: UserName
+    password: Annotated[Password, Field(min_length=1)]
+
+
+class UserView(View):
+    id: UUID
+    name: str
+
+
+class LoginView(View):
+    """`token` is shown this once; send it as `Authorization: Bearer …`."""
+
+    token: str
+    expires_at: datetime | None
+    user: UserView
+
+
+class SignedInView(View):
+    """A browser's session, which itself is in a cookie."""
+
+    expires_at: datetime
+    user: UserView
+
+
+class MeView(View):
+    actor: str = Field(examples=["user:admin"])
+    scopes: list[str]
+    networks: list[UUID] | None = Field(description="those that you may know of, null for all")
+    user: UserView | None
+
+
+class PasswordBody(Body):
+    current_password: Password
+    new_password: Annotated[Password, Field(description="12 characters or more")]
+
+
+class SetupView(View):
+    """`username` is the account of the first start, which nobody has made their own yet."""
+
+    username: str
+
+
+class SetupBody(Body):
+    """`password` is the one that the first start has shown."""
+
+    password: Annotated[Password, Field(min_length=1)]
+    username: UserName
+    new_password: Annotated[Password, Field(description="12 characters or more")]
+
+
+class PasswordResetBody(Body):
+    username: UserName
+
+
+class PasswordResetView(View):
+    password: str
+
+
+class TokenBody(Body):
+    name: Annotated[str, Field(min_length=1, max_length=120, examples=["ci"])]
+    scopes: Annotated[
+        list[Literal["read", "peers", "write", "admin", "audit", "accounts", "metrics"]],
+        Field(min_length=1, max_length=7, examples=[["read"]]),
+    ]
+    lifetime: Annotated[Seconds | None, Field(description="seconds, null = until deleted", examples=[86400])] = None
+
+
+class TokenView(View):
+    id: UUID
+    name: str
+    prefix: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+
+
+class NewTokenView(TokenView):
+    """`token` is shown this once."""
+
+    token: str

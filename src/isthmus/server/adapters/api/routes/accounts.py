@@ -7,10 +7,7 @@ from fastapi import Response
 
 from isthmus.domain.errors import Unauthenticated
 from isthmus.domain.ids import ApiTokenId
-from isthmus.server.adapters.api.routes.paging import cursor
-from isthmus.server.adapters.api.routes.router import api_router
-from isthmus.server.adapters.api.views import (
-    Listing,
+from isthmus.server.adapters.api.account_views import (
     LoginBody,
     LoginView,
     MeView,
@@ -25,6 +22,9 @@ from isthmus.server.adapters.api.views import (
     TokenView,
     UserView,
 )
+from isthmus.server.adapters.api.routes.paging import cursor
+from isthmus.server.adapters.api.routes.router import api_router
+from isthmus.server.adapters.api.views import Listing
 from isthmus.server.adapters.http import browser
 from isthmus.server.adapters.http.deps import By, Calls, Paging
 from isthmus.server.application.accounts import LOGIN_LIFETIME
