@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from isthmus.domain.accounts import ALL_SCOPES
+from isthmus.domain.accounts import ALL_SCOPES, Role
 from isthmus.domain.errors import Forbidden, InvalidValue, NotFound, RateLimited, Unauthenticated
 from isthmus.domain.ids import ApiTokenId
-from isthmus.server.application.accounts import FAILURES_PER_USER, LOGIN_LIFETIME, WINDOW
+from isthmus.server.application.account_book import Draft
+from isthmus.server.application.accounts import LOGIN_LIFETIME
+from isthmus.server.application.attempts import PER_NAME, PER_NAME_AND_PLACE, PER_PLACE, WINDOW
 from isthmus.server.application.caller import Caller
 from isthmus.server.records import User
 from tests.application.backend import ADA, ALL, ANYONE, Backend
@@ -50,7 +52,7 @@ async def test_a_login_ends_after_twelve_hours(backend: Backend, password: str) 
 
 
 async def test_guessing_a_password_is_slowed_down_even_for_the_right_one(backend: Backend, password: str) -> None:
-    for _ in range(FAILURES_PER_USER):
+    for _ in range(PER_NAME_AND_PLACE):
         with pytest.raises(Unauthenticated):
             await backend.accounts.login(ANYONE, "admin", "wrong")
     with pytest.raises(RateLimited) as limited:
@@ -62,9 +64,50 @@ async def test_guessing_a_password_is_slowed_down_even_for_the_right_one(backend
     await backend.accounts.login(ANYONE, "admin", password)
 
 
+async def guess(backend: Backend, name: str, source: str) -> int:
+    """One wrong password; returns the seconds to wait, 0 for none."""
+    try:
+        await backend.accounts.login(replace(ANYONE, source=source), name, "wrong")
+    except RateLimited as limited:
+        return limited.retry_after
+    except Unauthenticated:
+        return 0
+    raise AssertionError("a wrong password let somebody in")
+
+
+async def test_guesses_from_many_places_are_slowed_down_and_lock_out_nobody_who_was_here_before(
+    backend: Backend, password: str
+) -> None:
+    home = replace(ANYONE, source="192.0.2.1")
+    await backend.accounts.login(home, "admin", password)
+    waits = [await guess(backend, "admin", f"198.51.100.{number % 200}") for number in range(PER_NAME + 5)]
+    assert [wait > 0 for wait in waits] == [False] * PER_NAME + [True] * 5
+    # A stranger who has the password waits too: nobody can tell them apart. At home it still opens.
+    with pytest.raises(RateLimited):
+        await backend.accounts.login(replace(ANYONE, source="203.0.113.9"), "admin", password)
+    await backend.accounts.login(home, "admin", password)
+    backend.clock.turn(WINDOW)
+    await backend.accounts.login(replace(ANYONE, source="203.0.113.9"), "admin", password)
+
+
+async def test_guesses_at_many_names_from_one_place_are_slowed_down_a_network_of_ipv6_being_one(
+    backend: Backend, password: str
+) -> None:
+    sources = [f"2001:db8::{number:x}" for number in range(1, PER_PLACE + 2)]
+    waits = [await guess(backend, f"name-{source[10:]}", source) for source in sources]
+    assert [wait > 0 for wait in waits] == [False] * PER_PLACE + [True]
+    assert await guess(backend, "name", "2001:db8:0:1::1") == 0
+
+
+async def test_who_gets_in_counts_as_no_guess(backend: Backend, password: str) -> None:
+    for number in range(PER_PLACE + 5):
+        made = await backend.account_book.create(ADA, Draft(f"user-{number}", Role.AUDITOR))
+        await backend.accounts.login(replace(ANYONE, source="192.0.2.1"), made.user.name, made.password)
+
+
 async def test_a_success_forgets_the_failures_before_it(backend: Backend, password: str) -> None:
     for _ in range(2):
-        for _ in range(FAILURES_PER_USER - 1):
+        for _ in range(PER_NAME_AND_PLACE - 1):
             with pytest.raises(Unauthenticated):
                 await backend.accounts.login(ANYONE, "admin", "wrong")
         await backend.accounts.login(ANYONE, "admin", password)

@@ -5,19 +5,18 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from isthmus.domain.accounts import ACCOUNTS, ALL_SCOPES, TOKEN_SCOPES, Role
-from isthmus.domain.errors import Forbidden, InvalidValue, NotFound, RateLimited, Unauthenticated
+from isthmus.domain.errors import Forbidden, InvalidValue, NotFound, Unauthenticated
 from isthmus.domain.ids import ApiTokenId, UserId
 from isthmus.domain.mesh.peer import parse_text
 from isthmus.server.application import secrets
+from isthmus.server.application.attempts import Attempts
 from isthmus.server.application.caller import Caller
-from isthmus.server.application.throttle import Throttle
 from isthmus.server.ports import Clock, Ids, Passwords, Store
 from isthmus.server.records import ApiToken, Page, User
 
 ADMIN = "admin"
 LOGIN_LIFETIME = timedelta(hours=12)
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 256
-FAILURES_PER_USER, WINDOW = 10, timedelta(minutes=5)
 LONGEST_TOKEN = timedelta(days=3650)
 TOUCH_EVERY = timedelta(minutes=1)
 
@@ -36,7 +35,7 @@ class AccountService:
         self._clock = clock
         self._ids = ids
         self._passwords = passwords
-        self._failures = Throttle(FAILURES_PER_USER, WINDOW)
+        self._attempts = Attempts()
 
     async def first_admin(self, caller: Caller) -> str | None:
         """Make the administrator of an empty backend and return the password, once; None when there is one."""
@@ -63,7 +62,7 @@ class AccountService:
         """
         _check_password(new)
         first = await self.awaiting_setup()
-        await self._prove(first.name, password)
+        await self._prove(caller, first.name, password)
         encoded = await self._passwords.hashed(new)
         async with self._store.transaction() as tx:
             users = await tx.accounts.lock_users()
@@ -78,23 +77,19 @@ class AccountService:
 
     async def login(self, caller: Caller, name: str, password: str) -> tuple[User, Issued]:
         """A token for 12 hours. Unknown names and wrong passwords get the same answer in the same time."""
-        user = await self._prove(name, password)
+        user = await self._prove(caller, name, password)
         signed_in = replace(caller, actor=f"user:{name}")
         return user, await self._issue(signed_in, user.id, "login", ALL_SCOPES, LOGIN_LIFETIME)
 
-    async def _prove(self, name: str, password: str) -> User:
+    async def _prove(self, caller: Caller, name: str, password: str) -> User:
         now = self._clock.now()
-        wait = self._failures.wait(name, now)
-        if wait:
-            raise RateLimited(wait)
-        # Counted before the slow check, so that parallel guesses do not slip through while it runs.
-        self._failures.failed(name, now)
+        self._attempts.begin(name, caller.source, now)
         async with self._store.reading() as tx:
             user = await tx.accounts.user_named(name)
         is_right = await self._passwords.verify(password, None if user is None else user.password_hash)
         if not is_right or user is None or user.disabled_at is not None:
             raise Unauthenticated("user name or password is wrong")
-        self._failures.forget(name)
+        self._attempts.succeeded(name, caller.source)
         return user
 
     async def change_password(self, caller: Caller, current: str, new: str) -> None:

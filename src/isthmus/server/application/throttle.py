@@ -30,5 +30,13 @@ class Throttle:
             self._failures.popitem(last=False)
         return count + 1
 
+    def take_back(self, key: str) -> None:
+        """One of the failures was none."""
+        since, count = self._failures.get(key, (None, 0))
+        if since is not None and count > 1:
+            self._failures[key] = (since, count - 1)
+        else:
+            self.forget(key)
+
     def forget(self, key: str) -> None:
         self._failures.pop(key, None)
