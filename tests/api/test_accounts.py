@@ -216,7 +216,7 @@ def test_a_role_counts_from_the_next_call_on_for_sessions_and_tokens(server: Ser
                 f"/accounts/{person.id}", json={"role": "auditor"}, headers={"If-Match": account.headers["etag"]}
             )
             assert changed.json()["role"] == "auditor"
-            assert client.get("/auth/me").json()["scopes"] == ["audit", "read", "self"]
+            assert client.get("/auth/me").json()["scopes"] == ["audit", "metrics", "read", "self"]
             for each in (client, script):
                 assert each.get("/networks").status_code == 200
                 refused = each.post("/networks", json={"name": a_name("net")})

@@ -90,7 +90,7 @@ def test_a_second_start_keeps_everything(tmp_path: Path) -> None:
         server.start()
         assert time.monotonic() - begin < 20
         assert content_of(server) == before
-        assert server.output.count("password") == 1, "it is shown once"
+        assert server.output.count(password) == 1, "it is shown once"
         assert agent.config().config is not None
         with server.client() as client:
             login = client.post("/auth/login", json={"username": "admin", "password": password})

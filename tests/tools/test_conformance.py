@@ -73,6 +73,9 @@ def test_the_report_reads_every_runners_results(
     (tmp_path / "cases.yaml").write_text(CATALOGUE, encoding="utf-8")
     (tmp_path / "pytest.json").write_text(json.dumps([a_result("passed", "ENROL-001")]), encoding="utf-8")
     (tmp_path / "web.json").write_text(json.dumps([a_result("passed", "MESH-001", test="test_page")]), encoding="utf-8")
+    # What the project declares complete is about its own catalogue.
+    (tmp_path / "pyproject.toml").write_text("[tool.isthmus.conformance]\ncomplete = []\n", encoding="utf-8")
+    monkeypatch.setattr(conformance, "ROOT", tmp_path)
     monkeypatch.setattr(conformance, "CLAIMS", tmp_path)
     monkeypatch.setenv("ISTHMUS_CONFORMANCE", str(tmp_path / "cases.yaml"))
     assert conformance.main() == 0
