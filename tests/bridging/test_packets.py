@@ -134,7 +134,9 @@ def kept(alliance: Alliance) -> list[Any]:
     """What a suspension leaves alone: what both sides have agreed on, and the grants."""
     bridges = [alliance.bridge(side) or {} for side in alliance.sides]
     agreed = [[each[name] for name in ("id", "network", "ours", "accepted")] for each in bridges]
-    return [*agreed, alliance.a.api.get("/grants").raise_for_status().json()["items"]]
+    grants = alliance.a.api.get("/grants").raise_for_status().json()["items"]
+    # Packets that pass are noted as a use.
+    return [*agreed, [{name: each[name] for name in each if name != "last_used_at"} for each in grants]]
 
 
 def moves(side: Side) -> list[str]:
