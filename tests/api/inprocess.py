@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class Inside:
     services: Services
     events: EventHub
     password: str
+    go_away: Callable[[], None]
+    """What the server does first when it is asked to stop."""
 
     def client(self, token: str | None = None, source: str = "127.0.0.1") -> httpx2.AsyncClient:
         """Calls from an address of the loopback interface."""
@@ -59,7 +61,7 @@ async def inside(folder: Path, database_url: str | None = None) -> AsyncIterator
     serving = asyncio.create_task(serve(app, [listener], stop, assembled.close_streams, assembled.tally))
     try:
         async with repeating(Chore("looking", LOOK_SECONDS, assembled.streams.look)):
-            yield Inside(settings.listen, services, assembled.events, password)
+            yield Inside(settings.listen, services, assembled.events, password, assembled.close_streams)
     finally:
         stop.set()
         await serving

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 0.02  # changes that come closer together share one message
 AT_A_TIME = 250  # streams that are written to before others get a turn
+GOING_AWAY = (wire.CLOSE_GOING_AWAY, "the server restarts")
 LOOKS = 5  # of so many looks for what is due, one looks for more than old keys
 
 
@@ -38,6 +39,7 @@ class StreamHub:
         self._streams: dict[NetworkId, dict[PeerId, Stream]] = {}
         self._behind: dict[Stream, None] = {}
         self._ticking: asyncio.Task[None] | None = None
+        self._is_over = False
 
     def is_connected(self, peer_id: PeerId) -> bool:
         return any(peer_id in streams for streams in self._streams.values())
@@ -55,6 +57,8 @@ class StreamHub:
         if peer_id in streams:
             streams[peer_id].close(wire.CLOSE_REPLACED, "the same peer has opened another stream")
         streams[peer_id] = stream
+        if self._is_over:
+            stream.close(*GOING_AWAY)
         try:
             await stream.say(wire.Hello(self._agents.fresh_nonce(peer_id), self._agents.unix_time()))
             await close(send, *await self._served(stream, visitor.check, receive))
@@ -167,7 +171,8 @@ class StreamHub:
         return [*themselves, *(peer.id for peer in memory.shared.values() if peer.is_jump)]
 
     def close_all(self) -> None:
-        """The server goes away; agents come back by themselves."""
+        """The server goes away, also for who comes while it does; agents come back by themselves."""
+        self._is_over = True
         for streams in self._streams.values():
             for stream in streams.values():
-                stream.close(wire.CLOSE_GOING_AWAY, "the server restarts")
+                stream.close(*GOING_AWAY)

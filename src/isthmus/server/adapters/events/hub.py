@@ -28,6 +28,7 @@ CHECK_SECONDS = 15.0  # how long a token whose time is over still gets notices
 OF_ACCESS = frozenset({"user", "token"})
 """What a token is taken back with, and a password changed: who holds a stream open is asked at once."""
 HUNG_UP = 1000
+GOING_AWAY: Closing = (wire.CLOSE_GOING_AWAY, "the server restarts")
 
 
 class Reader:
@@ -95,6 +96,7 @@ class EventHub:
         self._store = store
         self._clock = clock
         self._readers: set[Reader] = set()
+        self._is_over = False
 
     @property
     def count(self) -> int:
@@ -126,6 +128,8 @@ class EventHub:
         reader = Reader(networks, send)
         # Listed before the revisions are read: whatever happens in between comes twice rather than not at all.
         self._readers.add(reader)
+        if self._is_over:
+            reader.close(*GOING_AWAY)
         try:
             await self._served(reader, check, receive)
         finally:
@@ -162,9 +166,10 @@ class EventHub:
         return wire.Hello(revisions, self._clock.now())
 
     def close_all(self) -> None:
-        """The server goes away; readers come back by themselves."""
+        """The server goes away, also for who comes while it does; readers come back by themselves."""
+        self._is_over = True
         for reader in self._readers:
-            reader.close(wire.CLOSE_GOING_AWAY, "the server restarts")
+            reader.close(*GOING_AWAY)
 
 
 def _close_broken(reader: Reader, task: "asyncio.Task[None]") -> None:
