@@ -14,8 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHES = ROOT / ".build" / "pytest"
 # Only these folders hold tests that are timed: to collect all others a second time takes half a minute.
 TIMED = ("agent", "api/test_crowd.py", "bench", "bridging", "e2e", "faults", "web")
-# A machine that hiccups spoils one test or two. More is a fault, and to repeat it would only take time.
-SECOND_LOOKS = 3
+# A machine that hiccups spoils one test or two, and with a lab those that share it. More is a fault, and to repeat it
+# would only take time.
+SECOND_LOOKS = 10
 PASSED, FAILED = 0, 1
 
 

@@ -52,8 +52,10 @@ def test_the_few_that_failed_are_run_once_more_in_one_process_and_named(capsys: 
 
 def test_many_failures_are_a_fault_and_are_not_tried_again() -> None:
     alone = Played()
-    assert ended(Played(fails=["a", "b"]), Played(fails=["c", "d"]), alone) == 1
+    some = [f"test {number}" for number in range(suite.SECOND_LOOKS)]
+    assert ended(Played(fails=some), Played(fails=["one more"]), alone) == 1
     assert alone.asked == []
+    assert ended(Played(fails=some[1:]), Played(fails=["one more"]), alone) == 0
 
 
 @pytest.mark.parametrize("broken", [0, 1])

@@ -69,6 +69,8 @@ def test_every_change_is_a_documented_call_and_every_update_came_by_the_stream(
     page.get_by_role("link", name=f"{peer}-2").click()
     page.get_by_role("button", name="Delete peer").click()
     in_window(page, "Delete peer").get_by_role("button", name="Delete peer").click()
+    # To leave the page now would take back the call that is under way.
+    expect(page.get_by_role("heading", level=1, name="Peers")).to_be_visible()
     opened(page, f"/networks/{network['id']}").get_by_role("button", name="Delete network").click()
     in_window(page, "Delete network").get_by_role("button", name="Delete network").click()
     expect(page.get_by_role("heading", level=1, name="Networks")).to_be_visible()

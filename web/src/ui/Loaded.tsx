@@ -17,6 +17,6 @@ export function Loaded<T>({ of, children, rows }: Props<T>) {
   // What failed on a page failed together as a rule, so that one try is for all of it.
   const retry = () => void client.refetchQueries({ type: 'active', predicate: hasFailed })
   if (of.data !== undefined) return <>{children(of.data)}</>
-  if (of.error) return <Failed error={of.error} retry={retry} />
+  if (of.error) return <Failed error={of.error} retry={retry} isTrying={of.isFetching} />
   return <Loading {...(rows === undefined ? {} : { rows })} />
 }

@@ -14,7 +14,13 @@ export interface Failure {
   requestId?: string | undefined
 }
 
-export function Failed({ error, retry }: { error: Failure; retry?: () => void }) {
+interface FailedProps {
+  error: Failure
+  retry?: () => void
+  isTrying?: boolean
+}
+
+export function Failed({ error, retry, isTrying = false }: FailedProps) {
   return (
     <Alert color="red" icon={<IconAlertTriangle aria-hidden />} title={error.title ?? error.message} role="alert">
       <Stack gap="xs">
@@ -22,7 +28,7 @@ export function Failed({ error, retry }: { error: Failure; retry?: () => void })
         {error.hint && <Text size="sm">{error.hint}</Text>}
         <Group gap="sm">
           {retry && (
-            <Button size="xs" variant="light" color="red" onClick={retry}>
+            <Button size="xs" variant="light" color="red" onClick={retry} loading={isTrying}>
               {t.retry}
             </Button>
           )}
