@@ -5,7 +5,7 @@ import contextlib
 import json
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from itertools import combinations
@@ -26,11 +26,11 @@ ALICE = {"handle": "alice", "display_name": "Alice", "visibility": "handle"}
 
 
 @contextlib.contextmanager
-def organisations(*names: str) -> Iterator[list[Organisation]]:
-    """Backends that each list and pin each other, every one with the user alice."""
+def organisations(*names: str, settings: Mapping[str, Mapping[str, str]] | None = None) -> Iterator[list[Organisation]]:
+    """Backends that each list and pin each other, every one with the user alice; `settings` by name."""
     with Lab() as lab:
         dns = ScriptedNames(lab)
-        sites = [Organisation(dns, name) for name in names]
+        sites = [Organisation(dns, name, settings=(settings or {}).get(name)) for name in names]
         for site in sites:
             site.await_server()
             site.init()

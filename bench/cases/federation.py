@@ -1,10 +1,12 @@
 """A call from one organisation to another: warm, cold, how much each hop costs, at a rate, and beside a loud remote."""
 
 import asyncio
+import json
 import statistics
 import time
 from collections.abc import AsyncIterator, Sequence
 
+from bench import postgres
 from bench.hops import hops, timed
 from bench.measure import Goal, Row, Size, percentile
 from bench.organisations import (
@@ -23,11 +25,13 @@ from lab.waiting import wait_until
 
 RATE = 200.0
 WARM_MS, WARM_P99_MS, PER_CORE = 5.0, 15.0, 400.0
-COMPONENT_MS = 1.0
+COMPONENT_MS, COMPONENT_POSTGRES_MS = 1.0, 2.0
 CUT_MS, CUT_THERE_MS = 250.0, 2_000.0
 DISTURBED = 1.1
 GOOD = 200
 QUOTA = 20.0
+CALL = "directory/get-user-by-handle"
+FEW = 5  # lines may still be on their way through the supervisor
 
 
 async def measured(size: Size) -> AsyncIterator[Row]:
@@ -39,11 +43,40 @@ async def measured(size: Size) -> AsyncIterator[Row]:
             async for row in _warm(component, a, b, size):
                 yield row
             yield await _at_rate(component, a, b, size)
+            yield await _authorised(component, b, size, "SQLite", Goal(COMPONENT_MS))
             async for row in _by_hops(a, b, size):
                 yield row
             yield await _cold(component, a, b, size)
             async for row in _cut(component, a, b, size):
                 yield row
+    async for row in _on_postgres(size):
+        yield row
+
+
+async def _on_postgres(size: Size) -> AsyncIterator[Row]:
+    """What the authorisation costs where the records are in PostgreSQL."""
+    try:
+        async with postgres.running() as url:
+            with organisations("a", "b", settings={"b": {"database_url": url}}) as (a, b):
+                unlimited(b, a)
+                async with Component(a) as component:
+                    await _warmed(component, b, 20)
+                    yield await _authorised(component, b, size, "PostgreSQL", Goal(COMPONENT_POSTGRES_MS))
+    except postgres.PostgresUnavailable as reason:
+        yield Row("PostgreSQL: a call is authorised and answered by its component", "ms", skipped=str(reason))
+
+
+async def _authorised(component: Component, b: Organisation, size: Size, database: str, goal: Goal) -> Row:
+    """From the head of a call to its answer within the server: context, standing, axes and the directory, in one
+    transaction."""
+    calls = size.pick(50, 1_000)
+    before = len(b.log_of("server"))
+    await _warmed(component, b, calls)
+    lines = [json.loads(line) for line in b.log_of("server")[before:] if "answered a remote" in line]
+    times = [each["milliseconds"] for each in lines if each["call"] == CALL]
+    if len(times) < calls - FEW:
+        raise AssertionError(f"of {calls} calls {len(times)} are in the log")
+    return Row.of(f"{database}: a call is authorised and answered by its component", "ms", times, goal=goal)
 
 
 async def _warmed(component: Component, b: Organisation, calls: int) -> None:
@@ -85,7 +118,7 @@ async def _by_hops(a: Organisation, b: Organisation, size: Size) -> AsyncIterato
     async with hops(a, b) as calls:
         await timed(calls, 20)
         times = await timed(calls, size.pick(50, 1_000))
-    yield Row.of("the component: authorisation and answer", "ms", times["the component"], goal=Goal(COMPONENT_MS))
+    yield Row.of("the component, with its socket and the sealing of its context", "ms", times["the component"])
     medians = {name: statistics.median(values) for name, values in times.items()}
     for before, (name, median) in zip(medians.values(), list(medians.items())[1:], strict=False):
         yield Row(f"  {name} adds", "ms", median - before)

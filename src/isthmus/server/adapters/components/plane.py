@@ -144,15 +144,15 @@ class ComponentApp:
             log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
             denial = Denied("internal", detail="something broke; the log of the backend tells what, by the request id")
         else:
-            self._note(call, "")
+            self._note(call, request, "")
             await requests.send_answer(send, answer, context.request_id)
             return
-        self._note(call, denial.reason)
+        self._note(call, request, denial.reason)
         await requests.send_problem(send, requests.problem_of(denial, context.request_id))
 
-    def _note(self, call: Call, reason: str) -> None:
+    def _note(self, call: Call, request: Request, reason: str) -> None:
         self._ledger.tally.called(call.context.remote, self._name, DENIED if reason else ANSWERED)
-        log_call(call, reason)
+        log_call(call, request.milliseconds, reason)
 
     def _read(self, call: Call, request: Request) -> None:
         """Fill in what the request asks. Raises `Denied`."""
@@ -169,7 +169,7 @@ class ComponentApp:
         call.body = _decoded(request.body, self._decoders[call.rpc])
 
 
-def log_call(call: Call, reason: str) -> None:
+def log_call(call: Call, milliseconds: float, reason: str) -> None:
     """One line for each call, with the request id of this side and that of the other."""
     context = call.context
     log.info(
@@ -179,6 +179,7 @@ def log_call(call: Call, reason: str) -> None:
         request_id=context.request_id,
         caller_request_id=context.caller_request_id,
         denied=reason,
+        milliseconds=milliseconds,
     )
 
 

@@ -1,6 +1,7 @@
 """One request on a component socket: its headers and body as they were sent, and the answer to it."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -34,6 +35,12 @@ class Request:
     headers: Mapping[str, str]
     body: bytes = b""
     request_id: str = field(default_factory=lambda: str(uuid4()))
+    began: float = field(default_factory=time.perf_counter)
+
+    @property
+    def milliseconds(self) -> float:
+        """How long ago its head was read."""
+        return round((time.perf_counter() - self.began) * 1e3, 2)
 
 
 def head_of(scope: Scope) -> Request:
