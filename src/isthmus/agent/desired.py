@@ -24,6 +24,7 @@ from isthmus.domain.addresses import (
 from isthmus.domain.errors import InvalidValue
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.keys import InvalidKey, PublicKey
+from isthmus.wireguard.values import read_network
 
 _FAMILIES = 2
 LOWEST_MTU, HIGHEST_MTU = 1280, 65_535
@@ -207,7 +208,8 @@ def _jumps(neighbours: Iterable[Neighbour]) -> tuple[PublicKey, ...]:
 
 
 def _network(text: str) -> IPNetwork:
-    return parse_network(text, "/routes")
+    parse_network(text, "/routes")
+    return read_network(text)
 
 
 def _forwarding(config: wire.Config, neighbours: Iterable[wire.Neighbour]) -> Forwarding:

@@ -2,12 +2,12 @@
 
 import socket
 import time
-from importlib.metadata import version
 from pathlib import Path
 
+import isthmus
 from isthmus.protocol.agent import Host
 
-AGENT_VERSION = version("isthmus")
+AGENT_VERSION = isthmus.__version__
 _MACHINE_ID = Path("/etc/machine-id")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 # Taken once: computed anew, they would differ by a second now and then and look like news.

@@ -187,21 +187,24 @@ def _begun_here(desired: Desired) -> Iterator[Neighbour]:
     return (each for each in desired.neighbours.values() if each.endpoint is not None or each.keepalive)
 
 
-def _peer_changes(desired: Desired, state: InterfaceState, target: Target) -> Iterator[PeerChange]:
-    for key, neighbour in sorted(desired.neighbours.items()):
-        present = state.peers.get(key, PeerState(key))
-        change = PeerChange(
-            key,
-            endpoint=_endpoint(neighbour, state.peers.get(key), target),
-            allowed_ips=(
-                tuple(sorted(neighbour.allowed_ips, key=sort_key))
-                if neighbour.allowed_ips != present.allowed_ips
-                else None
-            ),
-            keepalive=neighbour.keepalive if neighbour.keepalive != present.keepalive else None,
-        )
-        if key not in state.peers or change != PeerChange(key):
-            yield change
+def _peer_changes(desired: Desired, state: InterfaceState, target: Target) -> list[PeerChange]:
+    # Of many neighbours nearly all are as they shall be: no change is made for these, and only changes are sorted.
+    changes = []
+    for key, neighbour in desired.neighbours.items():
+        present = state.peers.get(key)
+        endpoint = _endpoint(neighbour, present, target)
+        allowed_ips, keepalive = (present.allowed_ips, present.keepalive) if present is not None else (frozenset(), 0)
+        has_others = neighbour.allowed_ips != allowed_ips
+        if present is None or has_others or endpoint is not None or neighbour.keepalive != keepalive:
+            changes.append(
+                PeerChange(
+                    key,
+                    endpoint=endpoint,
+                    allowed_ips=tuple(sorted(neighbour.allowed_ips, key=sort_key)) if has_others else None,
+                    keepalive=neighbour.keepalive if neighbour.keepalive != keepalive else None,
+                )
+            )
+    return sorted(changes, key=lambda each: each.public_key)
 
 
 def _endpoint(neighbour: Neighbour, present: PeerState | None, target: Target) -> Endpoint | None:

@@ -1,7 +1,7 @@
 """Puts the applier together from settings, state and the adapters for Linux."""
 
 from isthmus import logs
-from isthmus.agent.adapters.backend import choose
+from isthmus.agent.adapters.backend import Backends
 from isthmus.agent.adapters.changes import HostChanges
 from isthmus.agent.adapters.names.service import NameService
 from isthmus.agent.adapters.net import LinuxNet
@@ -30,7 +30,7 @@ def applier_for(settings: Settings, state: StateDir, changes: HostChanges | None
     if not INTERFACE.fullmatch(interface):
         raise ValueError(f"{state.path}/identity.json names a network {identity.network_name!r}, which none can have")
     host = Surroundings(
-        choose=lambda link: choose(settings.backend, interface, link),
+        choose=Backends(settings.backend, interface).choose,
         net=LinuxNet(changes),
         sysctls=LinuxSysctls(),
         resolver=LinuxResolver(settings.dns),

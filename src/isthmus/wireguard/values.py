@@ -54,13 +54,19 @@ def read_number(text: str, highest: int) -> int:
     return number
 
 
-# A large interface is read again and again, and nearly all of it is as it was.
-@lru_cache(maxsize=16_384)
 def read_networks(text: str) -> tuple[IPNetwork, ...]:
     """Comma-separated CIDRs; as WireGuard does, cut off set host bits and take a bare address for a /32 or /128."""
+    return tuple(map(read_network, text.split(","))) if text else ()
+
+
+# One object for each prefix: what a large interface shall have and what it has would else be there twice, and be slow
+# to compare.
+@lru_cache(maxsize=16_384)
+def read_network(text: str) -> IPNetwork:
+    """One of them."""
     if "%" in text:
         raise ValueError("has a zone, which a range of addresses has not")
-    return tuple(ipaddress.ip_network(item, strict=False) for item in text.split(",")) if text else ()
+    return ipaddress.ip_network(text, strict=False)
 
 
 def read_endpoint(text: str) -> Endpoint:

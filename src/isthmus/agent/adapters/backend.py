@@ -17,24 +17,34 @@ _GO = "wireguard-go is missing: apt install wireguard-go"
 _MODULE = "the kernel has no WireGuard module"
 
 
-def choose(wanted: Backend, interface: str, link: Link | None) -> WireGuard:
-    """The one that serves `interface` already, else the wanted one, else the kernel's before wireguard-go."""
-    if link is not None:
-        return UserspaceWireGuard() if link.kind == "tun" or has_socket(interface) else KernelWireGuard()
-    if not _is_installed("ip"):
-        raise WireGuardMissing(wanted, "ip is missing: apt install iproute2")
-    if wanted == "kernel":
-        # Not asked whether the module is there: a container cannot see that, and trying tells.
-        if not _is_installed("wg"):
-            raise WireGuardMissing(wanted, _WG)
-        return KernelWireGuard()
-    if wanted == "auto" and _kernel_has_wireguard() and _is_installed("wg"):
-        return KernelWireGuard()
-    if _is_installed("wireguard-go"):
-        return UserspaceWireGuard()
-    if wanted == "userspace":
-        raise WireGuardMissing(wanted, _GO)
-    raise WireGuardMissing(wanted, _WG if _kernel_has_wireguard() else f"{_MODULE}, and {_GO}")
+class Backends:
+    """What an interface may be served by. Each is the same one whenever it is chosen, for it remembers what it read."""
+
+    def __init__(self, wanted: Backend, interface: str) -> None:
+        self._wanted = wanted
+        self._interface = interface
+        self._kernel = KernelWireGuard()
+        self._userspace = UserspaceWireGuard()
+
+    def choose(self, link: Link | None) -> WireGuard:
+        """The one that serves the interface already, else the wanted one, else the kernel's before wireguard-go."""
+        if link is not None:
+            return self._userspace if link.kind == "tun" or has_socket(self._interface) else self._kernel
+        wanted = self._wanted
+        if not _is_installed("ip"):
+            raise WireGuardMissing(wanted, "ip is missing: apt install iproute2")
+        if wanted == "kernel":
+            # Not asked whether the module is there: a container cannot see that, and trying tells.
+            if not _is_installed("wg"):
+                raise WireGuardMissing(wanted, _WG)
+            return self._kernel
+        if wanted == "auto" and _kernel_has_wireguard() and _is_installed("wg"):
+            return self._kernel
+        if _is_installed("wireguard-go"):
+            return self._userspace
+        if wanted == "userspace":
+            raise WireGuardMissing(wanted, _GO)
+        raise WireGuardMissing(wanted, _WG if _kernel_has_wireguard() else f"{_MODULE}, and {_GO}")
 
 
 def _is_installed(program: str) -> bool:
