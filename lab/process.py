@@ -12,6 +12,8 @@ from lab.namespace import Namespace, child_of
 from lab.waiting import wait_until
 
 END_SECONDS = 5.0
+# A whole backend lets the calls that are under way at each of its processes end before it does, and is none the worse.
+STOP_SECONDS = 20.0
 
 
 class Process:
@@ -94,7 +96,7 @@ class Process:
             # nsenter stops with its child, and would never tell of its end.
             os.kill(self._outer.pid, signal.SIGCONT)
 
-    def stop(self, *, within: float = END_SECONDS) -> int:
+    def stop(self, *, within: float = STOP_SECONDS) -> int:
         """Ask it to end and return its exit status. One that does not listen is killed, and reported."""
         self.signal(signal.SIGTERM)
         try:

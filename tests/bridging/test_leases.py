@@ -42,9 +42,9 @@ def test_tunnels_lose_nothing_in_a_minute_without_the_server_and_a_restarted_age
     assert leads_there(alliance, wiki)
     await_reach(desk.host, wiki.ipv4, wiki.ipv6)
     with Pinging(desk.host, wiki.ipv4, every=PING) as pinging:
-        a.site.up.stop()
-        started = time.monotonic()
         try:
+            a.site.up.stop()
+            started = time.monotonic()
             wiki.agent.restart()
             wiki.agent.wait_for("no connection")
             time.sleep(OUTAGE - (time.monotonic() - started))
