@@ -69,7 +69,7 @@ def _flows(draw: st.DrawFn, here: tuple[str, ...], there: tuple[str, ...]) -> Fl
     """A flow that may be open to nobody, nowhere, or in another family than its sources are of."""
     target = ip_network(draw(_prefix(here))).network_address
     return Flow(
-        id=draw(st.sampled_from(["ingress", *map(an_id, range(4))])),
+        id=draw(st.sampled_from(["ingress", "remote-ingress", *map(an_id, range(4))])),
         sources=tuple(draw(st.lists(_prefix((*there, *OTHER, "0.0.0.0/0", "::/0")), max_size=3))),
         destination=str(target),
         protocol=draw(st.sampled_from(["tcp", "udp"])),

@@ -216,13 +216,18 @@ class Gateway(StandInHost):
 
 async def test_the_gateway_tells_what_passed_by_each_flow_while_its_bridge_is_open(station: Station) -> None:
     station.host = Gateway()
-    flows = (a_flow(), a_flow(destination="10.20.0.4"), a_flow(id="ingress", destination="10.20.9.9"))
+    flows = (
+        a_flow(),
+        a_flow(destination="10.20.0.4"),
+        a_flow(id="ingress", destination="10.20.9.9"),
+        a_flow(id="remote-ingress", destination="10.30.9.9", sources=("10.20.0.0/16",)),
+    )
     async with station.agent() as worker:
         worker.heard()
         worker.take(1, a_config(a_neighbour(1), listen_port=51820, bridged=bridged(a_crossing(*flows), lease=SECONDS)))
         await until(lambda: worker.applier.revision == 1)
         beat = await Beats(worker.applier, QUICK).heartbeat("n")
-        assert beat.flows == tuple(FlowReport(an_id(0xB1), flow, 3, 300) for flow in (an_id(0xF1), "ingress"))
+        assert beat.flows == tuple(FlowReport(an_id(0xB1), flow, 3, 300) for flow in (an_id(0xF1), "ingress", "remote-ingress"))
         station.now += 1.1
         await until(lambda: worker.applier.is_shut)
         assert not station.host.host.table.counters

@@ -21,6 +21,7 @@ from isthmus.domain.federation.bridge import Gateway, State, Statement, Terms
 from isthmus.domain.federation.grant import Grant, Scope
 from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId, PublicKey
+from isthmus.domain.mesh.crossing import INGRESSES
 from isthmus.protocol import agent as wire
 from isthmus.server.adapters.db import open_store
 from lab.waiting import wait_until
@@ -105,7 +106,7 @@ async def fill(joined: Joined) -> None:
 def flows(each: Follower) -> set[str]:
     bridged = None if each.config is None else each.config.bridged
     crossings = () if bridged is None else bridged.crossings
-    return {flow.id for crossing in crossings for flow in crossing.flows if flow.id != "ingress"}
+    return {flow.id for crossing in crossings for flow in crossing.flows if flow.id not in INGRESSES}
 
 
 def bridged_of(each: Follower) -> wire.Bridged | None:

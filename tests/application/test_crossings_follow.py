@@ -9,7 +9,7 @@ import pytest
 from isthmus.domain.federation.granting import Draft
 from isthmus.domain.federation.names import InstanceId
 from isthmus.domain.federation.remote import State, Strategy
-from isthmus.domain.mesh.crossing import INGRESS, Crossing
+from isthmus.domain.mesh.crossing import INGRESSES, Crossing
 from isthmus.server.application.bridge_upkeep import LONGEST_WAIT
 from isthmus.server.application.federation_facts import Update
 from isthmus.server.application.instances import Request
@@ -134,7 +134,7 @@ async def test_an_instance_is_told_and_opened_as_soon_as_it_is_there_and_no_long
         return set() if ours is None else set(ours.instances)
 
     async def opened() -> set[str]:
-        return {flow.id for crossing in await crossings(a) for flow in crossing.flows if flow.id != INGRESS}
+        return {flow.id for crossing in await crossings(a) for flow in crossing.flows if flow.id not in INGRESSES}
 
     await idle(a, "keeping what is said")
     issued = await a.services.instances.issue(ADA, "app", host.id, Request(make_request()[1]))

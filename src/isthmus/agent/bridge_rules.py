@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from isthmus.agent.bridging import Crossing
 from isthmus.agent.nft import WORDS, Names, address_set, chain, counter, members, own
 from isthmus.domain.addresses import Family, IPNetwork, collapse
-from isthmus.domain.mesh.crossing import INGRESS, Flow
+from isthmus.domain.mesh.crossing import INGRESSES, Flow
 from isthmus.protocol.agent import FlowReport
 
 HOOKS = {
@@ -29,8 +29,9 @@ _ERRORS = {
 _REDIRECT: dict[Family, str] = {4: "icmp type redirect", 6: "icmpv6 type nd-redirect"}
 _ID = "[0-9a-f]{32}"
 _SUM = "[0-9a-f]{16}"
+_FLOW = "|".join([_ID, *sorted(each.replace("-", "") for each in INGRESSES)])
 _SETS = rf"(remote|barred)_{_ID}[46]|from_{_ID}_{_SUM}[46]"
-NAMES = rf"(bridge|errors|dropped|forged)_{_ID}|{_SETS}|flow_{_ID}_({_ID}|{INGRESS})"
+NAMES = rf"(bridge|errors|dropped|forged)_{_ID}|{_SETS}|flow_{_ID}_({_FLOW})"
 """Those of everything of ours that comes and goes with a bridge or a flow."""
 
 

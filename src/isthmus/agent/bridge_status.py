@@ -14,7 +14,7 @@ from isthmus.wireguard.state import PeerState
 
 
 class FlowStatus(msgspec.Struct, frozen=True):
-    """`id` is that of a grant, or `ingress`; what passed in both directions, `size` in bytes."""
+    """`id` is that of a grant, `ingress` or `remote-ingress`; what passed in both directions, `size` in bytes."""
 
     id: str
     packets: int

@@ -26,7 +26,7 @@ from isthmus.domain.addresses import (
     parse_network,
     sort_key,
 )
-from isthmus.domain.mesh.crossing import INGRESS, Flow
+from isthmus.domain.mesh.crossing import INGRESSES, Flow
 from isthmus.protocol import agent as wire
 from isthmus.wireguard.keys import PublicKey
 
@@ -157,7 +157,7 @@ def _flow(flow: wire.Flow, prefixes: tuple[IPNetwork, ...], local: tuple[IPNetwo
     sides = ((prefixes, local), (local, prefixes))
     opposite = next((there for here, there in sides if any(overlap(target, each) for each in here)), ())
     return Flow(
-        id=flow.id if flow.id == INGRESS else str(_uuid(flow.id, "a flow")),
+        id=flow.id if flow.id in INGRESSES else str(_uuid(flow.id, "a flow")),
         sources=collapse([each for each in _common(sources, opposite) if each.version == destination.version]),
         destination=destination,
         protocol=flow.protocol,

@@ -106,7 +106,8 @@ class Dns(Struct, frozen=True, omit_defaults=True):
 
 class Flow(Struct, frozen=True, omit_defaults=True):
     """What may pass a bridge, its replies included: from `sources` to the address `destination`. `ports` are numbers
-    and ranges such as `8000-8100`. `id` names its counter: that of the grant, or `ingress`."""
+    and ranges such as `8000-8100`. `id` names its counter: that of the grant, `ingress` for our
+    own, or `remote-ingress`."""
 
     id: str
     sources: tuple[str, ...]

@@ -21,7 +21,7 @@ from isthmus.domain.federation.remote import State as Standing
 from isthmus.domain.federation.remote import Strategy
 from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import NetworkId
-from isthmus.domain.mesh.crossing import INGRESS, Crossing, Flow
+from isthmus.domain.mesh.crossing import INGRESS, INGRESSES, REMOTE_INGRESS, Crossing, Flow
 from tests.builders import NOON, a_key, a_network
 from tests.domain.strategies import few
 from tests.trusting import B, C, a_bridge, an_active_remote
@@ -282,7 +282,7 @@ def test_the_gateway_of_the_remote_gets_exactly_the_accepted_prefixes() -> None:
     assert (crossing.public_key, crossing.endpoint) == (a_key(91), Endpoint("203.0.113.1", 51_820))
     assert crossing.prefixes == (THEIRS, THEIRS_V6)
     assert crossing.local == (OURS, OFFICE.cidr_v6)
-    assert [flow.id for flow in crossing.flows] == [INGRESS, INGRESS]
+    assert [flow.id for flow in crossing.flows] == [INGRESS, REMOTE_INGRESS]
 
 
 NOT_OPEN = [{"bridges": [an_open_bridge(state=state)]} for state in State if state is not State.ACTIVE] + [
@@ -348,5 +348,5 @@ def test_a_remote_that_names_the_key_of_one_of_our_peers_gets_no_tunnel(*, taken
 
 def test_more_grants_than_a_host_can_load_open_nothing_further() -> None:
     many = [a_grant(number) for number in range(100, 100 + MOST_FLOWS + 5)]
-    flows = [flow.id for flow in only(some_facts(grants=many)).flows if flow.id != INGRESS]
+    flows = [flow.id for flow in only(some_facts(grants=many)).flows if flow.id not in INGRESSES]
     assert flows == [str(UUID(int=number)) for number in range(100, 100 + MOST_FLOWS)]

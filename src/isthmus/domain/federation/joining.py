@@ -22,7 +22,7 @@ from isthmus.domain.federation.names import BackendDomain, InstanceId
 from isthmus.domain.federation.remote import Remote, Strategy
 from isthmus.domain.federation.service import Service
 from isthmus.domain.ids import PublicKey
-from isthmus.domain.mesh.crossing import INGRESS, Crossing, Flow
+from isthmus.domain.mesh.crossing import INGRESS, REMOTE_INGRESS, Crossing, Flow
 from isthmus.domain.mesh.network import Network
 
 SERVICE = "service"
@@ -126,8 +126,8 @@ class _Sides:
 
     def to_ingresses(self) -> Iterator[Flow]:
         """Calls go to either ingress, which decides by itself."""
-        yield from _to_ingress(self.prefixes, self.bridge.ours, self.offered)
-        yield from _to_ingress(self.offered, self.theirs.terms, self.prefixes)
+        yield from _to_ingress(INGRESS, self.prefixes, self.bridge.ours, self.offered)
+        yield from _to_ingress(REMOTE_INGRESS, self.offered, self.theirs.terms, self.prefixes)
 
     def granted(self, now: datetime) -> Iterator[Flow]:
         """What grants open, those that we gave first."""
@@ -174,9 +174,11 @@ def _hosts(instances: Addresses, chosen: Iterable[InstanceId]) -> list[IPNetwork
     return [host_network(address) for instance in chosen for address in instances.get(instance, ())]
 
 
-def _to_ingress(sources: tuple[IPNetwork, ...], terms: Terms | None, within: tuple[IPNetwork, ...]) -> Iterator[Flow]:
+def _to_ingress(
+    flow_id: str, sources: tuple[IPNetwork, ...], terms: Terms | None, within: tuple[IPNetwork, ...]
+) -> Iterator[Flow]:
     if terms is not None and terms.vip is not None and terms.port is not None:
-        yield from _way(INGRESS, sources, _Place("tcp", terms.vip, ((terms.port, terms.port),)), within)
+        yield from _way(flow_id, sources, _Place("tcp", terms.vip, ((terms.port, terms.port),)), within)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,13 +12,16 @@ LEASE = 60
 """Seconds for which hosts keep what bridges opened while they do not hear from the server."""
 
 INGRESS = "ingress"
-"""The id of the flow to an ingress on its overlay address, which no grant stands behind: it decides by itself."""
+REMOTE_INGRESS = "remote-ingress"
+INGRESSES = frozenset({INGRESS, REMOTE_INGRESS})
+"""The ids of the flows to our ingress and to the other side's on their overlay addresses, which no grant stands behind:
+they decide by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
     """One thing that may pass, its replies included: from `sources` to one address, at one protocol. `ports` are
-    ranges, both ends included. `id` is that of its grant, or `INGRESS`."""
+    ranges, both ends included. `id` is that of its grant, or one of `INGRESSES`."""
 
     id: str
     sources: tuple[IPNetwork, ...]

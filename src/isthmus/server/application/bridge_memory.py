@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from isthmus.domain.ids import NetworkId, PeerId, PublicKey
-from isthmus.domain.mesh.crossing import INGRESS
+from isthmus.domain.mesh.crossing import INGRESSES
 from isthmus.domain.mesh.peer import Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application.network_memory import NetworkMemory
@@ -70,7 +70,7 @@ class BridgeMemory:
         for flow in beat.flows:
             grew = self._count(said, memory, flow)
             # Of what a gateway says first nobody knows when it passed.
-            if grew and known is not None and flow.flow != INGRESS:
+            if grew and known is not None and flow.flow not in INGRESSES:
                 self._used[UUID(flow.flow)] = said.heard_at
 
     async def flush(self, store: Store) -> None:
