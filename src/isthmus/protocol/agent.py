@@ -305,6 +305,11 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True, tag="heartbeat"):
     paths: Annotated[tuple[PathReport, ...], Meta(max_length=MAX_PATHS)] = ()
     flows: Annotated[tuple[FlowReport, ...], Meta(max_length=MAX_FLOWS)] = ()
 
+    @property
+    def is_bare(self) -> bool:
+        """Whether it says no more than that the agent is there, as nearly all do."""
+        return self.host is None and self.candidates is None and not (self.peers or self.paths or self.flows)
+
 
 class Applied(Struct, frozen=True, tag="applied"):
     """The agent made `revision` true on its host, or says in `error` why it could not.

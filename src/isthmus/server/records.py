@@ -75,6 +75,21 @@ class PeerStatus:
     rx: int = 0
     tx: int = 0
 
+    def seen(self, at: datetime, revision: int | None) -> "PeerStatus":
+        """Heard of once more. Spelt out: `replace` takes three times as long, and every heartbeat comes here."""
+        return PeerStatus(
+            self.peer_id,
+            at,
+            self.hostname,
+            self.agent_version,
+            revision,
+            self.applied_error,
+            self.endpoint,
+            self.latest_handshake,
+            self.rx,
+            self.tx,
+        )
+
 
 class Held(StrEnum):
     """Why an address is not free."""

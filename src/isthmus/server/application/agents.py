@@ -114,10 +114,11 @@ class AgentService:
         if expected is not None and beat.nonce != expected:
             raise ReplayDetected(self.fresh_nonce(peer_id))
         memory, peer = await self._around(peer_id)
-        self._liveness.hear(memory.network, peer)
         now = self._clock.now()
-        check_times(beat, now)
-        await self._keys.check(beat, memory)
+        self._liveness.hear(memory.network, peer, now)
+        if not beat.is_bare:
+            check_times(beat, now)
+            await self._keys.check(beat, memory)
         if talk is not None:
             if beat.host is not None:
                 talk.told(beat.host)
@@ -127,7 +128,7 @@ class AgentService:
         status = await self._status(peer_id)
         # An `applied` may get lost with its connection: every heartbeat says the revision too, 0 for none.
         revision = beat.revision or status.applied_revision
-        status = replace(status, last_seen=now, applied_revision=revision)
+        status = status.seen(now, revision)
         if beat.host is not None:
             status = replace(status, hostname=beat.host.hostname, agent_version=beat.host.agent_version)
         self._put(status)
@@ -176,10 +177,10 @@ class AgentService:
 
     async def applied(self, peer_id: PeerId, report: wire.Applied) -> None:
         memory, peer = await self._around(peer_id)
-        self._liveness.hear(memory.network, peer)
+        now = self._clock.now()
+        self._liveness.hear(memory.network, peer, now)
         status = await self._status(peer_id)
         revision = status.applied_revision if report.error else report.revision
-        now = self._clock.now()
         self._put(replace(status, last_seen=now, applied_revision=revision, applied_error=report.error))
 
     async def statuses(self, peer_ids: Iterable[PeerId]) -> dict[PeerId, PeerStatus]:
@@ -229,7 +230,7 @@ class AgentService:
         return await self._around(peer_id)
 
     async def _around(self, peer_id: PeerId) -> tuple[NetworkMemory, Peer]:
-        memory, peer = await self._home(peer_id)
+        memory, peer = self._mesh.at_hand(peer_id) or await self._home(peer_id)
         if peer.blocked:
             incident = await self._incidents.blocking(peer_id)
             if incident is not None:

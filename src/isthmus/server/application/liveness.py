@@ -52,9 +52,8 @@ class LivenessService:
         # When those who never spoke since the start become stale, and offline.
         self._turns = [self._since + rules.STALE_AFTER, self._since + rules.OFFLINE_AFTER]
 
-    def hear(self, network: Network, peer: Peer) -> None:
+    def hear(self, network: Network, peer: Peer, now: datetime) -> None:
         """The agent of `peer` has spoken."""
-        now = self._clock.now()
         if peer.is_jump:
             self._observed[network.id] = now
         self._sign(network, peer, now, rules.STALE_AFTER)

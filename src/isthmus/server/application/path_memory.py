@@ -93,6 +93,8 @@ class PathMemory:
         if told is None:
             told = agents[peer.id] = Told(memory.network.id, self._timer())
         told.heard_at = self._timer()
+        if beat.is_bare:
+            return
         before = told.size
         if beat.host is not None and beat.host.started_at != told.started_at:
             # The agent is another process: of the ways that the one before had found, none is open.
