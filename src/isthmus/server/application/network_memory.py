@@ -306,18 +306,24 @@ class NetworkMemory:
 
     def _delta(self, peer: Peer, has: int, desired: int) -> str | None:
         """The way from `has` to `desired`, None where only a whole config leads there."""
-        entries = self.log.since(has, is_jump=peer.is_jump)
-        if entries is None or peer.blocked or self.moved.get(peer.id, 0) > has:
+        if peer.blocked or self.moved.get(peer.id, 0) > has:
             return None
-        if peer.revision > has:
+        own = peer.revision > has
+        # Jump peers are of one make, and only one of them holds the bridges.
+        make = _make_of(peer), peer.is_jump and bool(self.bridges) and self.crossings.gateway == peer.id
+        if not own and (told := self._deltas.get((make, has))) is not None:
+            return told
+        entries = self.log.since(has, is_jump=peer.is_jump)
+        if entries is None:
+            return None
+        if own:
             patch = to_wire.whole_patch(self._own(self._view(peer), peer, ()))
             return self._encoded(peer, entries, (has, desired), patch)
         anchor = self.log.anchor(has, is_jump=peer.is_jump)
-        # Jump peers are of one make, and only one of them holds the bridges.
-        key = _make_of(peer), peer.is_jump and bool(self.bridges) and self.crossings.gateway == peer.id, anchor
-        known = self._deltas.get(key)
+        known = self._deltas.get((make, anchor))
         if known is None:
-            known = self._deltas[key] = self._encoded(peer, entries, (anchor, desired))
+            known = self._deltas[make, anchor] = self._encoded(peer, entries, (anchor, desired))
+        self._deltas[make, has] = known
         return known
 
     def _encoded(
