@@ -82,6 +82,7 @@ LOOK_SECONDS = 1.0
 LIVENESS_SECONDS = 2.0
 USE_SECONDS = 5.0
 PRUNE_SECONDS = 60.0
+YOUNG_OBJECTS = 10_000
 
 
 def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> int:
@@ -174,6 +175,9 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     # What was imported and built stays for good: looking through it again and again would stall the loop.
     gc.collect()
     gc.freeze()
+    # Nearly all garbage is freed by counting references; with the default of 700, agents that connect cause one look
+    # after the other.
+    gc.set_threshold(YOUNG_OBJECTS, *gc.get_threshold()[1:])
     greet(settings, password)
     stop = stop_event()
     chores = (
