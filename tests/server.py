@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,25 @@ COMMAND = Path(sys.executable).with_name("isthmus")
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0
 CALL_SECONDS = 20.0
+LOOKING_ON: list[Callable[[httpx2.Response], None]] = []
+"""Who sees each answer of any server before the test does."""
+
+
+def look(answer: httpx2.Response) -> None:
+    if LOOKING_ON:
+        answer.read()
+    for each in LOOKING_ON:
+        each(answer)
+
+
+async def look_on(answer: httpx2.Response) -> None:
+    if LOOKING_ON:
+        await answer.aread()
+    for each in LOOKING_ON:
+        each(answer)
+
+
+HOOKS: dict[str, list[Any]] = {"response": [look]}
 
 
 def free_port() -> int:
@@ -126,18 +145,27 @@ class Server:
 
     def client(self, token: str | None = None, **options: Any) -> httpx2.Client:
         """Calls under /api/v1 over TCP, with `token` as the bearer."""
-        return httpx2.Client(base_url=f"{self.url}{API}", headers=bearer(token), timeout=CALL_SECONDS, **options)
+        return httpx2.Client(
+            base_url=f"{self.url}{API}", headers=bearer(token), timeout=CALL_SECONDS, event_hooks=HOOKS, **options
+        )
 
     def async_client(self, token: str | None = None) -> httpx2.AsyncClient:
         limits = httpx2.Limits(max_connections=250)
         return httpx2.AsyncClient(
-            base_url=f"{self.url}{API}", headers=bearer(token), timeout=60, limits=limits, trust_env=False
+            base_url=f"{self.url}{API}",
+            headers=bearer(token),
+            timeout=60,
+            limits=limits,
+            trust_env=False,
+            event_hooks={"response": [look_on]},
         )
 
     def local(self) -> httpx2.Client:
         """Calls over the server's own socket, which may do everything."""
         transport = httpx2.HTTPTransport(uds=str(self.local_socket))
-        return httpx2.Client(base_url=f"http://local{API}", transport=transport, timeout=CALL_SECONDS)
+        return httpx2.Client(
+            base_url=f"http://local{API}", transport=transport, timeout=CALL_SECONDS, event_hooks=HOOKS
+        )
 
     def token(self, *scopes: str) -> str:
         """A new API token with these scopes."""

@@ -6,8 +6,17 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from tests.server import Server, running
+from tests.conforming import judge
+from tests.server import LOOKING_ON, Server, running
 from tests.stores import POSTGRES, PostgresServer
+
+
+@pytest.fixture(autouse=True)
+def told_as_described() -> Iterator[None]:
+    """Whatever a test of this folder is answered fits the OpenAPI document."""
+    LOOKING_ON.append(judge)
+    yield
+    LOOKING_ON.remove(judge)
 
 
 @pytest.fixture(scope="session")

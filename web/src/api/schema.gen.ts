@@ -76,6 +76,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/agent/applied": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A revision is in effect on the host, or why not. */
+        post: operations["agentApplied"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agent/config": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The whole config, or what has changed since a revision, or neither where nothing has. */
+        get: operations["getAgentConfig"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agent/enroll": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description Spend an enrollment token: the host becomes the peer that the token was made for. */
+        post: operations["enrollAgent"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agent/heartbeat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description What the host sees of its tunnel. */
+        post: operations["agentHeartbeat"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agent/instance": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description A new leaf for the instance on the agent's host. */
+        post: operations["getAgentInstance"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agent/rekey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** @description The public half of a key that the host has just made. */
+        post: operations["agentRekey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/agent/stream": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description The same calls as a WebSocket, on which the server says at once what has changed. */
+        get: operations["agentStream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -673,6 +792,23 @@ export interface paths {
          * @description People of another backend whose handle or name begins with a text, as far as they may be searched for.
          */
         get: operations["searchUsers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description A WebSocket on which the server tells that something changed, and where. */
+        get: operations["events"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1366,6 +1502,23 @@ export interface paths {
          * @description The peers of a network, the tunnels between them with the ways these take now, and its bridges to remotes.
          */
         get: operations["getTopology"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** @description This document. */
+        get: operations["getOpenApi"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2254,6 +2407,416 @@ export interface components {
             version: number;
         };
         /**
+         * Ack
+         * @description A heartbeat counted. `nonce` belongs into the next one.
+         */
+        AgentAck: {
+            nonce: string;
+            /** @enum {unknown} */
+            type: "ack";
+        };
+        /**
+         * Applied
+         * @description The agent made `revision` true on its host, or says in `error` why it could not.
+         *
+         *         Where WebSockets are blocked it is the body of POST /api/v1/agent/applied.
+         */
+        AgentApplied: {
+            /** @default null */
+            error?: string | null;
+            revision: number;
+            took_ms: number;
+            /** @enum {unknown} */
+            type: "applied";
+        };
+        /**
+         * Bridged
+         * @description What active bridges add to a config. It ends `lease` seconds after the host has heard from the server last.
+         *
+         *         `prefixes` lead through the primary jump peer, and into the tunnel; on the gateway itself through its `crossings`.
+         */
+        AgentBridged: {
+            /** @default [] */
+            crossings?: components["schemas"]["AgentCrossing"][];
+            lease: number;
+            /** @default [] */
+            prefixes?: string[];
+        };
+        /**
+         * Config
+         * @description One peer's whole interface. A neighbour with the peer's own key is the peer itself, and is passed over.
+         */
+        AgentConfig: {
+            addresses: string[];
+            /** @default null */
+            bridged?: components["schemas"]["AgentBridged"] | null;
+            /** @default null */
+            dns?: components["schemas"]["AgentDns"] | null;
+            forwarding?: components["schemas"]["AgentForwarding"];
+            listen_port: number | null;
+            mtu: number;
+            name: string;
+            neighbours: components["schemas"]["AgentNeighbour"][];
+            network: string;
+            /** @default  */
+            public_key?: string;
+            /** @default [] */
+            requires?: string[];
+            routes: string[];
+        };
+        /**
+         * ConfigAnswer
+         * @description GET /api/v1/agent/config?revision=N: a whole config, or what has changed since N, or neither where
+         *         nothing has. `rotate` and `session_token` are the messages of the same name.
+         */
+        AgentConfigAnswer: {
+            /** @default null */
+            config?: components["schemas"]["AgentConfig"] | null;
+            /** @default null */
+            delta?: components["schemas"]["AgentDelta"] | null;
+            nonce: string;
+            revision: number;
+            /** @default false */
+            rotate?: boolean;
+            server_time: number;
+            /** @default  */
+            session_token?: string;
+        };
+        /**
+         * Crossing
+         * @description One bridge on its gateway; see `isthmus.domain.mesh.crossing.Crossing`. The gateway of the other side becomes a
+         *         neighbour called `name`, with `prefixes` as its allowed IPs.
+         */
+        AgentCrossing: {
+            /** @default [] */
+            barred?: string[];
+            /** @default null */
+            endpoint?: string | null;
+            /** @default [] */
+            flows?: components["schemas"]["AgentFlow"][];
+            id: string;
+            /** @default null */
+            keepalive?: number | null;
+            local: string[];
+            name: string;
+            prefixes: string[];
+            public_key: string;
+        };
+        /**
+         * Delta
+         * @description What makes a config of any revision in `from_` ≤ revision < `to` the one of revision `to`.
+         *
+         *         An agent that has `to` already has nothing to do; one that is older than `from_` asks for a snapshot. `remove` names
+         *         public keys to take out first, which may not be there; neighbours in `upsert` replace those with the same public
+         *         key, new ones stand last. The order of jump peers is that in which they are to be used.
+         */
+        AgentDelta: {
+            /** @default {} */
+            frame?: components["schemas"]["AgentPatch"];
+            from: number;
+            /** @default [] */
+            remove?: string[];
+            to: number;
+            /** @enum {unknown} */
+            type: "delta";
+            /** @default [] */
+            upsert?: components["schemas"]["AgentNeighbour"][];
+        };
+        /**
+         * Dns
+         * @description `servers` answer for the names under `domain` and the addresses in `cidrs`. A host without `servers` is one: it
+         *         answers on its own addresses, from the names of its neighbours, and asks `upstreams` (none: those of its host) for
+         *         everything else.
+         */
+        AgentDns: {
+            /** @default [] */
+            cidrs?: string[];
+            domain: string;
+            /** @default [] */
+            servers?: string[];
+            /** @default [] */
+            upstreams?: string[];
+        };
+        /**
+         * EnrollAnswer
+         * @description Who the host is now, and its first config, so that its tunnel can stand before it asks for anything more.
+         */
+        AgentEnrollAnswer: {
+            config: components["schemas"]["AgentConfig"];
+            network: components["schemas"]["AgentEnrolledNetwork"];
+            peer: components["schemas"]["AgentEnrolledPeer"];
+            revision: number;
+            server_time: number;
+            session_token: string;
+        };
+        /**
+         * EnrollRequest
+         * @description POST /api/v1/agent/enroll
+         */
+        AgentEnrollRequest: {
+            agent_version: string;
+            hostname: string;
+            machine_id: string;
+            /** @default 1 */
+            protocol?: number;
+            public_key: string;
+            token: string;
+        };
+        /** EnrolledNetwork */
+        AgentEnrolledNetwork: {
+            id: string;
+            name: string;
+        };
+        /** EnrolledPeer */
+        AgentEnrolledPeer: {
+            id: string;
+            kind: string;
+            name: string;
+        };
+        /**
+         * Flow
+         * @description What may pass a bridge, its replies included: from `sources` to the address `destination`. `ports` are numbers
+         *         and ranges such as `8000-8100`. `id` names its counter: that of the grant, or `ingress`.
+         */
+        AgentFlow: {
+            destination: string;
+            id: string;
+            ports: string[];
+            /** @enum {unknown} */
+            protocol: "tcp" | "udp";
+            sources: string[];
+        };
+        /**
+         * FlowReport
+         * @description What has passed by one flow of a bridge since the gateway has it: packets and bytes, both directions.
+         */
+        AgentFlowReport: {
+            bridge: string;
+            flow: string;
+            /** @default 0 */
+            packets?: number;
+            /** @default 0 */
+            size?: number;
+        };
+        /**
+         * Forwarding
+         * @description What the host does for others; see `isthmus.domain.mesh.tunnel.Forwarding`.
+         */
+        AgentForwarding: {
+            /** @default false */
+            between_peers?: boolean;
+            /** @default [] */
+            offered?: string[];
+        };
+        /**
+         * Heartbeat
+         * @description The first of each conversation tells of the host and of every neighbour; later ones tell what changed.
+         *
+         *         `candidates`, when given, are all local endpoints where others may try the host directly; `paths` tell of direct
+         *         ways that opened or closed, and of the primary jump peer in use.
+         */
+        AgentHeartbeat: {
+            /** @default null */
+            candidates?: string[] | null;
+            /** @default [] */
+            flows?: components["schemas"]["AgentFlowReport"][];
+            /** @default null */
+            host?: components["schemas"]["AgentHost"] | null;
+            nonce: string;
+            /** @default [] */
+            paths?: components["schemas"]["AgentPathReport"][];
+            /** @default [] */
+            peers?: components["schemas"]["AgentPeerReport"][];
+            revision: number;
+            /** @enum {unknown} */
+            type: "heartbeat";
+        };
+        /**
+         * Hello
+         * @description First message of a stream. `nonce` belongs into the next heartbeat.
+         */
+        AgentHello: {
+            /** @default 15 */
+            heartbeat?: number;
+            nonce: string;
+            /** @default 1 */
+            protocol?: number;
+            server_time: number;
+            /** @enum {unknown} */
+            type: "hello";
+        };
+        /**
+         * Host
+         * @description What a report says of the host itself: `booted_at` of the host, `started_at` of the agent.
+         */
+        AgentHost: {
+            agent_version: string;
+            boot_id: string;
+            booted_at: number;
+            hostname: string;
+            machine_id: string;
+            started_at: number;
+        };
+        /**
+         * InstanceAnswer
+         * @description The instance on the agent's host, and the chain of its new leaf in PEM.
+         */
+        AgentInstanceAnswer: {
+            chain: string;
+            instance: string;
+            name: string;
+        };
+        /**
+         * InstanceRequest
+         * @description POST /api/v1/agent/instance: a certificate request in PEM, of which the public key alone counts.
+         */
+        AgentInstanceRequest: {
+            csr: string;
+        };
+        /**
+         * Neighbour
+         * @description One WireGuard peer. `role`: primary (the way to all others), standby, member (as a jump peer sees it), or direct:
+         *         tried at `candidates` with no allowed IPs, and given what it `takes` from the primary while a handshake with it is
+         *         fresh. What a member is allowed and a direct neighbour takes begins with its own addresses, one for each that the
+         *         frame has. So does what the primary and a standby are allowed.
+         *
+         *         A jump peer keeps an `isolated` member from the other members, and sends the traffic of an `encapsulated` one on
+         *         to the world under its own address.
+         */
+        AgentNeighbour: {
+            allowed_ips: string[];
+            /** @default [] */
+            candidates?: string[];
+            /** @default false */
+            encapsulated?: boolean;
+            /** @default null */
+            endpoint?: string | null;
+            /** @default false */
+            isolated?: boolean;
+            /** @default null */
+            keepalive?: number | null;
+            name: string;
+            public_key: string;
+            /** @default member */
+            role?: string;
+            /** @default [] */
+            takes?: string[];
+        };
+        /**
+         * Patch
+         * @description The fields of a frame that are others now; those that are left out stay as they are.
+         */
+        AgentPatch: {
+            addresses?: string[];
+            bridged?: components["schemas"]["AgentBridged"] | null;
+            dns?: components["schemas"]["AgentDns"] | null;
+            forwarding?: components["schemas"]["AgentForwarding"];
+            listen_port?: number | null;
+            mtu?: number;
+            name?: string;
+            network?: string;
+            public_key?: string;
+            requires?: string[];
+            routes?: string[];
+        };
+        /**
+         * PathReport
+         * @description How the host reaches one neighbour now: `via` is the public key of a jump peer, empty for a direct path.
+         *
+         *         `since` in Unix seconds; `round_trip` in microseconds, 0 = not measured.
+         */
+        AgentPathReport: {
+            public_key: string;
+            /** @default 0 */
+            round_trip?: number;
+            since: number;
+            /** @default  */
+            via?: string;
+        };
+        /**
+         * PeerReport
+         * @description What the interface shows of one neighbour. Counters come with the next new handshake or endpoint, at most about
+         *         two minutes later while traffic flows: they change with every keepalive, which is no news.
+         */
+        AgentPeerReport: {
+            /** @default null */
+            endpoint?: string | null;
+            /** @default 0 */
+            latest_handshake?: number;
+            public_key: string;
+            /** @default 0 */
+            rx?: number;
+            /** @default 0 */
+            tx?: number;
+        };
+        /**
+         * Refused
+         * @description A message did not count. `code` is a problem code; with `nonce` the agent reports again.
+         */
+        AgentRefused: {
+            code: string;
+            detail: string;
+            /** @default null */
+            nonce?: string | null;
+            /** @enum {unknown} */
+            type: "refused";
+        };
+        /**
+         * Rekey
+         * @description The public half of a key that the agent has just made, to be known by from now on.
+         *
+         *         Where WebSockets are blocked it is the body of POST /api/v1/agent/rekey.
+         */
+        AgentRekey: {
+            public_key: string;
+            /** @enum {unknown} */
+            type: "rekey";
+        };
+        /**
+         * Resync
+         * @description The agent asks for a snapshot.
+         */
+        AgentResync: {
+            /** @enum {unknown} */
+            type: "resync";
+        };
+        /**
+         * Rotate
+         * @description The agent shall make a new key and send it as `Rekey`; the old one serves until its frame names the new.
+         */
+        AgentRotate: {
+            /** @enum {unknown} */
+            type: "rotate";
+        };
+        /**
+         * SessionToken
+         * @description From now on the agent presents this token; the one before is good until the new one was presented once.
+         */
+        AgentSessionToken: {
+            session_token: string;
+            /** @enum {unknown} */
+            type: "session";
+        };
+        /**
+         * Snapshot
+         * @description The whole config at `revision`; it replaces whatever the agent has.
+         */
+        AgentSnapshot: {
+            config: components["schemas"]["AgentConfig"];
+            revision: number;
+            /** @enum {unknown} */
+            type: "snapshot";
+        };
+        /**
+         * Unchanged
+         * @description The agent's revision is the present one.
+         */
+        AgentUnchanged: {
+            revision: number;
+            /** @enum {unknown} */
+            type: "unchanged";
+        };
+        /**
          * AskedView
          * @description What one remote holds of our log: how many heads, and those that the log does not contain. `problem` is the code
          *     of the refusal where it could not be asked, else empty.
@@ -3119,6 +3682,37 @@ export interface components {
              * @enum {string}
              */
             state: "pending" | "expired" | "enrolled" | "not_needed";
+        };
+        /**
+         * Hello
+         * @description First message: the present revision of every network that the reader will hear of, by network id.
+         *
+         *         A reader that knows another revision of one, or knows one that is not here, has missed something of it.
+         */
+        EventHello: {
+            revisions: {
+                [key: string]: number;
+            };
+            server_time: string;
+            /** @enum {unknown} */
+            type: "hello";
+        };
+        /**
+         * Notice
+         * @description `event` happened to `subject`, which is of the kind that the event begins with, as of `revision` of its network.
+         *
+         *         What belongs to no network has an empty one, and no subject: some of its kind are other than before.
+         *         Changes of configs count the revision up by one; what else happens comes under the revision that was there before.
+         */
+        EventNotice: {
+            at: string;
+            event: string;
+            network: string;
+            revision: number;
+            subject: string;
+            subject_kind: string;
+            /** @enum {unknown} */
+            type: "notice";
         };
         /** ExaminationView */
         ExaminationView: {
@@ -6076,6 +6670,37 @@ export type AcceptedView = components['schemas']['AcceptedView'];
 export type AccountBody = components['schemas']['AccountBody'];
 export type AccountPatch = components['schemas']['AccountPatch'];
 export type AccountView = components['schemas']['AccountView'];
+export type AgentAck = components['schemas']['AgentAck'];
+export type AgentApplied = components['schemas']['AgentApplied'];
+export type AgentBridged = components['schemas']['AgentBridged'];
+export type AgentConfig = components['schemas']['AgentConfig'];
+export type AgentConfigAnswer = components['schemas']['AgentConfigAnswer'];
+export type AgentCrossing = components['schemas']['AgentCrossing'];
+export type AgentDelta = components['schemas']['AgentDelta'];
+export type AgentDns = components['schemas']['AgentDns'];
+export type AgentEnrollAnswer = components['schemas']['AgentEnrollAnswer'];
+export type AgentEnrollRequest = components['schemas']['AgentEnrollRequest'];
+export type AgentEnrolledNetwork = components['schemas']['AgentEnrolledNetwork'];
+export type AgentEnrolledPeer = components['schemas']['AgentEnrolledPeer'];
+export type AgentFlow = components['schemas']['AgentFlow'];
+export type AgentFlowReport = components['schemas']['AgentFlowReport'];
+export type AgentForwarding = components['schemas']['AgentForwarding'];
+export type AgentHeartbeat = components['schemas']['AgentHeartbeat'];
+export type AgentHello = components['schemas']['AgentHello'];
+export type AgentHost = components['schemas']['AgentHost'];
+export type AgentInstanceAnswer = components['schemas']['AgentInstanceAnswer'];
+export type AgentInstanceRequest = components['schemas']['AgentInstanceRequest'];
+export type AgentNeighbour = components['schemas']['AgentNeighbour'];
+export type AgentPatch = components['schemas']['AgentPatch'];
+export type AgentPathReport = components['schemas']['AgentPathReport'];
+export type AgentPeerReport = components['schemas']['AgentPeerReport'];
+export type AgentRefused = components['schemas']['AgentRefused'];
+export type AgentRekey = components['schemas']['AgentRekey'];
+export type AgentResync = components['schemas']['AgentResync'];
+export type AgentRotate = components['schemas']['AgentRotate'];
+export type AgentSessionToken = components['schemas']['AgentSessionToken'];
+export type AgentSnapshot = components['schemas']['AgentSnapshot'];
+export type AgentUnchanged = components['schemas']['AgentUnchanged'];
 export type AskedView = components['schemas']['AskedView'];
 export type AuditView = components['schemas']['AuditView'];
 export type AxisExplained = components['schemas']['AxisExplained'];
@@ -6124,6 +6749,8 @@ export type EarlierView = components['schemas']['EarlierView'];
 export type EndBody = components['schemas']['EndBody'];
 export type EnrollmentReuseView = components['schemas']['EnrollmentReuseView'];
 export type EnrollmentView = components['schemas']['EnrollmentView'];
+export type EventHello = components['schemas']['EventHello'];
+export type EventNotice = components['schemas']['EventNotice'];
 export type ExaminationView = components['schemas']['ExaminationView'];
 export type ExplainBody = components['schemas']['ExplainBody'];
 export type ExplanationView = components['schemas']['ExplanationView'];
@@ -6513,6 +7140,328 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["WelcomeView"];
                 };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agentApplied: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @default null */
+                    error?: string | null;
+                    revision: number;
+                    took_ms: number;
+                    /** @enum {unknown} */
+                    type?: "applied";
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAgentConfig: {
+        parameters: {
+            query?: {
+                /** @description The revision that the agent has; anything but a number counts as none. */
+                revision?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentConfigAnswer"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enrollAgent: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    agent_version: string;
+                    hostname: string;
+                    machine_id: string;
+                    /** @default 1 */
+                    protocol?: number;
+                    public_key: string;
+                    token: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentEnrollAnswer"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agentHeartbeat: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @default null */
+                    candidates?: string[] | null;
+                    /** @default [] */
+                    flows?: components["schemas"]["AgentFlowReport"][];
+                    /** @default null */
+                    host?: components["schemas"]["AgentHost"] | null;
+                    nonce: string;
+                    /** @default [] */
+                    paths?: components["schemas"]["AgentPathReport"][];
+                    /** @default [] */
+                    peers?: components["schemas"]["AgentPeerReport"][];
+                    revision: number;
+                    /** @enum {unknown} */
+                    type?: "heartbeat";
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentAck"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAgentInstance: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    csr: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AgentInstanceAnswer"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agentRekey: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    public_key: string;
+                    /** @enum {unknown} */
+                    type?: "rekey";
+                };
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    agentStream: {
+        parameters: {
+            query?: {
+                /** @description The revision that the agent has; anything but a number counts as none. */
+                revision?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The WebSocket is open. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Refused; `code` says by which rule. */
             "4XX": {
@@ -7822,6 +8771,45 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["Listing_ProfileView_"];
                 };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    events: {
+        parameters: {
+            query?: {
+                /** @description Hear of this network, of several where it is given more than once; left out: of all. */
+                network?: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The WebSocket is open. */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             /** @description Refused; `code` says by which rule. */
             "4XX": {
@@ -9729,6 +10717,44 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TopologyView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getOpenApi: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
                 };
             };
             /** @description Refused; `code` says by which rule. */

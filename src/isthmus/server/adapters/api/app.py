@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from isthmus import __version__
 from isthmus.server.adapters.agents.plane import AgentPlane
 from isthmus.server.adapters.agents.streams import StreamHub
+from isthmus.server.adapters.api.plain_operations import add_plain
 from isthmus.server.adapters.api.routes import (
     account_book,
     accounts,
@@ -42,7 +43,10 @@ from isthmus.server.adapters.http.access import ACCESS, API, Need, check_complet
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.errors import HANDLERS
 
-SCHEME = "bearer"
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "an API token, or what signing in gave"},
+    "session": {"type": "http", "scheme": "bearer", "description": "what an agent got when it enrolled"},
+}
 TITLE = "Isthmus"
 
 
@@ -98,6 +102,10 @@ def with_short_names(document: dict[str, Any]) -> dict[str, Any]:
     return short
 
 
+def need_of(method: str, path: str, operation: dict[str, Any]) -> Need:
+    return ACCESS["WS" if "101" in operation["responses"] else method.upper(), path]
+
+
 def describe_security(app: FastAPI) -> None:
     """Put into the OpenAPI document what FastAPI cannot know: problems as the only errors, and who needs a token."""
     document = with_short_names(app.openapi())
@@ -107,10 +115,12 @@ def describe_security(app: FastAPI) -> None:
     schemas["Problem"] = problem
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    document["components"]["securitySchemes"] = {SCHEME: {"type": "http", "scheme": "bearer"}}
+    add_plain(document)
+    document["components"]["securitySchemes"] = SCHEMES
     for path, operations_of_path in document["paths"].items():
         for method, operation in operations_of_path.items():
             operation["responses"].pop("422", None)
-            if ACCESS[method.upper(), path] is not Need.NOTHING:
-                operation["security"] = [{SCHEME: []}]
+            need = need_of(method, path, operation)
+            if need is not Need.NOTHING:
+                operation["security"] = [{"session" if need is Need.AGENT else "bearer": []}]
     app.openapi_schema = document
