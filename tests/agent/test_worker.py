@@ -39,6 +39,7 @@ class StandInHost:
     kind: Any = "userspace"
     reads_in_process: bool = True
     changes: int = 0
+    interface: str = INTERFACE
 
     async def observe(self, interface: str) -> HostState:
         return replace(self.host, wireguard=None)
@@ -55,13 +56,16 @@ class StandInHost:
 
     async def create(self, interface: str) -> None:
         self._fail()
+        self.interface = interface
         self.host = replace(self.host, link=Link("tun", 1500, False), wireguard=InterfaceState(None, 0, 0, {}))
 
     async def state(self, interface: str) -> InterfaceState:
-        assert self.host.wireguard is not None
+        if self.host.wireguard is None or interface != self.interface:
+            raise ToolFailed(f"there is no interface {interface}")
         return self.host.wireguard
 
     async def change(self, interface: str, change: InterfaceChange) -> None:
+        await self.state(interface)
         self.changes += 1
         self.host = carried_out((ConfigureWireGuard(change),), self.host)
 

@@ -1,5 +1,7 @@
-"""One suite for both ways to WireGuard. `wg` speaks to wireguard-go too, so no kernel module is needed for either."""
+"""One suite for both ways to WireGuard, and for the stand-in that tests of the agent use. `wg` speaks to wireguard-go
+too, so no kernel module is needed for either."""
 
+import asyncio
 import os
 from collections.abc import Callable, Coroutine
 from ipaddress import ip_network
@@ -18,6 +20,7 @@ from isthmus.wireguard.change import InterfaceChange, PeerChange
 from isthmus.wireguard.keys import PrivateKey
 from isthmus.wireguard.state import InterfaceState, PeerState
 from tests.adapters.agent.network import alone
+from tests.agent.test_worker import StandInHost
 
 KEY = PrivateKey.generate()
 ONE, TWO = (PrivateKey.generate().public() for _ in range(2))
@@ -27,9 +30,17 @@ INTERFACE = f"istt{os.getpid()}"[:15]
 Work = Callable[[WireGuard], Coroutine[Any, Any, None]]
 
 
-@pytest.fixture(params=[UserspaceWireGuard, KernelWireGuard])
+@pytest.fixture(params=[UserspaceWireGuard, KernelWireGuard, StandInHost])
 def run(request: pytest.FixtureRequest) -> Callable[[Work], None]:
     """Runs work on a fresh interface."""
+
+    def in_memory(work: Work) -> None:
+        async def on_stand_in() -> None:
+            host = StandInHost()
+            await host.create(INTERFACE)
+            await work(host)
+
+        asyncio.run(on_stand_in())
 
     def run(work: Work) -> None:
         async def on_interface() -> None:
@@ -41,7 +52,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Work], None]:
 
         alone(on_interface)
 
-    return run
+    return in_memory if request.param is StandInHost else run
 
 
 def test_a_fresh_interface_is_empty(run: Callable[[Work], None]) -> None:
@@ -86,6 +97,18 @@ def test_an_allowed_ip_that_moves_is_held_by_one_peer_in_either_order(run: Calla
     run(work)
 
 
+def test_an_allowed_ip_that_another_peer_gets_is_taken_from_who_had_it(run: Callable[[Work], None]) -> None:
+    network = ip_network("10.20.0.2/32")
+
+    async def work(wireguard: WireGuard) -> None:
+        for key in (ONE, TWO):
+            await wireguard.change(INTERFACE, InterfaceChange(peers=(PeerChange(key, allowed_ips=(network,)),)))
+        peers = (await wireguard.state(INTERFACE)).peers
+        assert (peers[ONE].allowed_ips, peers[TWO].allowed_ips) == (frozenset(), frozenset({network}))
+
+    run(work)
+
+
 def test_an_interface_that_is_not_there_fails_with_a_sentence(run: Callable[[Work], None]) -> None:
     async def work(wireguard: WireGuard) -> None:
         with pytest.raises(ToolFailed):
@@ -98,9 +121,11 @@ def test_an_interface_that_is_not_there_fails_with_a_sentence(run: Callable[[Wor
     run(work)
 
 
-def test_wireguard_go_ends_with_its_interface_and_leaves_no_socket(run: Callable[[Work], None]) -> None:
-    async def work(wireguard: WireGuard) -> None:
+def test_wireguard_go_ends_with_its_interface_and_leaves_no_socket() -> None:
+    async def work() -> None:
+        await UserspaceWireGuard().create(INTERFACE)
         assert (SOCKETS / f"{INTERFACE}.sock").exists()
+        await LinuxNet().apply(INTERFACE, [RemoveInterface(INTERFACE)])
 
-    run(work)
+    alone(work)
     assert not (SOCKETS / f"{INTERFACE}.sock").exists()
