@@ -227,7 +227,8 @@ async def test_the_gateway_tells_what_passed_by_each_flow_while_its_bridge_is_op
         worker.take(1, a_config(a_neighbour(1), listen_port=51820, bridged=bridged(a_crossing(*flows), lease=SECONDS)))
         await until(lambda: worker.applier.revision == 1)
         beat = await Beats(worker.applier, QUICK).heartbeat("n")
-        assert beat.flows == tuple(FlowReport(an_id(0xB1), flow, 3, 300) for flow in (an_id(0xF1), "ingress", "remote-ingress"))
+        ways = (an_id(0xF1), "ingress", "remote-ingress")
+        assert beat.flows == tuple(FlowReport(an_id(0xB1), flow, 3, 300) for flow in ways)
         station.now += 1.1
         await until(lambda: worker.applier.is_shut)
         assert not station.host.host.table.counters
