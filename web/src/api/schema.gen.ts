@@ -2576,7 +2576,8 @@ export interface components {
         /**
          * Flow
          * @description What may pass a bridge, its replies included: from `sources` to the address `destination`. `ports` are numbers
-         *         and ranges such as `8000-8100`. `id` names its counter: that of the grant, or `ingress`.
+         *         and ranges such as `8000-8100`. `id` names its counter: that of the grant, `ingress` for our
+         *         own, or `remote-ingress`.
          */
         AgentFlow: {
             destination: string;
