@@ -15,6 +15,7 @@ from isthmus.server.adapters.db import open_store
 from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.listeners import Listener, bind_tcp, serve
+from isthmus.server.adapters.ui import FOLDER, WebUi
 from isthmus.server.background import Chore, repeating
 from isthmus.server.main import LOOK_SECONDS, assemble, first_start
 from isthmus.server.settings import Settings
@@ -47,8 +48,8 @@ class Inside:
 
 
 @contextlib.asynccontextmanager
-async def inside(folder: Path, database_url: str | None = None) -> AsyncIterator[Inside]:
-    """What `isthmus.server.main` does, without its signals and its greeting."""
+async def inside(folder: Path, database_url: str | None = None, pages: Path = FOLDER) -> AsyncIterator[Inside]:
+    """What `isthmus.server.main` does, without its signals and its greeting; `pages` are those of the UI."""
     settings = Settings(data_dir=folder, listen=f"127.0.0.1:{free_port()}", database_url=database_url)
     store = await open_store(settings.database)
     assembled = assemble(settings, store)
@@ -58,7 +59,7 @@ async def inside(folder: Path, database_url: str | None = None) -> AsyncIterator
     assert password is not None
     listener = Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen)
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(app, [listener], stop, assembled.close_streams, assembled.tally))
+    serving = asyncio.create_task(serve(WebUi(app, pages), [listener], stop, assembled.close_streams, assembled.tally))
     try:
         async with repeating(Chore("looking", LOOK_SECONDS, assembled.streams.look)):
             yield Inside(settings.listen, services, assembled.events, password, assembled.close_streams)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,14 +12,18 @@ from uuid import UUID
 import httpx2
 import pytest
 from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from isthmus.domain.ids import PeerId
 from isthmus.protocol import agent as wire
+from isthmus.server.adapters import ui
 from isthmus.server.ports import Conflict, StoreUnavailable
+from isthmus.server.records import AuditEntry, Outcome
 from tests.api.agent import Stream, a_network, a_peer, enroll_body, heartbeat
 from tests.api.inprocess import Inside, inside
 from tests.api.test_problems import check_problem
-from tests.server import Server, running
+from tests.server import API, Server, bearer, running
 
 SECRET = "SELECT password FROM /etc/shadow"
 
@@ -77,6 +82,71 @@ async def test_a_fault_tells_its_id_and_the_log_tells_the_rest(here: Inside, mon
         monkeypatch.undo()
         assert (await admin.get("/networks")).status_code == 200
         assert (await agent.get("/agent/config")).status_code == 200
+
+
+TELLING = (SECRET, "Broken", "Traceback", ".py", "isthmus.", "sqlite", "SELECT", "no such table")
+
+
+async def rows_of(here: Inside) -> list[AuditEntry]:
+    async with here.services.store.reading() as tx:
+        return [row.entry for row in await tx.journal.audit_page(1000)]
+
+
+@pytest.mark.case("AUTH-007")
+@pytest.mark.parametrize(
+    ("broken", "method", "path", "actor"),
+    [
+        ("networks.create", "POST", "/networks", "user:"),
+        ("networks.page", "GET", "/networks", "user:"),
+        ("agents.news", "GET", "/agent/config", "agent:"),
+        ("ui", "GET", "/", "anyone"),
+        ("agents.desired", "WS", "/agent/stream", "agent:"),
+        ("accounts.authenticate", "WS", "/events", "anyone"),
+    ],
+)
+async def test_whoever_meets_a_fault_gets_its_id_and_the_fault_one_row_of_the_audit_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, method: str, path: str, actor: str
+) -> None:
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "index.html").write_text("<!doctype html><title>Isthmus</title>")
+    async with inside(tmp_path, pages=tmp_path / "pages") as here, enrolled(here) as (admin, session):
+        token = session if actor == "agent:" else admin.headers["authorization"].removeprefix("Bearer ")
+        before, networks = await rows_of(here), (await admin.get("/networks")).json()
+        with monkeypatch.context() as fault, capture_logs() as logs:
+            if broken == "ui":
+                fault.setattr(ui, "_page", breaking_at_once(Broken(SECRET)))
+            else:
+                service, _, call = broken.partition(".")
+                fault.setattr(getattr(here.services, service), call, breaking(Broken(SECRET)))
+            status, text = await asked(here, token, method, path)
+        problem = json.loads(text)
+        assert (status, problem["code"]) == (500, "internal")
+        assert not [word for word in TELLING if word.lower() in text.lower()]
+        told = [line["exc_info"].args for line in logs if line.get("request_id") == problem["request_id"]]
+        assert told == [(SECRET,)]
+        (row,) = (await rows_of(here))[: -len(before)]
+        assert (row.outcome, row.reason, row.request_id) == (Outcome.DENIED, "internal", problem["request_id"])
+        assert row.actor.startswith(actor)
+        assert SECRET not in str(row)
+        assert (await admin.get("/networks")).json() == networks
+        # The same without the fault.
+        assert (await asked(here, token, method, path))[0] in {101, 200, 201}
+
+
+async def asked(here: Inside, token: str, method: str, path: str) -> tuple[int, str]:
+    """Status and body; a page is asked for as a browser does, and WS opens a WebSocket."""
+    if method == "WS":
+        url = f"ws://{here.address}{API}{path}"
+        try:
+            async with connect(url, additional_headers=bearer(token), proxy=None):
+                return 101, ""
+        except InvalidStatus as refused:
+            return refused.response.status_code, (refused.response.body or b"").decode()
+    async with here.client(token) as client:
+        url = f"http://{here.address}/" if path == "/" else path
+        body = {"name": "another"} if method == "POST" else None
+        answer = await client.request(method, url, json=body, headers={"Accept": "text/html"} if path == "/" else {})
+        return answer.status_code, answer.text
 
 
 @pytest.mark.parametrize(
@@ -155,15 +225,18 @@ async def failing_transaction() -> AsyncIterator[None]:
     yield
 
 
+@pytest.mark.case("AUTH-007")
 def test_a_query_that_fails_tells_nothing_of_itself(tmp_path: Path) -> None:
     with running(tmp_path) as server, server.client(server.token("read", "write", "admin")) as admin:
         network = a_network(admin)
         a_peer(admin, network)
         rename(server, "peers", "lost")
         answer = admin.get("/peers")
-        check_problem(answer, "upstream_unavailable")
+        check_problem(answer, "internal")
         assert not [word for word in ("peers", "sqlite", "table", "SELECT", "Traceback") if word in answer.text.lower()]
         assert answer.json()["request_id"] in server.log
+        rows = admin.get("/audit", params={"outcome": "denied"}).json()["items"]
+        assert [(row["reason"], row["request_id"]) for row in rows] == [("internal", answer.json()["request_id"])]
         rename(server, "lost", "peers")
         assert len(admin.get("/peers").raise_for_status().json()["items"]) == 1
 

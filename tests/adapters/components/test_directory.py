@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import httpx2
 import pytest
+from structlog.testing import capture_logs
 
 from isthmus.domain.federation.directory import User, Visibility
 from isthmus.domain.federation.names import BackendDomain
@@ -48,6 +49,27 @@ def by_handle(handle: str = "alice", remote: BackendDomain = A) -> Asking:
 
 def search(begins: str, remote: BackendDomain = A, **body: Any) -> Asking:
     return Asking("directory", "search-users", {"begins": begins, **body}, remote=remote)
+
+
+@pytest.mark.case("AUTH-007")
+async def test_a_defect_of_a_component_tells_its_id_and_the_log_the_rest(
+    sockets: Sockets, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("SELECT handle FROM directory_users")
+
+    before = await contents(database_url)
+    with monkeypatch.context() as fault, capture_logs() as logs:
+        fault.setattr(User, "is_found_by_handle", fail)
+        answer = await sockets.ask(by_handle())
+    row = await sockets.denied(answer, 500, "internal")
+    assert row.reason == "defect"
+    assert not [word for word in ("SELECT", "RuntimeError", "Traceback", ".py") if word in answer.text + str(row)]
+    (line,) = [line for line in logs if line["event"] == "a call broke"]
+    assert line["request_id"] == row.request_id
+    assert "directory_users" in str(line["exc_info"])
+    assert await contents(database_url) == before
+    assert (await sockets.ask(by_handle())).status_code == 200
 
 
 @pytest.mark.case("SEED-042")

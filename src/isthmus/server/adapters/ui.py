@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from starlette.requests import Request
 from starlette.responses import Response
 
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.edge import App, Receive, Scope, Send
+from isthmus.server.adapters.http.errors import on_failure
 
 FOLDER = Path(__file__).parents[1] / "ui"
 INDEX = "index.html"
@@ -45,8 +47,12 @@ class WebUi:
         if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"} or not self._is_for_people(scope, path):
             await self._app(scope, receive, send)
             return
-        asset = self._assets.get(path)
-        response = _page(self._index) if asset is None else _kept(asset)
+        try:
+            asset = self._assets.get(path)
+            response = _page(self._index) if asset is None else _kept(asset)
+        except Exception as failure:  # noqa: BLE001  # `on_failure` logs it
+            scope["app"] = self._app
+            response = await on_failure(Request(scope), failure)
         await response(scope, receive, send)
 
     def _is_for_people(self, scope: Scope, path: str) -> bool:

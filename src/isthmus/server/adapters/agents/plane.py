@@ -17,7 +17,7 @@ from isthmus.server.adapters.agents.streams import StreamHub
 from isthmus.server.adapters.http.access import API
 from isthmus.server.adapters.http.deps import Services, bearer_of
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
-from isthmus.server.adapters.http.errors import deny_socket, of_refusal, request_id_of
+from isthmus.server.adapters.http.errors import deny_socket, of_refusal, on_failure, request_id_of
 from isthmus.server.application.agents import Conversation
 from isthmus.server.application.caller import Caller
 
@@ -128,6 +128,9 @@ class AgentPlane:
         except Refusal as refusal:
             await self._record(request, refusal.code)
             await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
+            return
+        except Exception as failure:  # noqa: BLE001  # `on_failure` logs it
+            await deny_socket(send, await on_failure(request, failure))
             return
         await send({"type": "websocket.accept"})
         denials = Denials(lambda code, left_out: self._record(request, code, left_out))

@@ -69,6 +69,8 @@ class Ledger:
             await writing
         except StoreUnavailable as failure:
             log.error("a denial could not be recorded", request_id=request_id, error=str(failure))
+        except Exception as defect:  # the answer is owed, whatever becomes of its row
+            log.error("a denial could not be recorded", request_id=request_id, exc_info=defect)
 
 
 class ComponentApp:
@@ -142,7 +144,10 @@ class ComponentApp:
             denial = Denied("upstream_unavailable", detail="the backend cannot answer at the moment")
         except Exception as error:  # a defect of one endpoint must not end the socket
             log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
-            denial = Denied("internal", detail="something broke; the log of the backend tells what, by the request id")
+            denial = Denied(
+                "internal", "defect", "something broke; the log of the backend tells what, by the request id"
+            )
+            await self._ledger.of_caller(call, denial)
         else:
             self._note(call, request, "")
             await requests.send_answer(send, answer, context.request_id)

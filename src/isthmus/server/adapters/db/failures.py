@@ -1,5 +1,7 @@
 """What an error of a driver means: a constraint that was hit, a database that is broken, or a mistake of ours."""
 
+import sqlite3
+
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, NotSupportedError, ProgrammingError
 
 from isthmus.server.adapters.db.tables import holdings, metadata
@@ -63,12 +65,19 @@ def meaning_of(error: Exception) -> Exception:
     if isinstance(error, ProgrammingError | DataError | NotSupportedError):
         return error
     if isinstance(error, DBAPIError):
-        if str(getattr(error.orig, "sqlstate", None) or "").startswith(MISTAKES):
+        if is_mistake(error.orig):
             return error
         return StoreUnavailable(f"the database failed: {error.orig}")
     if isinstance(error, OSError):
         return StoreUnavailable(f"the database did not answer: {str(error) or type(error).__name__}")
     return error
+
+
+def is_mistake(error: BaseException | None) -> bool:
+    """Whether it is the statement that is wrong, and not the database that is in trouble."""
+    if isinstance(error, sqlite3.Error):
+        return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+    return str(getattr(error, "sqlstate", None) or "").startswith(MISTAKES)
 
 
 def constraint_of(error: IntegrityError) -> str:

@@ -13,9 +13,8 @@ from isthmus.server.adapters.events.hub import EventHub
 from isthmus.server.adapters.http.access import ACCESS, API
 from isthmus.server.adapters.http.deps import Services, admit
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
-from isthmus.server.adapters.http.errors import deny_socket, of_failure, of_refusal, problem, request_id_of
+from isthmus.server.adapters.http.errors import deny_socket, of_refusal, on_failure, problem, request_id_of
 from isthmus.server.application.caller import Caller
-from isthmus.server.ports import StoreUnavailable
 
 PATH = f"{API}/events"
 MOST_NETWORKS = 64
@@ -46,8 +45,8 @@ class EventPlane:
             await self._record(request, refusal)
             await deny_socket(send, of_refusal(refusal, request_id_of(scope)))
             return
-        except StoreUnavailable as failure:
-            await deny_socket(send, of_failure(failure, request_id_of(scope)))
+        except Exception as failure:  # noqa: BLE001  # `on_failure` logs it
+            await deny_socket(send, await on_failure(request, failure))
             return
         if self._hub.is_full:
             text = "too many event streams are open; close some, or ask again later"

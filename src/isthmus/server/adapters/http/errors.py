@@ -178,6 +178,8 @@ async def on_http(request: Request, error: HTTPException) -> Response:
 
 
 async def on_failure(request: Request, error: Exception) -> Response:
+    if not isinstance(error, StoreUnavailable | Conflict):
+        await deny(request, "internal")
     return of_failure(error, request_id_of(request.scope))
 
 
@@ -192,6 +194,8 @@ async def deny(request: Request, code: str) -> None:
         await request.app.state.services.denials.record(state.caller, action, _written(request), code)
     except StoreUnavailable as failure:
         log.error("a denial could not be recorded", request_id=request_id_of(request.scope), error=str(failure))
+    except Exception as defect:  # the answer is owed, whatever becomes of its row
+        log.error("a denial could not be recorded", request_id=request_id_of(request.scope), exc_info=defect)
 
 
 async def deny_socket(send: Any, response: Response) -> None:
