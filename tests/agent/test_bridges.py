@@ -206,6 +206,7 @@ def test_nobody_crosses_from_one_bridge_to_another(sides: Sides) -> None:
     refused(sides, sides.third, sides.far)
 
 
+@pytest.mark.case("DATA-005")
 def test_an_address_of_another_side_is_believed_inside_its_tunnel_alone(sides: Sides, lab_outsider: SideHost) -> None:
     sides.open(granted(), granted(id=an_id(3), sources=("10.20.0.2/32",), destination=sides.far.v4))
     with closing(sides.two.listen()) as there, closing(sides.far.listen()) as away:
