@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from isthmus.domain.federation.bridge import Bridge, State
+from isthmus.domain.mesh.crossing import INGRESSES
 from isthmus.domain.mesh.peer import Audience, Kind, Peer
 from isthmus.protocol import agent as wire
 from isthmus.server.application import networks
@@ -47,7 +48,7 @@ class Office:
         return [] if bridged is None else [flow for crossing in bridged.crossings for flow in crossing.flows]
 
     async def granted(self) -> list[str]:
-        return [flow.id for flow in await self.flows() if flow.id != "ingress"]
+        return [flow.id for flow in await self.flows() if flow.id not in INGRESSES]
 
     async def revision(self) -> int:
         return (await self.backend.network_now(self.network.id)).revision

@@ -18,7 +18,7 @@ from tests.federation.planting import restart_federator
 # Where a backend may write of another one; "remote record with its trust anchors, bridges, grants and audit rows".
 OF_REMOTES = {
     "remotes", "invitations", "acceptances", "remote_instances", "revocations", "outbox", "outbox_lanes", "nonces",
-    "remote_findings", "audit_log", "directory_overrides", "kept_answers",
+    "remote_findings", "audit_log", "directory_overrides", "kept_answers", "bridges", "grants", "held_grants",
 }  # fmt: skip
 WITHIN = 20.0
 

@@ -136,7 +136,9 @@ def test_a_vip_answers_on_its_own_overlay_only(site: Site) -> None:
     # The listener goes with the tunnel, and the guard with the listener.
     site.write(Listener("vip6", V6, PORT, OVERLAY))
     site.await_listeners("wan", "vip6")
-    assert V4 not in site.gateway.run(["nft", "list", "ruleset"]).stdout
+    wait_until(
+        lambda: V4 not in site.gateway.run(["nft", "list", "ruleset"]).stdout, within=SECONDS, what="its guard to go"
+    )
     quick_down(site.gateway)
     site.await_listeners("wan")
     quick_up(site.gateway, site.conf)
