@@ -7,6 +7,7 @@ where SCRIPT is a JSON file that is read again whenever it is another one, and L
 import asyncio
 import contextlib
 import json
+import socket
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ import dns.rrset
 How = Literal["answer", "silence", "wrong-id", "wrong-question", "truncated", "truncated-no-tcp", "garbage"]
 NEGATIVE_TTL = 60
 LONGEST_LINE = 300
+MOST_ATTEMPTS = 20
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,31 @@ class NamesServer:
 
     async def __aenter__(self) -> Self:
         self.script = {question.lower(): list(replies) for question, replies in self.script.items()}
+        stream, datagrams = self._bound()
+        self.port = stream.getsockname()[1]
+        self._tcp = await asyncio.start_server(self._serve, sock=stream)
         loop = asyncio.get_running_loop()
-        self._tcp = await asyncio.start_server(self._serve, self.address, self.port)
-        self.port = self._tcp.sockets[0].getsockname()[1]
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), (self.address, self.port))
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=datagrams)
         return self
+
+    def _bound(self) -> tuple[socket.socket, socket.socket]:
+        """Sockets for TCP and UDP with one port. Raises `OSError`, with nothing left open."""
+        family = socket.AF_INET6 if ":" in self.address else socket.AF_INET
+        # What is free for TCP may be taken for UDP; where nobody wants a certain port there are others.
+        attempts = 1 if self.port else MOST_ATTEMPTS
+        while True:
+            stream = socket.create_server((self.address, self.port), family=family)
+            datagrams = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                datagrams.bind((self.address, stream.getsockname()[1]))
+            except OSError:
+                stream.close()
+                datagrams.close()
+                attempts -= 1
+                if not attempts:
+                    raise
+            else:
+                return stream, datagrams
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
