@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import httpx2
@@ -92,21 +92,31 @@ async def rows_of(here: Inside) -> list[AuditEntry]:
         return [row.entry for row in await tx.journal.audit_page(1000)]
 
 
-@pytest.mark.case("AUTH-007")
-@pytest.mark.parametrize(
-    ("broken", "method", "path", "actor"),
-    [
-        ("networks.create", "POST", "/networks", "user:"),
-        ("networks.page", "GET", "/networks", "user:"),
-        ("agents.news", "GET", "/agent/config", "agent:"),
-        ("ui", "GET", "/", "anyone"),
-        ("agents.desired", "WS", "/agent/stream", "agent:"),
-        ("accounts.authenticate", "WS", "/events", "anyone"),
-    ],
+class Met(NamedTuple):
+    """What is `broken`, and who meets it by which call."""
+
+    broken: str
+    method: str
+    path: str
+    actor: str
+
+
+MET = (
+    Met("networks.create", "POST", "/networks", "user:"),
+    Met("networks.page", "GET", "/networks", "user:"),
+    Met("agents.news", "GET", "/agent/config", "agent:"),
+    Met("ui", "GET", "/", "anyone"),
+    Met("agents.desired", "WS", "/agent/stream", "agent:"),
+    Met("accounts.authenticate", "WS", "/events", "anyone"),
 )
+
+
+@pytest.mark.case("AUTH-007")
+@pytest.mark.parametrize("met", MET, ids=lambda met: met.broken)
 async def test_whoever_meets_a_fault_gets_its_id_and_the_fault_one_row_of_the_audit_log(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, method: str, path: str, actor: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, met: Met
 ) -> None:
+    broken, method, path, actor = met
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "index.html").write_text("<!doctype html><title>Isthmus</title>")
     async with inside(tmp_path, pages=tmp_path / "pages") as here, enrolled(here) as (admin, session):
