@@ -52,6 +52,9 @@ class Site:
 
         return wait_until(listening, within=SECONDS, what=f"the listeners {names}; {self.ingress.said}")
 
+    def is_guarding(self, address: str) -> bool:
+        return address in self.gateway.run(["nft", "list", "ruleset"]).stdout
+
     def call(self, host: Host, address: str) -> Answer:
         context = context_of(self.ingress.world.leaf)
         with (
@@ -136,9 +139,7 @@ def test_a_vip_answers_on_its_own_overlay_only(site: Site) -> None:
     # The listener goes with the tunnel, and the guard with the listener.
     site.write(Listener("vip6", V6, PORT, OVERLAY))
     site.await_listeners("wan", "vip6")
-    wait_until(
-        lambda: V4 not in site.gateway.run(["nft", "list", "ruleset"]).stdout, within=SECONDS, what="its guard to go"
-    )
+    wait_until(lambda: not site.is_guarding(V4), within=SECONDS, what="its guard to go")
     quick_down(site.gateway)
     site.await_listeners("wan")
     quick_up(site.gateway, site.conf)
