@@ -191,8 +191,10 @@ class Organisation:
         return wait_until(found, within=within, what=f"{other.domain} to be {state} at {self.domain}") or {}
 
     def pid(self, process: str) -> int | None:
-        """Of `server`, `federator` or `ingress`, as seen from outside; None while it does not run."""
-        return next((pid for pid in children(self.up.pid) if process in command_of(pid)[1:3]), None)
+        """Of `server`, `federator`, `ingress`, or the second one `federator-2`; None while it does not run."""
+        name, _, number = process.partition("-")
+        which = ["--replica", number] if number else []
+        return next((pid for pid in children(self.up.pid) if is_called(command_of(pid), name, which)), None)
 
     def restart(self, process: str, *, within: float = FOLLOW_SECONDS) -> None:
         """Ask one of its processes to end and wait until the supervisor has started it again."""
@@ -220,9 +222,9 @@ class Organisation:
         """Those that accept connections; one that is about to go does not count."""
         return {pid for pid in children(self.nginx()) if "shutting down" not in " ".join(command_of(pid))}
 
-    def nginx(self) -> int | None:
+    def nginx(self, process: str = "ingress") -> int | None:
         """The master of its nginx, as seen from outside; None while none runs."""
-        return next((pid for pid in children(self.pid("ingress")) if "nginx" in " ".join(command_of(pid))), None)
+        return next((pid for pid in children(self.pid(process)) if "nginx" in " ".join(command_of(pid))), None)
 
     def stop(self) -> int:
         """End all its processes in order."""
@@ -268,6 +270,12 @@ def command_of(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/cmdline").read_text().rstrip("\0").split("\0")
     except (FileNotFoundError, ProcessLookupError):
         return []
+
+
+def is_called(command: Sequence[str], name: str, which: Sequence[str]) -> bool:
+    """Whether this is how one of the processes of a backend was started."""
+    end = command[command.index("--replica") :] if "--replica" in command else []
+    return name in command[1:3] and list(end) == list(which)
 
 
 def both(one: Organisation, two: Organisation) -> list[tuple[Organisation, Organisation]]:

@@ -24,6 +24,7 @@ TIMED = (
     "e2e/test_demo",
     "web/",
     "agent/test_bridges",
+    "federation/test_two_of_each",
     "api/test_crowd",
     "e2e/",
     "faults/",

@@ -30,8 +30,8 @@ class PostgresServer:
     folder: Path
     process: subprocess.Popen[bytes]
 
-    def url(self, database: str) -> str:
-        return f"postgresql://postgres@/{database}?host={self.folder}"
+    def url(self, database: str, owner: str = "postgres") -> str:
+        return f"postgresql://{owner}@/{database}?host={self.folder}"
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGINT)  # ends the sessions that are left; SIGTERM would wait for them
@@ -46,9 +46,9 @@ class PostgresServer:
         self.process = served(self.folder, unprivileged(self.folder))
         wait_until_ready(self)
 
-    def create(self, name: str) -> str:
-        self.run("createdb", "--template", "template0", name)
-        return self.url(name)
+    def create(self, name: str, owner: str = "postgres") -> str:
+        self.run("createdb", "--template", "template0", "--owner", owner, name)
+        return self.url(name, owner)
 
     def drop(self, name: str) -> None:
         self.run("dropdb", "--force", name)
@@ -62,11 +62,15 @@ class PostgresServer:
     def cut_connections(self) -> None:
         """What a restart of the server does to its clients."""
         others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
-        self.run("psql", "--dbname", "postgres", "--command", f"{others} AND application_name = 'isthmus'")
+        self.query(f"{others} AND application_name = 'isthmus'")
 
-    def run(self, name: str, *arguments: str) -> None:
+    def query(self, statements: str, database: str = "postgres", timeout: float = START_TIMEOUT) -> None:
+        """What somebody else does beside the servers of tests."""
+        self.run("psql", "--dbname", database, "--command", statements, timeout=timeout)
+
+    def run(self, name: str, *arguments: str, timeout: float = START_TIMEOUT) -> None:
         command = [program(name), "--host", str(self.folder), "--username", "postgres", "--no-password", *arguments]
-        subprocess.run(command, timeout=START_TIMEOUT, check=True, capture_output=True)
+        subprocess.run(command, timeout=timeout, check=True, capture_output=True)
 
 
 def program(name: str) -> str:

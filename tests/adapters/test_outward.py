@@ -102,6 +102,20 @@ async def test_calls_share_a_connection_and_carry_request_id_and_key(
     assert b"Idempotency-Key: key-1\r\n" in last
 
 
+async def test_of_several_federators_calls_take_one_until_it_is_gone(tmp_path: Path) -> None:
+    paths = [tmp_path / name for name in ("outward.sock", "outward-2.sock")]
+    async with contextlib.aclosing(OutwardSocket(*paths)) as made, Federator(paths[1]).listening() as second:
+        await looked_up(made)
+        async with Federator(paths[0]).listening() as first:
+            await looked_up(made)
+            assert (len(first.requests), len(second.requests)) == (0, 2)
+            second.answers = lambda number: None
+            paths[1].unlink()
+            for _ in range(2):
+                await looked_up(made)
+            assert (len(first.requests), len(second.requests)) == (2, 3)
+
+
 async def test_a_problem_of_the_federator_arrives_as_it_is(federator: Federator, outward: OutwardSocket) -> None:
     told = problem("remote_backoff", Stage.FEDERATOR_OUT, ASKED, "b.example fails since 3 minutes", retry_after=7)
     federator.answers = lambda number: an_answer(503, encode(told), "application/problem+json")

@@ -161,7 +161,7 @@ async def asked(here: Inside, token: str, method: str, path: str) -> tuple[int, 
 
 @pytest.mark.parametrize(
     ("failure", "code"),
-    [(StoreUnavailable(SECRET), "upstream_unavailable"), (Conflict(SECRET), "version_conflict")],
+    [(StoreUnavailable(SECRET), "overloaded"), (Conflict(SECRET), "version_conflict")],
 )
 async def test_a_store_that_fails_is_told_as_such_and_may_be_tried_again(
     here: Inside, monkeypatch: pytest.MonkeyPatch, failure: Exception, code: str
@@ -171,6 +171,7 @@ async def test_a_store_that_fails_is_told_as_such_and_may_be_tried_again(
         monkeypatch.setattr(here.services.networks, "create", breaking(failure))
         answer = await admin.post("/networks", json={"name": "office"})
         assert check_problem(answer, code)["retryable"]
+        assert ("Retry-After" in answer.headers) == (code == "overloaded")
         assert SECRET not in answer.text
         monkeypatch.undo()
         assert (await admin.post("/networks", json={"name": "office"})).status_code == 201

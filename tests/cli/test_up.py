@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from isthmus.cli.up import data_folder, is_initialised, programs
+from isthmus.cli.up import data_folder, is_initialised, programs, replicas
 from isthmus.protocol.places import Places
 from lab.waiting import wait_until
 from tests.server import COMMAND, clean_environment, free_port
@@ -36,6 +36,36 @@ def test_what_is_given_goes_to_the_server_and_its_folder_to_all() -> None:
     for program in (federator, ingress):
         assert program.environment == {"ISTHMUS_LOG_LEVEL": "debug", "ISTHMUS_DATA_DIR": "/data"}
         assert not program.may_start()
+
+
+def test_of_several_each_knows_which_one_it_is() -> None:
+    made = programs(Path("/data"), [], {}, 2)
+    assert [each.name for each in made] == ["server", "federator", "federator-2", "ingress", "ingress-2"]
+    assert [list(each.command)[-2:] for each in made[1:]] == [
+        ["federator", "run"],
+        ["--replica", "2"],
+        ["ingress", "run"],
+        ["--replica", "2"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "environment", "count"),
+    [
+        ("", {}, 1),
+        ("replicas = 3", {}, 3),
+        ("replicas = 3", {"ISTHMUS_REPLICAS": "2"}, 2),
+        # What the server refuses to start with.
+        ("replicas = 9", {}, 1),
+        ('replicas = "many"', {"ISTHMUS_REPLICAS": "-1"}, 1),
+    ],
+)
+def test_there_are_as_many_as_the_settings_ask_for(
+    tmp_path: Path, text: str, environment: dict[str, str], count: int
+) -> None:
+    config = tmp_path / "server.toml"
+    config.write_text(text)
+    assert replicas(config, environment) == count
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,15 @@ def test_an_outage_of_a_component_is_ours_and_its_words_stay_inside(stage: Stage
     assert b"10.1.2.3" not in answer.body
 
 
+def test_that_a_component_is_overloaded_is_told_and_its_words_stay_inside(stage: Stage) -> None:
+    component = stage.around.components["directory"]
+    component.status, component.body = 503, b'{"code": "overloaded", "detail": "database at 10.1.2.3 is down"}'
+    answer = stage.ask(stage.a)
+    assert (answer.status, answer.code, int(answer.headers["Retry-After"])) == (503, "overloaded", 1)
+    assert stage.row(answer).reason == "component.overloaded"
+    assert b"10.1.2.3" not in answer.body
+
+
 def test_an_answer_that_is_too_large_is_not_passed_on(stage: Stage) -> None:
     component = stage.around.components["directory"]
     component.body = b"x" * wire.MOST_RESPONSE

@@ -6,8 +6,10 @@ import msgspec
 import pytest
 
 from isthmus.ingress import nginx
+from isthmus.ingress.facts import part_of
 from isthmus.ingress.layout import Layout
 from isthmus.ingress.nginx_lint import lint
+from isthmus.ingress.refused import FactsRefused
 from isthmus.ingress.syntax import Directive, SyntaxBroken, parse, text_of
 from isthmus.ingress.weakenings import TURNED, weakenings
 from isthmus.protocol.ingress import IngressFacts, Listener
@@ -54,6 +56,39 @@ def test_every_weakening_fails(facts: IngressFacts, files: dict[str, str]) -> No
     assert passed == []
     assert {f"{name} {after}" for name, _, after in TURNED} <= tried
     assert len(tried) > 300
+
+
+def test_one_of_several_ingresses_shares_the_wan_and_knows_all_federators(facts: IngressFacts) -> None:
+    several = part_of(msgspec.structs.replace(facts, replicas=2), 2)
+    second = Layout.of(Places(Path("/var/lib/isthmus"), 2), secret)
+    rendered = nginx.render(several, second)
+    config = rendered[nginx.CONFIG]
+    assert lint(rendered) == []
+    # The guard of an overlay is one for the host, so its listener is that of the first ingress alone.
+    assert [each.id for each in several.listeners] == ["wan"]
+    assert config.count("reuseport") == 1
+    for name in ("inward.sock", "inward-2.sock"):
+        assert f"server unix:/var/lib/isthmus/run/{name} max_fails=0;" in config
+    for name in ("refusals-2.sock", "ingress-2.sock", "ingress-2.pid"):
+        assert f"/run/{name}" in config
+    passed = [what for what, text in weakenings(config) if not lint(with_digest({**rendered, nginx.CONFIG: text}))]
+    assert passed == []
+
+
+def test_of_one_federator_no_other_is_asked_and_no_address_is_shared(files: dict[str, str]) -> None:
+    assert "reuseport" not in files[nginx.CONFIG]
+    for before, after in (
+        ("proxy_next_upstream off", "proxy_next_upstream error"),
+        ("ssl default_server", "ssl default_server reuseport"),
+    ):
+        assert before in files[nginx.CONFIG]
+        assert lint(with_digest({**files, nginx.CONFIG: files[nginx.CONFIG].replace(before, after)}))
+
+
+@pytest.mark.parametrize("replicas", [0, 5])
+def test_so_many_federators_are_refused(facts: IngressFacts, replicas: int) -> None:
+    with pytest.raises(FactsRefused, match="replicas"):
+        nginx.render(msgspec.structs.replace(facts, replicas=replicas), LAYOUT)
 
 
 def test_a_change_by_hand_shows_in_the_digest(files: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ import typer
 from isthmus.cli.command import SHARED, command, lone
 from isthmus.cli.errors import Failure, Unreachable, missing_extra, report
 from isthmus.cli.importing import importing
-from isthmus.cli.options import DATA_DIR, without_none
+from isthmus.cli.options import DATA_DIR, REPLICA, without_none
 from isthmus.cli.session import Session
 
 app = lone()
@@ -39,18 +39,19 @@ def run(
     session: Session,
     config: Annotated[Path | None, CONFIG] = None,
     data_dir: Annotated[str | None, DATA_DIR] = None,
+    replica: Annotated[int | None, REPLICA] = None,
 ) -> None:
     """Carry calls between this backend and others, until Ctrl-C."""
-    raise typer.Exit(_run(config, data_dir))
+    raise typer.Exit(_run(config, data_dir, replica))
 
 
-def _run(config: Path | None, data_dir: str | None) -> int:
+def _run(config: Path | None, data_dir: str | None, replica: int | None = None) -> int:
     try:
         with importing():
             from isthmus.federator.main import run
     except ModuleNotFoundError as error:
         raise missing_extra(error, "federator") from None
-    return run(config, without_none({"data_dir": data_dir}))
+    return run(config, without_none({"data_dir": data_dir, "replica": replica}))
 
 
 @command(app, "status", "isthmus federator status", options=SHARED)
@@ -58,6 +59,7 @@ def status(
     session: Session,
     config: Annotated[Path | None, CONFIG] = None,
     data_dir: Annotated[str | None, DATA_DIR] = None,
+    replica: Annotated[int | None, REPLICA] = None,
 ) -> None:
     """Show whether each part of the running Federator does its work."""
     try:
@@ -65,7 +67,8 @@ def status(
     except ModuleNotFoundError as error:
         raise missing_extra(error, "federator") from None
     try:
-        socket = load(config, without_none({"data_dir": data_dir}), os.environ).places.outward
+        given = without_none({"data_dir": data_dir, "replica": replica})
+        socket = load(config, given, os.environ).places.outward
     except SettingsRefused as reason:
         raise Failure(str(reason)) from None
     health = _ask(socket)

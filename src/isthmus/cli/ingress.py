@@ -10,7 +10,7 @@ import typer
 from isthmus.cli import targets
 from isthmus.cli.command import SHARED, command, noun
 from isthmus.cli.errors import Failure, Misuse, Unreachable
-from isthmus.cli.options import DATA_DIR
+from isthmus.cli.options import DATA_DIR, REPLICA
 from isthmus.cli.session import Session
 from isthmus.cli.text import age, fields
 from isthmus.ingress.refused import FactsUnavailable, IngressRefused
@@ -24,6 +24,7 @@ app = noun("The ingress: takes calls of remotes over mutual TLS and passes them 
 KINDS: "tuple[Kind, ...]" = ("nginx", "traefik", "kubernetes")
 Facts = Annotated[Path | None, typer.Option("--facts", metavar="FILE", help="Facts in JSON instead of the server's.")]
 DataDir = Annotated[Path | None, DATA_DIR]
+Replica = Annotated[int, REPLICA]
 
 
 @command(app, "render", "isthmus ingress render nginx --out ingress", options=SHARED)
@@ -77,14 +78,14 @@ def lint(
 
 
 @command(app, "apply", "isthmus ingress apply", options=SHARED)
-def apply(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None:
+def apply(session: Session, facts: Facts = None, data_dir: DataDir = None, replica: Replica = 1) -> None:
     """Apply the server's facts once. The configuration is rendered, checked and swapped, and the nginx that
     `isthmus ingress run` keeps takes it."""
     from isthmus.ingress import process
     from isthmus.ingress.applying import Applier
     from isthmus.ingress.guarding import Guard, planned
 
-    places = _places(data_dir)
+    places = _places(data_dir, replica)
     applier = Applier(places)
     try:
         found, guard = _facts(places, facts), Guard()
@@ -104,7 +105,7 @@ def _applied_text(found: dict[str, Any]) -> str:
 
 
 @command(app, "run", "isthmus ingress run", options={})
-def run(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None:
+def run(session: Session, facts: Facts = None, data_dir: DataDir = None, replica: Replica = 1) -> None:
     """Keep an nginx as the server's facts say, until Ctrl-C. New facts and certificates are taken up at once."""
     import asyncio
 
@@ -113,18 +114,18 @@ def run(session: Session, facts: Facts = None, data_dir: DataDir = None) -> None
 
     logs.configure()
     try:
-        asyncio.run(runner.run(_places(data_dir), facts))
+        asyncio.run(runner.run(_places(data_dir, replica), facts))
     except IngressRefused as refused:
         raise _failure(refused) from None
 
 
 @command(app, "status", "isthmus ingress status", options=SHARED)
-def status(session: Session, data_dir: DataDir = None) -> None:
+def status(session: Session, data_dir: DataDir = None, replica: Replica = 1) -> None:
     """Show what runs, and whether it still is what was rendered. Exit code 1 if it is not."""
     from isthmus.ingress.standing import standing
 
     try:
-        found = standing(_places(data_dir))
+        found = standing(_places(data_dir, replica))
     except IngressRefused as refused:
         raise _failure(refused) from None
     session.show(found, lambda each: _status_text(each, session.now))
@@ -170,19 +171,17 @@ def _kind(text: str) -> "Kind":
     raise Misuse(f"there is no rendering {text}", f"use one of: {', '.join(KINDS)}")
 
 
-def _places(data_dir: Path | None) -> Places:
-    return Places(data_dir or targets.data_dir(os.environ))
+def _places(data_dir: Path | None, replica: int = 1) -> Places:
+    return Places(data_dir or targets.data_dir(os.environ), replica)
 
 
 def _facts(places: Places, file: Path | None) -> "IngressFacts":
     from isthmus.ingress import control, facts
 
-    if file is not None:
-        return facts.read(file)
-    found = control.fetch(places.control, after=-1, wait=0)
+    found = facts.read(file) if file is not None else control.fetch(places.control, after=-1, wait=0)
     if found is None:
         raise FactsUnavailable("the server knows no facts of an ingress yet", "isthmus federation init")
-    return found
+    return facts.part_of(found, places.replica)
 
 
 def _failure(refused: IngressRefused) -> Failure:

@@ -8,6 +8,7 @@ import typer
 from isthmus.cli.errors import Misuse
 from isthmus.cli.text import parse_duration
 from isthmus.domain.mesh.limits import Limits
+from isthmus.protocol.places import MOST_REPLICAS
 
 
 def read_duration(text: str) -> int:
@@ -21,6 +22,7 @@ LIFETIME = typer.Option(parser=read_duration, metavar="DURATION", help="How long
 SETTINGS = typer.Option("--config", metavar="FILE", help="Settings of the server in TOML.")
 DATA_DIR = typer.Option("--data-dir", metavar="FOLDER", help="Where the server keeps its data. [env: ISTHMUS_DATA_DIR]")
 LISTEN = typer.Option("--listen", metavar="ADDRESS:PORT", help="Where it is reached. [env: ISTHMUS_LISTEN]")
+REPLICA = typer.Option("--replica", min=1, max=MOST_REPLICAS, metavar="N", help="Which one of several beside a server.")
 YES = typer.Option("--yes", "-y", help="Do not ask.")
 
 PEER = typer.Argument(metavar="PEER", help="Name or id of the peer.")

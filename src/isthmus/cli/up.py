@@ -6,7 +6,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -16,10 +16,12 @@ from isthmus.cli.options import DATA_DIR, LISTEN, SETTINGS
 from isthmus.cli.session import Session
 from isthmus.cli.supervisor import Program, Supervisor
 from isthmus.logs import WATCHED
-from isthmus.protocol.places import Places
+from isthmus.protocol.places import MOST_REPLICAS, Places
 
 app = lone()
 
+# How one of several Federators or ingresses is called, and started.
+WHICH = [("", []), *((f"-{number}", ["--replica", str(number)]) for number in range(2, MOST_REPLICAS + 1))]
 # What `isthmus server` prints when all its listeners are bound.
 SERVER_RUNS = "Isthmus is running at"
 
@@ -36,15 +38,17 @@ def up(
     options = {"--config": config, "--data-dir": data_dir, "--listen": listen}
     given = [text for name, value in options.items() if value is not None for text in (name, str(value))]
     folder = Path(data_dir) if data_dir else data_folder(config, os.environ)
-    raise typer.Exit(asyncio.run(_run(programs(folder, given, os.environ))))
+    kept = programs(folder, given, os.environ, replicas(config, os.environ))
+    raise typer.Exit(asyncio.run(_run(kept)))
 
 
 async def _run(programs: list[Program]) -> int:
     return await Supervisor(programs).run()
 
 
-def programs(folder: Path, given: list[str], environment: Mapping[str, str]) -> list[Program]:
-    """The processes of a backend with its data in `folder`, in the order of their start; `given` is for the server."""
+def programs(folder: Path, given: list[str], environment: Mapping[str, str], count: int = 1) -> list[Program]:
+    """The processes of a backend with its data in `folder`, in the order of their start; `given` is for the server.
+    There are `count` Federators, and as many ingresses."""
     isthmus = own_command()
     # They write into pipes, and whoever reads those may be a person all the same.
     watched = {WATCHED: "1"} if sys.stderr.isatty() and not environment.get("NO_COLOR") else {}
@@ -56,8 +60,11 @@ def programs(folder: Path, given: list[str], environment: Mapping[str, str]) -> 
 
     return [
         Program("server", [*isthmus, "server", *given], environment, sign=SERVER_RUNS, all_need=True),
-        Program("federator", [*isthmus, "federator", "run"], beside, may_start=federates),
-        Program("ingress", [*isthmus, "ingress", "run"], beside, may_start=federates),
+        *(
+            Program(f"{name}{number}", [*isthmus, name, "run", *which], beside, may_start=federates)
+            for name in ("federator", "ingress")
+            for number, which in WHICH[:count]
+        ),
     ]
 
 
@@ -68,17 +75,26 @@ def is_initialised(places: Places) -> bool:
     return all(file.exists() for file in [*files, places.message_key, places.listener_key])
 
 
+def replicas(config: Path | None, environment: Mapping[str, str]) -> int:
+    """How many Federators and ingresses the settings ask for."""
+    text = str(environment.get("ISTHMUS_REPLICAS") or _named(config, "replicas"))
+    # Whatever else stands there is for the server to refuse.
+    return int(text) if text.isdecimal() and 0 < int(text) <= MOST_REPLICAS else 1
+
+
 def data_folder(config: Path | None, environment: Mapping[str, str]) -> Path:
     """Where the server keeps its data: the settings file counts less than the environment. A file with a mistake is for
     the server to refuse."""
-    if config is not None and not environment.get("ISTHMUS_DATA_DIR"):
-        try:
-            named = tomllib.loads(config.read_text()).get("data_dir")
-        except (OSError, ValueError):
-            named = None
-        if isinstance(named, str):
-            return Path(named)
-    return targets.data_dir(environment)
+    named = None if environment.get("ISTHMUS_DATA_DIR") else _named(config, "data_dir")
+    return Path(named) if isinstance(named, str) else targets.data_dir(environment)
+
+
+def _named(config: Path | None, key: str) -> Any:
+    """What the settings file says of `key`; None where it says nothing that can be read."""
+    try:
+        return None if config is None else tomllib.loads(config.read_text()).get(key)
+    except (OSError, ValueError):
+        return None
 
 
 def own_command() -> list[str]:

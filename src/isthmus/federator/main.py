@@ -45,7 +45,8 @@ from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
 
-ALARM_SECONDS = 60.0
+FIRST_SECONDS = 1.0
+"""For so long a start waits for the server's first snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ async def _run(settings: Settings, pairs: NewestPair, clock: SteadyClock) -> Non
     stop = stop_event()
     snapshots = NewestSnapshot(settings.snapshot_seconds)
     with binding(settings) as bound:
-        async with Control(settings.places.control) as control:
+        async with Control(settings.places.control, settings.replica) as control:
             rows = QueuedRows(control.report, clock)
             readiness = Readiness(snapshots, pairs, clock)
             translate = traefik.translated if settings.ingress == "traefik" else list
@@ -109,9 +110,11 @@ async def serve(parts: Parts, settings: Settings, bound: Bound, stop: asyncio.Ev
         outward = OutwardSocket(parts, user_id(settings.component_user, "component_user"), carrying.side)
         ingress = user_id(settings.ingress_user, "ingress_user")
         async with contextlib.AsyncExitStack() as stack:
-            await stack.enter_async_context(serving(inward.server(), bound.inward, settings))
             await stack.enter_async_context(serving(outward.server(), bound.outward, settings))
             stack.enter_context(refusals.listening(bound.refusals, ingress, parts.rows))
+            # Whoever listens already is asked in its place, while there is nothing to decide by.
+            await parts.snapshots.first(FIRST_SECONDS)
+            await stack.enter_async_context(serving(inward.server(), bound.inward, settings))
             log.info("the Federator runs", folder=str(settings.places.run), pid=os.getpid())
             await stop.wait()
 

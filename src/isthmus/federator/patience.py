@@ -47,8 +47,10 @@ class Patience:
         """An answer shows that the remote is there whatever it says, but for those of a proxy before a dead one."""
         now, standing = self._clock(), self._standings.get(domain, ANSWERING)
         if isinstance(failure, RemoteSaidNo):
-            status = failure.told.nested.status
-            standing = standing.after_failure(now, self._draw()) if status in DOWN else ANSWERING
+            status, code = failure.told.nested.status, failure.told.nested.code
+            # One that says of itself that it is overloaded is there, and is asked again when it wants to be.
+            is_down = status in DOWN and code != "overloaded"
+            standing = standing.after_failure(now, self._draw()) if is_down else ANSWERING
             if failure.retry_after is not None and status in ASKS_TO_WAIT:
                 standing = standing.after_request_to_wait(now, failure.retry_after)
         elif failure.code in OUT_OF_REACH:

@@ -65,6 +65,9 @@ class Snapshots(Protocol):
     def age(self) -> float:
         """Seconds since the server last confirmed it."""
 
+    async def first(self, seconds: float) -> None:
+        """Wait until there is one, but no longer than that."""
+
     def subscribe(self, listener: Callable[[View], None]) -> None:
         """`listener` is called at once with every new snapshot, and now with the present one if there is one."""
 

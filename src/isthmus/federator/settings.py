@@ -16,7 +16,7 @@ from isthmus.domain.addresses import IPAddress
 from isthmus.domain.federation.names import is_domain
 from isthmus.federator.resolving import parse_server
 from isthmus.protocol.federator import SNAPSHOT_LIFE
-from isthmus.protocol.places import Places
+from isthmus.protocol.places import MOST_REPLICAS, Places
 
 PREFIX = "ISTHMUS_FEDERATOR_"
 CONFIG_VARIABLE = PREFIX + "CONFIG"
@@ -43,9 +43,10 @@ class Settings(msgspec.Struct, frozen=True):
     their answers as they are. `allowed_private` are private or loopback ranges that remotes may live in,
     `denied_addresses` hosts that are never dialled, such as that of the database. `trusted_proxies` are addresses of
     load balancers before the ingress, each by itself. For `snapshot_seconds` it goes on
-    without the server."""
+    without the server. Of several beside one server, `replica` is its number."""
 
     data_dir: str
+    replica: Annotated[int, Meta(ge=1, le=MOST_REPLICAS)] = 1
     certificate: str | None = None
     key: str | None = None
     infra_domain: str | None = None
@@ -68,7 +69,7 @@ class Settings(msgspec.Struct, frozen=True):
 
     @property
     def places(self) -> Places:
-        return Places(Path(self.data_dir))
+        return Places(Path(self.data_dir), self.replica)
 
     @property
     def pair(self) -> Path | tuple[Path, Path]:

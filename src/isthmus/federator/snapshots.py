@@ -1,5 +1,7 @@
 """The newest snapshot of the server, laid out for quick questions, and how old it may grow."""
 
+import asyncio
+import contextlib
 import time
 from base64 import b64decode
 from collections.abc import Callable
@@ -51,6 +53,14 @@ class NewestSnapshot:
         self._view = view
         for listener in self._listeners:
             listener(view)
+
+    async def first(self, seconds: float) -> None:
+        """Wait until there is one, but no longer than that."""
+        there = asyncio.Event()
+        self.subscribe(lambda view: there.set())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await there.wait()
 
     def confirm(self) -> None:
         """The server has answered that there is nothing newer."""

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from isthmus.domain.federation.names import is_domain
 from isthmus.ingress.refused import FactsRefused
 from isthmus.protocol.ingress import WAN, IngressFacts, Listener
+from isthmus.protocol.places import MOST_REPLICAS
 
 MOST_LISTENERS = 256
 MOST_ANCHORS = 10_000
@@ -59,8 +60,19 @@ def checked(facts: IngressFacts) -> IngressFacts:
         raise FactsRefused(f"verify_depth is {facts.verify_depth}, not between 1 and {DEEPEST_CHAIN}")
     if not 1024 <= facts.most_body <= 16 * 1024 * 1024:
         raise FactsRefused(f"most_body is {facts.most_body}, not between 1 KiB and 16 MiB")
+    if not 0 < facts.replicas <= MOST_REPLICAS:
+        raise FactsRefused(f"replicas is {facts.replicas}, not between 1 and {MOST_REPLICAS}")
     anchors_text(facts.anchors)
     return facts
+
+
+def part_of(facts: IngressFacts, replica: int) -> IngressFacts:
+    """What one of several ingresses renders: the listeners of overlays, whose guard is one for the host, are the first
+    one's alone."""
+    if replica == 1:
+        return facts
+    listeners = [each for each in facts.listeners if each.network == WAN]
+    return msgspec.structs.replace(facts, listeners=listeners)
 
 
 def _check_listeners(listeners: Sequence[Listener]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isthmus.ingress.refused import FactsRefused
 from isthmus.protocol.ingress import listener_secret
-from isthmus.protocol.places import Places
+from isthmus.protocol.places import MOST_REPLICAS, Places
 
 KEY_BYTES = 32
 HIDDEN = "*" * 8
@@ -21,12 +21,12 @@ def no_secret(listener: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Absolute paths. `pairs` holds a folder for each certificate and key; `mark` is a symlink to an empty folder that
-    is called like the one to serve with. `source` is where the
-    server keeps the present pair. `user` is who the workers run as; None where the master is no root and cannot
-    choose."""
+    """Absolute paths. `inward` are the sockets of all Federators that there may be. `pairs` holds a folder for each
+    certificate and key; `mark` is a symlink to an empty folder that is called like the one to serve with. `source` is
+    where the server keeps the present pair. `user` is who the workers run as; None where the master is no root and
+    cannot choose."""
 
-    inward: Path
+    inward: tuple[Path, ...]
     refusals: Path
     status: Path
     pid: Path
@@ -39,12 +39,11 @@ class Layout:
 
     @classmethod
     def of(cls, places: Places, secret: Callable[[str], str]) -> "Layout":
-        run = places.run.absolute()
         return cls(
-            inward=places.inward.absolute(),
+            inward=tuple(each.inward.absolute() for each in places.of_replicas(MOST_REPLICAS)),
             refusals=places.refusals.absolute(),
-            status=run / "ingress.sock",
-            pid=run / "ingress.pid",
+            status=places.ingress_status.absolute(),
+            pid=places.ingress_pid.absolute(),
             temp=places.ingress_config.absolute() / "temp",
             pairs=places.ingress_config.absolute() / "pairs",
             mark=places.ingress_config.absolute() / "mark",

@@ -24,6 +24,7 @@ from isthmus.protocol.ingress import (
     PRESENTED,
     SECRET,
     SOURCE,
+    WAN,
     IngressFacts,
     Listener,
 )
@@ -107,7 +108,7 @@ def _http(facts: IngressFacts, layout: Layout) -> list[Directive]:
             "upstream",
             "isthmus_federator",
             of=[
-                line("server", f"unix:{layout.inward}", "max_fails=0"),
+                *(line("server", f"unix:{path}", "max_fails=0") for path in layout.inward[: facts.replicas]),
                 line("keepalive", 32),
                 line("keepalive_timeout", "30s"),
             ],
@@ -200,8 +201,10 @@ def _servers(facts: IngressFacts, listener: Listener, layout: Layout) -> list[Di
         "if=$isthmus_code",
     )
     only = ["ipv6only=on"] if ":" in host else []
+    # The kernel spreads connections over all ingresses that listen there.
+    shared = ["reuseport"] if is_shared(facts, listener) else []
     nobody = [
-        line("listen", socket, "ssl", "default_server", *only),
+        line("listen", socket, "ssl", "default_server", *only, *shared),
         line("server_name", "_"),
         line("ssl_reject_handshake", "on"),
         log,
@@ -214,7 +217,7 @@ def _servers(facts: IngressFacts, listener: Listener, layout: Layout) -> list[Di
         log,
         call_log(listener),
         *error_locations(),
-        block("location", "~", ROUTE, of=call(listener, layout)),
+        block("location", "~", ROUTE, of=call(listener, layout, several=facts.replicas > 1)),
         block("location", "/", of=no_call()),
     ]
     return [block("server", of=nobody), block("server", of=ours)]
@@ -233,8 +236,16 @@ def _refuse(variable: str, test: str, status: int) -> Directive:
     return block("if", f"({variable}", *f"{test})".split(" "), of=[line("return", status)])
 
 
-def call(listener: Listener, layout: Layout, upstream: str = "isthmus_federator") -> list[Directive]:
-    """The location matches a decoded path; whether the line is a call was told by its raw bytes."""
+def is_shared(facts: IngressFacts, listener: Listener) -> bool:
+    """Whether other ingresses listen at the same address."""
+    return facts.replicas > 1 and listener.network == WAN
+
+
+def call(
+    listener: Listener, layout: Layout, upstream: str = "isthmus_federator", *, several: bool = False
+) -> list[Directive]:
+    """The location matches a decoded path; whether the line is a call was told by its raw bytes. Of `several`
+    Federators the next one is asked where one does not listen: what was sent already is sent to no other."""
     # The last one has no gap: whatever is not known to be a call is none.
     refusals = {"= malformed": 471, "= method": 405, "= query": 470, "!= call": 404}
     return [
@@ -250,7 +261,7 @@ def call(listener: Listener, layout: Layout, upstream: str = "isthmus_federator"
         line("proxy_buffer_size", "16k"),
         line("proxy_buffers", 8, "16k"),
         line("proxy_max_temp_file_size", 0),
-        line("proxy_next_upstream", "off"),
+        line("proxy_next_upstream", "error" if several else "off"),
         line("proxy_redirect", "off"),
         # The Federator names the request itself, and no answer of it is for a cache.
         line("proxy_hide_header", "Cache-Control"),

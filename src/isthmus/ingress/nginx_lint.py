@@ -14,6 +14,7 @@ from isthmus.ingress.nginx_maps import maps
 from isthmus.ingress.passed_calls import BEGINNING
 from isthmus.ingress.refused import FactsRefused
 from isthmus.ingress.syntax import Directive, SyntaxBroken, parse
+from isthmus.protocol.places import MOST_REPLICAS
 
 Args = tuple[str, ...]
 Want = Args | Callable[[Args], bool]
@@ -105,7 +106,6 @@ CALLS = {
     r"~ HTTP/1\.0$": "malformed",
 }
 UPSTREAM: Mapping[str, Want] = {
-    "server": lambda args: len(args) == 2 and args[0].startswith("unix:/") and args[1] == "max_fails=0",
     "keepalive": _number(1024),
     "keepalive_timeout": _seconds(60),
 }
@@ -129,6 +129,7 @@ CALL: Mapping[str, Want] = {
         "X-Accel-Redirect", "X-Accel-Expires", "X-Accel-Limit-Rate", "X-Accel-Buffering", "X-Accel-Charset",
     ),
 }  # fmt: skip
+OF_SEVERAL: Mapping[str, Want] = {**CALL, "proxy_next_upstream": ("error",)}
 REFUSED_IN_CALL = [
     ("($isthmus_host_agrees != yes)", "472"),
     ("($isthmus_line = malformed)", "471"),
@@ -230,9 +231,19 @@ def _http(http: Directive) -> Iterator[str]:
     taken = parts & {each.args[1].removeprefix("$") for each in http.inside("map") if len(each.args) > 1}
     if taken or not all(name.startswith("part_") for name in parts):
         yield "http: a part of a regular expression has the name of another variable"
+    federators = 0
     for upstream in http.inside("upstream"):
-        yield from check_block("upstream", upstream.block or (), UPSTREAM)
-    yield from _servers(http)
+        yield from check_block("upstream", upstream.block or (), UPSTREAM, ("server",))
+        sockets = [each.args for each in upstream.inside("server")]
+        federators = len(sockets)
+        if not are_federators(sockets):
+            yield "upstream: the servers are not the sockets of one Federator or several"
+    yield from _servers(http, several=federators > 1)
+
+
+def are_federators(sockets: Sequence[Args]) -> bool:
+    are_ours = all(len(args) == 2 and args[0].startswith("unix:/") and args[1] == "max_fails=0" for args in sockets)
+    return are_ours and 0 < len(set(sockets)) == len(sockets) <= MOST_REPLICAS
 
 
 def _is_folder_of_pair(mapping: Directive) -> bool:
@@ -263,7 +274,7 @@ def _named(each: object) -> str:
     return " ".join(map(str, words))[:120]
 
 
-def _servers(http: Directive) -> Iterator[str]:
+def _servers(http: Directive, *, several: bool) -> Iterator[str]:
     formats = {each.args[0]: each.args[1:] for each in http.inside("log_format") if each.args}
     closed, opened, status = set(), set(), 0
     for server in http.inside("server"):
@@ -274,10 +285,10 @@ def _servers(http: Directive) -> Iterator[str]:
             yield from _status(server)
         elif "default_server" in args:
             closed.add(args[0])
-            yield from _closed(server, formats)
+            yield from _closed(server, formats, several=several)
         else:
             opened.add(args[0] if args else "")
-            yield from _ours(server, formats)
+            yield from _ours(server, formats, several=several)
     if status != 1:
         yield f"http: there are {status} status servers, not one"
     if closed != opened or not opened:
@@ -286,8 +297,11 @@ def _servers(http: Directive) -> Iterator[str]:
         yield "http: there are not two log formats for each listener, for what is refused and for calls"
 
 
-def _listen(*flags: str) -> Callable[[Args], bool]:
+def _listen(*flags: str, shared: bool = False) -> Callable[[Args], bool]:
     allowed = {flags, (*flags, "ipv6only=on")}
+    if shared:
+        # Others listen there too at the WAN, and nobody else in an overlay.
+        allowed |= {(*each, "reuseport") for each in allowed}
     return lambda args: len(args) > 1 and args[1:] in allowed
 
 
@@ -311,9 +325,9 @@ def _logs(where: str, server: Directive, formats: Mapping[str, Args], *, calls: 
         yield f"{where}: access_log is there too often"
 
 
-def _closed(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
+def _closed(server: Directive, formats: Mapping[str, Args], *, several: bool) -> Iterator[str]:
     singles: dict[str, Want] = {
-        "listen": _listen("ssl", "default_server"),
+        "listen": _listen("ssl", "default_server", shared=several),
         "server_name": ("_",),
         "ssl_reject_handshake": ("on",),
     }
@@ -341,7 +355,7 @@ def _status(server: Directive) -> Iterator[str]:
         yield "status server: there is no one location = /status"
 
 
-def _ours(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
+def _ours(server: Directive, formats: Mapping[str, Args], *, several: bool) -> Iterator[str]:
     def are_names(args: Args) -> bool:
         return bool(args) and all(re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", name) for name in args)
 
@@ -359,7 +373,7 @@ def _ours(server: Directive, formats: Mapping[str, Args]) -> Iterator[str]:
     if len(calls) != 1 or len(others) != 1 or locations[-2:] != [*calls, *others]:
         yield "server: there is not one location for calls, and one that refuses all else"
     for each in calls:
-        yield from check_call(each)
+        yield from check_call(each, OF_SEVERAL if several else CALL)
     for each in others:
         yield from check_no_call(each)
 

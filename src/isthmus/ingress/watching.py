@@ -51,7 +51,8 @@ class FactsWatch:
 
     def _tell(self, what: IngressFacts | IngressRefused) -> None:
         if not self._ended.is_set():
-            self._loop.call_soon_threadsafe(self._found, what)
+            mine = facts.part_of(what, self._places.replica) if isinstance(what, IngressFacts) else what
+            self._loop.call_soon_threadsafe(self._found, mine)
 
     _generation = -1
     _pause = FIRST_PAUSE

@@ -1,8 +1,8 @@
 """What the server and its Federator say to each other over the control socket. JSON over HTTP on a unix socket.
 
-`GET /snapshot?after=GENERATION&wait=SECONDS` answers 200 with a `Snapshot` as soon as there is one of a later
-generation, 204 when none came. `POST /report` takes a `Report`, answers 204. `POST /nonces` takes a `Nonce`, answers
-204, or 409 when it was seen before.
+`GET /snapshot?after=GENERATION&wait=SECONDS&replica=NUMBER` answers 200 with a `Snapshot` as soon as there is one of a
+later generation, 204 when none came; of several Federators, NUMBER says which one asks. `POST /report` takes a
+`Report`, answers 204. `POST /nonces` takes a `Nonce`, answers 204, or 409 when it was seen before.
 """
 
 from typing import Annotated, Any, Literal

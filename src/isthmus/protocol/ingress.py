@@ -54,7 +54,8 @@ def overlay_listener_id(network: str, version: int) -> str:
 
 class IngressFacts(Struct, frozen=True):
     """`anchors` are PEM certificates: the union of all remotes' authorities and our own (which signed invitations).
-    `networks` are the bridged ones, their names by their ids: no other has a listener."""
+    `networks` are the bridged ones, their names by their ids: no other has a listener. `replicas` is how many
+    Federators there are, and ingresses at the same addresses."""
 
     generation: int
     infra_domains: list[str]
@@ -63,6 +64,7 @@ class IngressFacts(Struct, frozen=True):
     networks: dict[str, str] = field(default_factory=dict)
     verify_depth: int = 3
     most_body: int = 256 * 1024
+    replicas: int = 1
 
 
 class Refusal(Struct, frozen=True):

@@ -6,13 +6,24 @@ Every folder belongs to the user that the processes run as and is closed to othe
 from dataclasses import dataclass
 from pathlib import Path
 
+MOST_REPLICAS = 4
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """`data` is the server's `data_dir`. Pairs are folders with `chain.pem` and `key.pem`; `current` is a symlink to
-    the newest of them, so a reader that opens it once never sees halves of two pairs."""
+    the newest of them, so a reader that opens it once never sees halves of two pairs. Of several Federators and
+    ingresses beside one server, `replica` says whose sockets these are: the first ones have the plain names."""
 
     data: Path
+    replica: int = 1
+
+    def of_replicas(self, count: int) -> list["Places"]:
+        """Those of each of so many."""
+        return [Places(self.data, number) for number in range(1, count + 1)]
+
+    def _own(self, name: str) -> str:
+        return name if self.replica == 1 else f"{name}-{self.replica}"
 
     @property
     def federation(self) -> Path:
@@ -48,7 +59,7 @@ class Places:
     @property
     def ingress_config(self) -> Path:
         """The rendered ingress: one folder a version, `current` points to the one that runs."""
-        return self.federation / "nginx"
+        return self.federation / self._own("nginx")
 
     @property
     def run(self) -> Path:
@@ -66,14 +77,24 @@ class Places:
     @property
     def inward(self) -> Path:
         """The Federator listens: requests from the ingress."""
-        return self.run / "inward.sock"
+        return self.run / f"{self._own('inward')}.sock"
 
     @property
     def outward(self) -> Path:
         """The Federator listens: calls of our own components."""
-        return self.run / "outward.sock"
+        return self.run / f"{self._own('outward')}.sock"
 
     @property
     def refusals(self) -> Path:
         """The Federator listens (datagrams): what the ingress refused."""
-        return self.run / "refusals.sock"
+        return self.run / f"{self._own('refusals')}.sock"
+
+    @property
+    def ingress_status(self) -> Path:
+        """Our nginx listens: which configuration it runs."""
+        return self.run / f"{self._own('ingress')}.sock"
+
+    @property
+    def ingress_pid(self) -> Path:
+        """The number of the process of our nginx."""
+        return self.run / f"{self._own('ingress')}.pid"

@@ -43,7 +43,7 @@ from isthmus.server.application.pulse import PulseService
 from isthmus.server.application.remotes import RemoteService
 from isthmus.server.application.resources import ResourcesComponent
 from isthmus.server.application.services import ServiceCatalogue
-from isthmus.server.application.snapshots import SnapshotService
+from isthmus.server.application.snapshots import Machine, SnapshotService
 from isthmus.server.application.tally import Tally
 from isthmus.server.background import Chore
 from isthmus.server.bridging import Bridging
@@ -74,7 +74,7 @@ class Ground:
     places: Places
     outward: Outward
     crossings: CrossingWatch
-    denied_addresses: tuple[str, ...] = ()
+    machine: Machine = field(default_factory=Machine)
     kinds: Kinds = field(default_factory=Kinds)
     tally: Tally = field(default_factory=Tally)
 
@@ -114,7 +114,7 @@ def assemble_federation(ground: Ground, doctor: Examiner) -> Federation:
     material = FileMaterial(ground.places)
     certificates = CertificateService(CertificateGround(store, clock, ids, changes, material))
     chain = ChainService(store, clock, material.found_message_key)
-    snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.denied_addresses)
+    snapshots = SnapshotService(store, clock, certificates, ground.vault, ground.machine)
     reports = ReportService(store, clock, ids, ground.tally)
     outbox, pulse, witness = assemble_post(ground, changes, certificates, reports)
     findings = FindingService(store, clock, ids)

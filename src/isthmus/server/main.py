@@ -62,6 +62,7 @@ from isthmus.server.application.paths import PathService
 from isthmus.server.application.peer_steps import PeerSteps
 from isthmus.server.application.peers import PeerService
 from isthmus.server.application.sessions import SessionService
+from isthmus.server.application.snapshots import Machine
 from isthmus.server.application.tally import Tally
 from isthmus.server.application.templates import TemplateService
 from isthmus.server.application.topology import Sources, TopologyService
@@ -238,9 +239,10 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, spans, hub, events, crossings]
     vault = FileVault(settings.data_dir / "vault.key")
     places = Places(settings.data_dir)
-    outward = OutwardSocket(places.outward)
+    outward = OutwardSocket(*(each.outward for each in places.of_replicas(settings.replicas)))
     kinds = kinds_with(settings.extensions)
-    ground = Ground(store, clock, ids, vault, places, outward, crossings, hosts_of(settings.database), kinds, tally)
+    machine = Machine(hosts_of(settings.database), settings.replicas)
+    ground = Ground(store, clock, ids, vault, places, outward, crossings, machine, kinds, tally)
     federation = assemble_federation(ground, outward)
     fanout.members.append(federation.upkeep)
     passwords = Argon2Passwords()

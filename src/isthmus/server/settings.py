@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from isthmus.domain.addresses import MAX_PORT, Endpoint
+from isthmus.protocol.places import MOST_REPLICAS
 
 PREFIX = "ISTHMUS_"
 # Variables with the same prefix that other processes and the command line read.
@@ -36,7 +37,8 @@ class SettingsRefused(Exception):
 
 class Settings(BaseModel):
     """`listen` is for everybody unless `agent_listen` gives the agents a listener of their own. `origins` are those
-    under which browsers reach the UI; without any it is used at plain addresses and on this machine."""
+    under which browsers reach the UI; without any it is used at plain addresses and on this machine. `replicas` is how
+    many Federators and ingresses run beside it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -51,6 +53,7 @@ class Settings(BaseModel):
     domain_suffix: str = Field(default="internal", pattern=r"^[a-z0-9]([a-z0-9.-]{0,200}[a-z0-9])?$")
     extensions: tuple[Extension, ...] = ()
     history_revisions: int = Field(default=10_000, ge=5_000, le=10_000_000)
+    replicas: int = Field(default=1, ge=1, le=MOST_REPLICAS)
     origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -233,6 +233,31 @@ async def test_whoever_asks_for_more_says_what_it_goes_by(control: Control) -> N
     assert await waiting
 
 
+async def test_what_all_federators_go_by_is_what_the_last_of_them_goes_by(control: Control) -> None:
+    await control.set_up()
+    found = await snapshot(control)
+    assert found is not None
+    control.snapshots.note_applied(found.generation, 2)
+    control.snapshots.note_applied(found.generation - 1)
+    assert not await control.snapshots.until_applied(found.generation, 0.1)
+    control.snapshots.note_applied(found.generation)
+    assert await control.snapshots.until_applied(found.generation, 0.1)
+
+
+async def test_a_federator_says_which_one_it_is(control: Control) -> None:
+    await control.set_up()
+    found = await snapshot(control)
+    assert found is not None
+    asked = f"/snapshot?after={found.generation}&wait=0&replica="
+    control.snapshots.note_applied(found.generation - 1)
+    async with control.client() as client:
+        await client.get(asked + "2")
+        assert not await control.snapshots.until_applied(found.generation, 0.1)
+        # Nonsense is taken for the first one.
+        await client.get(asked + "nonsense")
+        assert await control.snapshots.until_applied(found.generation, 0.1)
+
+
 async def test_more_waiters_than_a_backend_has_processes_are_sent_away(control: Control) -> None:
     await control.set_up()
     async with control.client() as client, asyncio.TaskGroup() as group:

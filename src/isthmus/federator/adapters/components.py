@@ -127,6 +127,8 @@ class ComponentSockets:
         except CallFailed as failure:
             reason = "too_large" if failure.code == "remote_response_too_large" else "protocol"
             raise _unavailable(f"component.{reason}", failure.detail) from None
+        if reply.status == HTTPStatus.SERVICE_UNAVAILABLE and _code_of(reply.body) == "overloaded":
+            raise _unavailable("component.overloaded", "it cannot answer at the moment", "overloaded")
         if reply.status >= OUTAGE or reply.status < 200 or 300 <= reply.status < 400:
             raise _unavailable("component.outage", f"status {reply.status}")
         if reply.status == HTTPStatus.UNAUTHORIZED and _code_of(reply.body) == "context_invalid":
@@ -166,8 +168,6 @@ def _code_of(body: bytes) -> str:
         return ""
 
 
-def _unavailable(reason: str, why: str) -> Denied:
+def _unavailable(reason: str, why: str, code: str = "upstream_unavailable") -> Denied:
     log.error("a component gave no answer of use", reason=reason, why=why)
-    return Denied(
-        "upstream_unavailable", reason, "the backend cannot answer at the moment", {"retry_after": RETRY_SECONDS}
-    )
+    return Denied(code, reason, "the backend cannot answer at the moment", {"retry_after": RETRY_SECONDS})

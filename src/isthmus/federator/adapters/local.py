@@ -30,7 +30,8 @@ REFUSALS = (HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPSta
 class Control:
     """Use it as a context manager. Every call has a deadline."""
 
-    def __init__(self, socket: Path) -> None:
+    def __init__(self, socket: Path, replica: int = 1) -> None:
+        self._replica = replica
         self._session = ClientSession(
             connector=UnixConnector(path=str(socket), limit=16),
             # The name is for the eye alone: the socket leads to one place.
@@ -49,7 +50,7 @@ class Control:
 
     async def snapshot(self, after: int, wait: float) -> Snapshot | None:
         """The newest one if it is later than `after`, else None after `wait` seconds. Raises `ServerUnavailable`."""
-        query = {"after": str(after), "wait": f"{wait:g}"}
+        query = {"after": str(after), "wait": f"{wait:g}", "replica": str(self._replica)}
         timeout = ClientTimeout(total=wait + SPARE_SECONDS)
         try:
             async with self._session.get("/snapshot", params=query, timeout=timeout) as answer:

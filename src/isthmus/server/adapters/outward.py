@@ -38,16 +38,17 @@ MENDS = {
 
 
 class OutwardSocket:
-    """Pooled connections to the socket at `path`. Opened by its first call, so a Federator may start later."""
+    """Pooled connections to the socket at `path`, and to those of `others` while nobody listens there. Opened by the
+    first call, so a Federator may start later."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._session: aiohttp.ClientSession | None = None
+    def __init__(self, path: Path, *others: Path) -> None:
+        self._paths = [path, *others]
+        self._sessions: dict[Path, aiohttp.ClientSession] = {}
         self._running: Counter[str] = Counter()
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
+        for session in self._sessions.values():
+            await session.close()
 
     async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
         """The remote's answer as `response`. Raises `RemoteRefused`: `upstream_unavailable` where nobody listens."""
@@ -87,39 +88,50 @@ class OutwardSocket:
                 del self._running[errand.domain]
 
     async def _tried(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
+        """Of several Federators all calls take the first one, until it does not listen any more."""
+        *paths, last = list(self._paths)
+        for path in paths:
+            try:
+                return await self._at(path, errand, body)
+            except aiohttp.ClientConnectorError:
+                if self._paths[0] == path:
+                    self._paths.append(self._paths.pop(0))
+        return await self._at(last, errand, body)
+
+    async def _at(self, path: Path, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         try:
-            return await self._once(errand, body)
+            return await self._once(path, errand, body)
         except aiohttp.ClientConnectorError:
             raise
         except (aiohttp.ClientConnectionError, OSError):
             # Most likely an idle connection to a Federator that was started again since then.
             if not may_repeat(errand):
                 raise
-            return await self._once(errand, body)
+            return await self._once(path, errand, body)
 
-    async def _once(self, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
+    async def _once(self, path: Path, errand: Errand, body: bytes) -> tuple[int, str, bytes]:
         headers = {"Content-Type": "application/json", wire.REQUEST_ID: errand.request_id}
-        headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
         headers[wire.CALL_SECONDS_HEADER] = f"{errand.seconds:.3f}"
         if errand.idempotency_key is not None:
             headers[wire.IDEMPOTENCY_KEY] = errand.idempotency_key
         is_doctor = errand.component == DOCTOR
-        path = f"/doctor/{errand.domain}" if is_doctor else f"/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
-        url = f"http://federator{path}"
-        async with self._opened().post(url, data=body, headers=headers) as answer:
+        call = f"/doctor/{errand.domain}" if is_doctor else f"/rpc/{errand.domain}/{errand.component}/{errand.rpc}"
+        url = f"http://federator{call}"
+        async with self._opened(path).post(url, data=body, headers=headers) as answer:
             return answer.status, answer.content_type, await _read(answer, errand)
 
-    def _opened(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.UnixConnector(str(self._path), limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_SECONDS)
-            self._session = aiohttp.ClientSession(
+    def _opened(self, path: Path) -> aiohttp.ClientSession:
+        session = self._sessions.get(path)
+        if session is None:
+            connector = aiohttp.UnixConnector(str(path), limit=MOST_CONNECTIONS, keepalive_timeout=IDLE_SECONDS)
+            session = self._sessions[path] = aiohttp.ClientSession(
                 connector=connector,
                 timeout=aiohttp.ClientTimeout(total=None),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trust_env=False,
             )
-        return self._session
+        return session
 
 
 def log_call(errand: Errand, refused: str) -> None:

@@ -12,7 +12,7 @@ import msgspec
 
 from isthmus.domain.federation.remote import Remote, Revocation, State
 from isthmus.protocol.federation import API_VERSIONS
-from isthmus.protocol.federator import Bridged, Credential, Entry, Limits, Snapshot
+from isthmus.protocol.federator import MOST_WAIT, Bridged, Credential, Entry, Limits, Snapshot
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.server.application.overlays import Overlays, overlays_of
 from isthmus.server.federation_ports import KnowsTrust, OwnTrust
@@ -37,6 +37,15 @@ class Prepared:
     ingress: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is to be told of where we run. No remote is looked for at `denied_addresses`, which are those of hosts of
+    our own; `replicas` Federators run beside this server, and as many ingresses."""
+
+    denied_addresses: tuple[str, ...] = ()
+    replicas: int = 1
+
+
 class TooManyWait(Exception):
     """More callers wait for a change than one backend has processes."""
 
@@ -45,19 +54,18 @@ class SnapshotService:
     """Keeps the newest generation. Before federation is set up there is none, and those who wait go on waiting."""
 
     def __init__(
-        self, store: Store, clock: Clock, certificates: KnowsTrust, vault: Vault, denied_addresses: Sequence[str] = ()
+        self, store: Store, clock: Clock, certificates: KnowsTrust, vault: Vault, machine: Machine | None = None
     ) -> None:
-        """`denied_addresses` are those of our own machines at which no remote is looked for."""
         self._store = store
         self._clock = clock
-        self._denied_addresses = list(denied_addresses)
+        self._machine = machine or Machine()
         self._certificates = certificates
         self._vault = vault
         self._latest: Prepared | None = None
         self._building = asyncio.Lock()
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
-        self._applied = 0
+        self._applied: dict[int, tuple[int, float]] = {}
         self._waiting = 0
         self._is_closed = False
 
@@ -119,11 +127,12 @@ class SnapshotService:
             entries, anchors = await self._entries(tx, overlays)
         snapshot = msgspec.structs.replace(
             snapshot_of(facts, trust, entries),
-            denied_addresses=self._denied_addresses,
+            denied_addresses=list(self._machine.denied_addresses),
             listeners={each.id: each.network for each in (*facts.listeners, *overlays.listeners)},
             overlays=[str(each) for each in overlays.ranges],
         )
         ingress = ingress_of(facts, trust, anchors, overlays)
+        ingress = msgspec.structs.replace(ingress, replicas=self._machine.replicas)
         return Prepared(facts.generation, msgspec.json.encode(snapshot), msgspec.json.encode(ingress))
 
     async def _entries(self, tx: Transaction, overlays: Overlays) -> tuple[list[Entry], list[bytes]]:
@@ -155,16 +164,16 @@ class SnapshotService:
             return None
         return Credential(found.chain, self._vault.open(found.sealed_key, remote.id).decode())
 
-    def note_applied(self, generation: int) -> None:
+    def note_applied(self, generation: int, replica: int = 1) -> None:
         """A Federator has asked for what comes after `generation`, so it goes by that one."""
-        self._applied = max(self._applied, generation)
+        self._applied[replica] = generation, time.monotonic()
         self._taken.set()
         self._taken = asyncio.Event()
 
     async def until_applied(self, generation: int, seconds: float) -> bool:
-        """Wait until a Federator goes by `generation`; False when none said so in time."""
+        """Wait until every Federator that is there goes by `generation`; False when it was not so in time."""
         deadline = time.monotonic() + seconds
-        while self._applied < generation:
+        while not self._is_applied(generation):
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
@@ -174,6 +183,11 @@ class SnapshotService:
             except TimeoutError:
                 return False
         return True
+
+    def _is_applied(self, generation: int) -> bool:
+        since = time.monotonic() - MOST_WAIT
+        there = [applied for applied, at in self._applied.values() if at > since]
+        return bool(there) and min(there) >= generation
 
 
 def snapshot_of(facts: Federation, trust: OwnTrust, entries: list[Entry]) -> Snapshot:

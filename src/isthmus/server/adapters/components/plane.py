@@ -33,8 +33,9 @@ from isthmus.server.ports import Conflict, Store, StoreUnavailable
 log = structlog.get_logger()
 
 MOST_AT_ONCE = 256
-# A little less than the Federator waits, so that it hears from us how it ended.
-ANSWER_SECONDS = CALL_SECONDS - 1.0
+# Less than the Federator waits, which may have waited for the database before: it shall hear from us how it ended.
+ANSWER_SECONDS = CALL_SECONDS - 2.5
+RETRY_SECONDS = 1
 PATH = re.compile(r"/federation/([a-z][a-z0-9-]{0,62})")
 KEY = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -90,7 +91,7 @@ class ComponentApp:
             return
         request = requests.head_of(scope)
         if self._running >= MOST_AT_ONCE:
-            document = problem("overloaded", Stage.COMPONENT, request.request_id, retry_after=1)
+            document = problem("overloaded", Stage.COMPONENT, request.request_id, retry_after=RETRY_SECONDS)
             await requests.send_problem(send, document)
             return
         self._running += 1
@@ -108,7 +109,7 @@ class ComponentApp:
             await self._ledger.of_stranger(request, self._name, refusal.reason)
             document = problem("context_invalid", Stage.COMPONENT, request.request_id)
         except Crowded:
-            document = problem("overloaded", Stage.COMPONENT, request.request_id, retry_after=1)
+            document = problem("overloaded", Stage.COMPONENT, request.request_id, retry_after=RETRY_SECONDS)
         else:
             request.request_id = context.request_id
             await self._answer_proven(request, context, send)
@@ -141,7 +142,8 @@ class ComponentApp:
             await self._ledger.of_caller(call, denial)
         except (StoreUnavailable, TimeoutError) as error:
             log.error("a call was not answered", call=call.action, request_id=context.request_id, error=str(error))
-            denial = Denied("upstream_unavailable", detail="the backend cannot answer at the moment")
+            members = {"retry_after": RETRY_SECONDS}
+            denial = Denied("overloaded", "store", "the backend cannot answer at the moment", members)
         except Exception as error:  # a defect of one endpoint must not end the socket
             log.error("a call broke", call=call.action, request_id=context.request_id, exc_info=error)
             denial = Denied(

@@ -9,6 +9,7 @@ import structlog
 
 from isthmus.domain.errors import Refusal
 from isthmus.protocol.federator import MOST_WAIT, Nonce, Report
+from isthmus.protocol.places import MOST_REPLICAS
 from isthmus.protocol.problem import STATUS, Stage, headers_of, problem
 from isthmus.server.adapters.http.edge import Receive, Scope, Send
 from isthmus.server.application.federator_reports import ReportService
@@ -61,7 +62,7 @@ class ControlPlane:
             return _refused("replay_detected", "this nonce was used before")
         except StoreUnavailable as failure:
             log.error("store unavailable", error=str(failure))
-            return _refused("upstream_unavailable", "the database does not answer")
+            return _refused("overloaded", "the database does not answer")
         except (Refusal, BodyTooLarge, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             return _bad_input(error)
         except Exception as error:  # the socket goes on answering; the log has the rest
@@ -70,7 +71,7 @@ class ControlPlane:
 
     async def _snapshot(self, scope: Scope, receive: Receive) -> Answer:
         after, seconds = _waiting(scope)
-        self._snapshots.note_applied(after)
+        self._snapshots.note_applied(after, _replica(scope))
         return _prepared(await self._snapshots.after(after, seconds), lambda found: found.snapshot)
 
     async def _ingress(self, scope: Scope, receive: Receive) -> Answer:
@@ -110,6 +111,12 @@ def _waiting(scope: Scope) -> tuple[int, float]:
     after, seconds = (query.get(name, ["0"])[-1][:MOST_DIGITS] for name in ("after", "wait"))
     is_time = seconds.isascii() and seconds.replace(".", "", 1).isdigit()
     return int(after) if after.isascii() and after.isdigit() else 0, min(float(seconds) if is_time else 0.0, MOST_WAIT)
+
+
+def _replica(scope: Scope) -> int:
+    """Which Federator asks; nonsense counts as the first."""
+    text = parse_qs(scope["query_string"].decode("latin-1"), max_num_fields=8).get("replica", ["1"])[-1]
+    return next((number for number in range(1, MOST_REPLICAS + 1) if text == str(number)), 1)
 
 
 def _prepared(found: Prepared | None, part: Callable[[Prepared], bytes]) -> Answer:

@@ -18,7 +18,8 @@ POOL_PATIENCE = 10  # seconds
 CONNECT_TIMEOUT = 5  # seconds
 COMMAND_TIMEOUT = 30  # seconds
 MIGRATION_TIMEOUT = 600  # seconds
-LOCK_TIMEOUT = 10  # seconds
+LOCK_TIMEOUT = 5  # seconds
+MIGRATION_LOCK_TIMEOUT = 60  # seconds, for what another server migrates at this moment
 IDLE_TIMEOUT = 60  # seconds that a transaction may do nothing; it ends those of a server that lost its network
 
 
@@ -31,7 +32,7 @@ class Postgres:
 
     async def migrate(self) -> None:
         """Bring the schema to the newest version; of several servers that start at once the first does."""
-        engine = engine_of(self._url, MIGRATION_TIMEOUT)
+        engine = engine_of(self._url, MIGRATION_TIMEOUT, MIGRATION_LOCK_TIMEOUT)
         try:
             async with connected(engine) as connection:
                 await connection.run_sync(upgrade)
@@ -68,10 +69,10 @@ class Postgres:
         await self._engine.dispose()
 
 
-def engine_of(url: URL, command_timeout: int) -> AsyncEngine:
+def engine_of(url: URL, command_timeout: int, lock_timeout: int = LOCK_TIMEOUT) -> AsyncEngine:
     settings = {
         "application_name": "isthmus",
-        "lock_timeout": f"{LOCK_TIMEOUT}s",
+        "lock_timeout": f"{lock_timeout}s",
         "statement_timeout": f"{command_timeout}s",
         "idle_in_transaction_session_timeout": f"{IDLE_TIMEOUT}s",
     }

@@ -56,6 +56,7 @@ OF_HTTP = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_lar
 RETRYABLE = frozenset({"rate_limited", "upstream_unavailable", "overloaded", "version_conflict", "replay_detected"})
 MAX_ERRORS = 16
 MAX_TEXT = 300
+RETRY_SECONDS = 1
 # A list of changes is mended in one go, if every row that is wrong is named.
 OPERATIONS, MOST_ROWS = "operations", 100
 FEDERATION = b"/federation/"
@@ -123,7 +124,8 @@ def of_failure(failure: Exception, request_id: str) -> Response:
     """What broke, without a word of how: the log holds the rest under the request's id."""
     if isinstance(failure, StoreUnavailable):
         log.error("store unavailable", request_id=request_id, error=str(failure))
-        return problem("upstream_unavailable", "the database does not answer; nothing was changed", request_id)
+        detail = "the database does not answer; nothing was changed"
+        return problem("overloaded", detail, request_id, retry_after=RETRY_SECONDS)
     if isinstance(failure, MaterialUnusable):
         log.error("certificates cannot be kept up", request_id=request_id, problem=str(failure))
         return problem("internal", str(failure), request_id, hint="mend the file on the server's machine")
