@@ -196,8 +196,8 @@ class Supervisor:
 
     def _print(self, sink: BinaryIO, name: str, lines: Sequence[bytes]) -> None:
         before = f"{name:<{self._width}} | ".encode()
-        # Whoever read our output may be gone: that is no reason to end a backend.
-        with contextlib.suppress(BrokenPipeError):
+        # Whoever read our output may be gone, or the disk below it full: that is no reason to end a backend.
+        with contextlib.suppress(OSError):
             sink.write(b"".join(before + line + b"\n" for line in lines))
             sink.flush()
 

@@ -13,6 +13,10 @@ class MaterialUnusable(Exception):
     """A file of the backend's own CA or keys is missing or damaged: one sentence that names it and says what to do."""
 
 
+class NoRoom(MaterialUnusable):
+    """There is no room for another file of it; what was there is as it was."""
+
+
 class OwnTrustRows(Protocol):
     """The backend's own authorities, message keys, leaves and bundle."""
 

@@ -8,6 +8,7 @@ federation/keys/message-<id>.pem, message.pem → …; listener.key, context-<co
 ```
 """
 
+import errno
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from isthmus.protocol.federation import COMPONENTS
 from isthmus.protocol.message_key import MessageKey
 from isthmus.protocol.places import Places
-from isthmus.server.certificate_ports import MaterialUnusable
+from isthmus.server.certificate_ports import MaterialUnusable, NoRoom
 from isthmus.server.certificate_records import PAIRS, Purpose
 from isthmus.x509.authority import Authority, Issued
 from isthmus.x509.authority_files import load_authority
@@ -35,6 +36,7 @@ from isthmus.x509.pair_files import (
 )
 
 RANDOM_BYTES = 32
+FULL = (errno.ENOSPC, errno.EDQUOT)
 RESTORE = "restore the folder `federation` of the data folder from your backup"
 
 P = ParamSpec("P")
@@ -49,7 +51,8 @@ def telling(work: "Callable[Concatenate[FileMaterial, P], R]") -> "Callable[Conc
         try:
             return work(self, *args, **kwargs)
         except OSError as error:
-            raise MaterialUnusable(f"{error.filename or self.folder}: {error.strerror or error}") from None
+            kind = NoRoom if error.errno in FULL else MaterialUnusable
+            raise kind(f"{error.filename or self.folder}: {error.strerror or error}") from None
 
     return told
 

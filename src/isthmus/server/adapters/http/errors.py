@@ -17,7 +17,7 @@ from isthmus.domain import errors
 from isthmus.domain.errors import InvalidValue, RateLimited, Refusal
 from isthmus.protocol.problem import MEDIA_TYPE, headers_of
 from isthmus.server.application.bulk import BulkRefused
-from isthmus.server.certificate_ports import MaterialUnusable
+from isthmus.server.certificate_ports import MaterialUnusable, NoRoom
 from isthmus.server.outward_ports import RemoteRefused
 from isthmus.server.ports import Conflict, StoreUnavailable
 
@@ -126,6 +126,10 @@ def of_failure(failure: Exception, request_id: str) -> Response:
         log.error("store unavailable", request_id=request_id, error=str(failure))
         detail = "the database does not answer; nothing was changed"
         return problem("overloaded", detail, request_id, retry_after=RETRY_SECONDS)
+    if isinstance(failure, NoRoom):
+        log.error("no room for certificates", request_id=request_id, problem=str(failure))
+        hint = "free some of the volume that has the server's data folder"
+        return problem("overloaded", str(failure), request_id, retry_after=RETRY_SECONDS, hint=hint)
     if isinstance(failure, MaterialUnusable):
         log.error("certificates cannot be kept up", request_id=request_id, problem=str(failure))
         return problem("internal", str(failure), request_id, hint="mend the file on the server's machine")
