@@ -17,7 +17,7 @@ from typing import Any
 import structlog
 import uvloop
 
-from isthmus import logs
+from isthmus import logs, tracing
 from isthmus.federator import outward as outward_side
 from isthmus.federator import traefik
 from isthmus.federator.adapters import refusals
@@ -41,6 +41,7 @@ from isthmus.federator.settings import Settings, SettingsRefused, load, user_id
 from isthmus.federator.snapshots import NewestSnapshot
 from isthmus.protocol.federator import ALARM_REPEATED
 from isthmus.protocol.steady import SteadyClock
+from isthmus.tracing import TracingUnusable
 from isthmus.x509.pair import PairUnusable
 
 log = structlog.get_logger()
@@ -68,8 +69,9 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         pairs = NewestPair(settings.pair, settings.infra_domain, clock)
         # What was imported stays: no collection has to walk over it again.
         gc.freeze()
-        uvloop.run(_run(settings, pairs, clock))
-    except (SettingsRefused, PairUnusable, CannotListen) as reason:
+        with tracing.sending("federator"):
+            uvloop.run(_run(settings, pairs, clock))
+    except (SettingsRefused, PairUnusable, CannotListen, TracingUnusable) as reason:
         sys.stderr.write(f"isthmus federator: {reason}{remedy_of(reason)}\n")
         return 1
     return 0

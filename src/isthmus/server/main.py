@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 import uvloop
 
+from isthmus import tracing
 from isthmus.domain.accounts import ALL_SCOPES
 from isthmus.domain.mesh.network import ula_prefix
 from isthmus.protocol.places import Places
@@ -29,6 +30,7 @@ from isthmus.server.adapters.exposition import Exposition
 from isthmus.server.adapters.http.access import UnlistedRoute
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.edge import Visitors
+from isthmus.server.adapters.http.traced import Traced
 from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, check_tls, serve
 from isthmus.server.adapters.logs import configure_logs
 from isthmus.server.adapters.outward import OutwardSocket
@@ -73,6 +75,7 @@ from isthmus.server.greeting import greet
 from isthmus.server.ports import Store, StoreUnavailable
 from isthmus.server.records import Commit
 from isthmus.server.settings import Settings, SettingsRefused, listen_address, load
+from isthmus.tracing import TracingUnusable
 
 log = structlog.get_logger()
 
@@ -94,7 +97,8 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         prepare_folder(settings.data_dir)
         # What was imported stays: no collection has to walk over it again.
         gc.freeze()
-        uvloop.run(_run(settings))
+        with tracing.sending("server"):
+            uvloop.run(_run(settings))
     except (
         SettingsRefused,
         StoreUnavailable,
@@ -104,6 +108,7 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
         ExtensionUnusable,
         TableDiffers,
         UnlistedRoute,
+        TracingUnusable,
     ) as reason:
         sys.stderr.write(f"isthmus server: {reason}\n")
         return 1
@@ -197,7 +202,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         opening(services.incidents),
         repeating(*chores),
     ):
-        await serve(WebUi(app), listeners, stop, assembled.close_streams, assembled.tally)
+        await serve(Traced(WebUi(app)), listeners, stop, assembled.close_streams, assembled.tally)
     log.info("stopped")
 
 

@@ -13,6 +13,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from isthmus import tracing
 from isthmus.domain.federation.admission import UNIFORM, disclosed
 from isthmus.domain.federation.denial import Denied
 from isthmus.federator.adapters.answers import SERVER, problem_answer
@@ -22,7 +23,7 @@ from isthmus.federator.adapters.listening import SocketServer
 from isthmus.federator.grammar import body_too_large, escaped
 from isthmus.federator.inbound import Inbound
 from isthmus.federator.parts import Parts
-from isthmus.federator.passage import Answer, Arrival, Passage
+from isthmus.federator.passage import Answer, Arrival, Passage, there
 from isthmus.federator.ports import Discovery, Fact, Overloaded
 from isthmus.federator.settings import Settings, user_id
 from isthmus.protocol import federation as wire
@@ -92,8 +93,9 @@ class InwardSocket:
             if self._running > MOST_AT_ONCE:
                 raise Denied("overloaded", "parallel", "too many requests at a time", {"retry_after": RETRY_SECONDS})
             async with asyncio.timeout(self._seconds):
+                began = tracing.now()
                 await self._inbound.admit(passage)
-                answer = await self._inbound.forward(passage)
+                answer = await self._forwarded(passage, began)
         except EXPECTED as error:
             return self._refused(passage, _meaning_of(error, passage))
         except Exception as error:  # a defect in one request must not end the connection of all others
@@ -101,6 +103,16 @@ class InwardSocket:
             detail = "something broke inside this backend; its log tells what"
             return self._refused(passage, Denied("internal", f"defect.{passage.check}", detail))
         return self._passed(passage, answer)
+
+    async def _forwarded(self, passage: Passage, began: int) -> Answer:
+        """With a span of what was admitted: strangers have none."""
+        context = there(passage.context)
+        name = f"federator in {passage.component}/{passage.name}"
+        with tracing.span(name, context.caller_request_id or context.request_id, since=began) as span:
+            span.note(own_request_id=context.request_id, remote=context.remote, network=context.network)
+            answer = await self._inbound.forward(passage)
+            span.note(status=answer.status)
+        return answer
 
     def _passed(self, passage: Passage, answer: Answer) -> web.Response:
         """Status, content type and body of a component, and nothing else of it. Its refusals have their row there, and

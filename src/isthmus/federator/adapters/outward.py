@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import structlog
 from aiohttp import web
 
+from isthmus import tracing
 from isthmus.domain.federation.denial import Denied
 from isthmus.domain.federation.names import SEGMENT, BackendDomain, is_domain
 from isthmus.federator.adapters.answers import json_answer, problem_answer
@@ -57,7 +58,14 @@ class OutwardSide:
             subject = f"{domain}/{component}/{rpc}"
             self._check_room()
             call = await self._read(request, (domain, component, rpc), request_id)
-            answer = _passed_on(await self._outbound.call(call), request_id)
+            name = f"federator out {call.component}/{call.rpc}"
+            with tracing.span(name, request_id, remote=domain) as span:
+                try:
+                    reply = await self._outbound.call(call)
+                except (Denied, CallFailed) as failure:
+                    span.failed(failure.code)
+                    raise
+            answer = _passed_on(reply, request_id)
             log.info("call to a remote", subject=subject, request_id=request_id)
             return answer
         except (Denied, CallFailed) as failure:

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 from msgspec import UNSET, Struct
 
+from isthmus import tracing
 from isthmus.protocol import federation as wire
 from isthmus.protocol import plain_json
 from isthmus.protocol.federator import Examination
@@ -52,11 +53,14 @@ class OutwardSocket:
 
     async def call(self, errand: Errand, body: Struct, response: type[T]) -> T:
         """The remote's answer as `response`. Raises `RemoteRefused`: `upstream_unavailable` where nobody listens."""
-        try:
-            found = _understood(errand, response, *await self._exchanged(errand, msgspec.json.encode(body)))
-        except RemoteRefused as refusal:
-            log_call(errand, refusal.problem.code)
-            raise
+        name = f"component out {errand.component}/{errand.rpc}"
+        with tracing.span(name, errand.request_id, remote=errand.domain) as span:
+            try:
+                found = _understood(errand, response, *await self._exchanged(errand, msgspec.json.encode(body)))
+            except RemoteRefused as refusal:
+                span.failed(refusal.problem.code)
+                log_call(errand, refusal.problem.code)
+                raise
         log_call(errand, "")
         return found
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from isthmus import tracing
 from isthmus.domain.errors import InvalidValue, Refusal
 from isthmus.domain.federation.denial import Denied
 from isthmus.protocol import plain_json
@@ -112,7 +113,10 @@ class ComponentApp:
             document = problem("overloaded", Stage.COMPONENT, request.request_id, retry_after=RETRY_SECONDS)
         else:
             request.request_id = context.request_id
-            await self._answer_proven(request, context, send)
+            name = f"component in {self._name}{request.path.removeprefix('/federation')}"
+            with tracing.span(name, context.caller_request_id or context.request_id) as span:
+                span.note(own_request_id=context.request_id, remote=context.remote)
+                await self._answer_proven(request, context, send)
             return
         await requests.send_problem(send, document)
 
@@ -136,7 +140,8 @@ class ComponentApp:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 self._read(call, request)
-                answer = await self._effects.of(call)
+                with tracing.span("server authorise and answer", context.caller_request_id or context.request_id):
+                    answer = await self._effects.of(call)
         except (Denied, Refusal, Conflict) as error:
             denial = meaning_of(error)
             await self._ledger.of_caller(call, denial)
