@@ -102,6 +102,11 @@ class Server:
         """The administrator's, as the first start printed it."""
         return self.output.partition("password  ")[2].split()[0]
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         with (self.folder / "output").open("ab") as output, (self.folder / "log").open("ab") as log:
             self._process = started(self.settings, output.fileno(), log.fileno())

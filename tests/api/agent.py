@@ -1,6 +1,7 @@
 """An agent as the server sees it: enrolls, calls, and talks on the stream."""
 
 import itertools
+import ssl
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -89,14 +90,19 @@ class Agent:
 class Stream:
     """`async with agent.stream() as stream:` then `await stream.next()`."""
 
-    def __init__(self, address: str, token: str | None, query: str = "") -> None:
-        self._url = f"ws://{address}{API}/agent/stream{query}"
-        self._token = token
+    def __init__(self, address: str, token: str | None, query: str = "", tls: ssl.SSLContext | None = None) -> None:
+        self._url = f"{'ws' if tls is None else 'wss'}://{address}{API}/agent/stream{query}"
+        self._token, self._tls = token, tls
         self._connection: ClientConnection | None = None
 
     async def __aenter__(self) -> Self:
         self._connection = await connect(
-            self._url, additional_headers=bearer(self._token), max_size=LARGEST, open_timeout=20, proxy=None
+            self._url,
+            additional_headers=bearer(self._token),
+            max_size=LARGEST,
+            open_timeout=20,
+            proxy=None,
+            ssl=self._tls,
         )
         return self
 

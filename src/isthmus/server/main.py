@@ -31,7 +31,7 @@ from isthmus.server.adapters.http.access import UnlistedRoute
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.edge import Visitors
 from isthmus.server.adapters.http.traced import Traced
-from isthmus.server.adapters.listeners import CannotListen, Listener, bind_tcp, bind_unix, check_tls, serve
+from isthmus.server.adapters.listeners import CannotListen, Listener, Watch, bind_tcp, bind_unix, check_tls, serve
 from isthmus.server.adapters.logs import configure_logs
 from isthmus.server.adapters.outward import OutwardSocket
 from isthmus.server.adapters.passwords import Argon2Passwords
@@ -47,6 +47,7 @@ from isthmus.server.application.bulk import BulkService
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.calls import TableDiffers
 from isthmus.server.application.crossing_watch import CrossingWatch
+from isthmus.server.application.cuts import CutService
 from isthmus.server.application.denials import DenialService
 from isthmus.server.application.directory import DirectoryService, LookupService
 from isthmus.server.application.endpoints import EndpointService
@@ -85,6 +86,7 @@ WATCH_SECONDS = 1.0
 LOOK_SECONDS = 1.0
 LIVENESS_SECONDS = 2.0
 USE_SECONDS = 5.0
+CUT_SECONDS = 1.0
 PRUNE_SECONDS = 60.0
 YOUNG_OBJECTS = 10_000
 
@@ -192,6 +194,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         Chore("looking for old keys and session tokens", LOOK_SECONDS, assembled.streams.look),
         Chore("the look for peers that fell silent", LIVENESS_SECONDS, services.liveness.tick),
         Chore("noting by which grants packets passed", USE_SECONDS, services.bridge_status.note_use),
+        Chore("telling of connections that were cut", CUT_SECONDS, assembled.cuts.work),
         Chore("forgetting old revisions", PRUNE_SECONDS, services.history.prune),
         *assembled.federation.chores,
     )
@@ -202,7 +205,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
         opening(services.incidents),
         repeating(*chores),
     ):
-        await serve(Traced(WebUi(app)), listeners, stop, assembled.close_streams, assembled.tally)
+        await serve(Traced(WebUi(app)), listeners, stop, assembled.close_streams, assembled.watch)
     log.info("stopped")
 
 
@@ -215,7 +218,8 @@ class Assembled:
     events: EventHub
     federation: Federation
     outward: OutwardSocket
-    tally: Tally
+    watch: Watch
+    cuts: CutService
 
     def close_streams(self) -> None:
         self.streams.close_all()
@@ -280,7 +284,9 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         federation=federation.services,
         exposition=Exposition(FigureService(store, clock, liveness, federation.services.certificates), tally),
     )
-    return Assembled(services, hub, events, federation, outward, tally)
+    cuts = CutService(services.denials)
+    watch = Watch(tally, cuts.note, settings.connections_per_source)
+    return Assembled(services, hub, events, federation, outward, watch, cuts)
 
 
 async def first_start(store: Store, services: Services) -> str | None:

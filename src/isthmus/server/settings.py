@@ -55,6 +55,7 @@ class Settings(BaseModel):
     history_revisions: int = Field(default=10_000, ge=5_000, le=10_000_000)
     replicas: int = Field(default=1, ge=1, le=MOST_REPLICAS)
     origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
+    connections_per_source: int = Field(default=256, ge=16, le=65_536)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("origins", "extensions", mode="before")

@@ -24,7 +24,7 @@ from isthmus.protocol.steady import since_start
 from isthmus.server.adapters.clock import SystemClock
 from isthmus.server.adapters.components.contexts import Gate
 from isthmus.server.adapters.components.plane import ComponentApp, Ledger
-from isthmus.server.adapters.listeners import Listener, bind_unix, serve
+from isthmus.server.adapters.listeners import Listener, Watch, bind_unix, serve
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application.calls import Call, Component, Writing
 from isthmus.server.application.denials import DenialService
@@ -196,7 +196,7 @@ async def answering(store: Store, folder: Path, components: Mapping[str, Compone
         listeners.append(Listener(bind_unix(path), str(path), app=app))
     stop = asyncio.Event()
     first = listeners[0].app
-    serving = asyncio.create_task(serve(first, listeners, stop, lambda: None, Tally()))  # type: ignore[arg-type]
+    serving = asyncio.create_task(serve(first, listeners, stop, lambda: None, Watch(Tally(), lambda *_: None, 256)))  # type: ignore[arg-type]
     try:
         yield Sockets(store, places)
     finally:

@@ -21,7 +21,7 @@ from isthmus.protocol.federator import MOST_ROWS, Cleared, Nonce, Report, Row, S
 from isthmus.protocol.ingress import IngressFacts
 from isthmus.server.adapters.clock import SystemClock, TimeOrderedIds
 from isthmus.server.adapters.control.plane import MOST_BODY, ControlPlane
-from isthmus.server.adapters.listeners import Listener, bind_unix, serve
+from isthmus.server.adapters.listeners import Listener, Watch, bind_unix, serve
 from isthmus.server.adapters.vault import FileVault
 from isthmus.server.application.federation_changes import FederationChanges
 from isthmus.server.application.federator_reports import ReportService
@@ -89,7 +89,7 @@ async def serving(store: Store, folder: Path) -> AsyncIterator[Control]:
     plane = ControlPlane(snapshots, reports)
     listener = Listener(bind_unix(folder / "control.sock"), str(folder / "control.sock"), app=plane)
     stop = asyncio.Event()
-    task = asyncio.create_task(serve(plane, [listener], stop, snapshots.close, Tally()))
+    task = asyncio.create_task(serve(plane, [listener], stop, snapshots.close, Watch(Tally(), lambda *_: None, 256)))
     try:
         yield Control(store, folder / "control.sock", certificates, changes, snapshots, reports, vault)
     finally:

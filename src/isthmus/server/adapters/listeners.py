@@ -4,22 +4,29 @@ import asyncio
 import contextlib
 import errno
 import os
+import resource
 import socket
 import ssl
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import uvicorn
 
 from isthmus.domain.addresses import Endpoint
-from isthmus.server.adapters.http.edge import App, Edge, Visitors
+from isthmus.server.adapters.http.connections import Connection, Guard
+from isthmus.server.adapters.http.crowd import Crowd
+from isthmus.server.adapters.http.edge import App, Counting, Edge, Visitors
+from isthmus.server.adapters.http.handshakes import TlsServer
+from isthmus.server.application.caller import Caller
 from isthmus.server.application.tally import Tally
 
 BACKLOG = 2048
 STALLED_MS = 60_000
 UNSENT_BYTES = 128 * 1024
+UNREAD_BYTES = 64 * 1024
 DRAIN_SECONDS = 5
 LONGEST_SOCKET_NAME = 108
 KEEP_ALIVE_SECONDS = 75  # longer than a proxy's, or it would send requests into a closing connection
@@ -51,8 +58,9 @@ def bind_tcp(endpoint: Endpoint) -> socket.socket:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    # Accepted connections inherit both: what is not sent yet has a bound of its own, beside what the peer's window
-    # takes, and who takes no byte for a minute is cut off with all of it.
+    # Accepted connections inherit them: what has come and is not read yet has a bound, what is not sent yet has one
+    # beside what the peer's window takes, and who takes no byte for a minute is cut off with all of it.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
     try:
@@ -133,18 +141,48 @@ def _remove_stale(path: Path) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its own signal handlers: several of them share the loop and stop together."""
+    """uvicorn without its own signal handlers, for several of them share the loop and stop together, and with
+    connections of our own."""
+
+    def __init__(self, config: uvicorn.Config, guard: Guard) -> None:
+        super().__init__(config)
+        self._guard = guard
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self.servers = [await self._server_on(sock) for sock in sockets or []]
+        self.started = True
+
+    async def _server_on(self, sock: socket.socket) -> asyncio.Server:
+        config, crowd = self.config, self._guard.crowd
+
+        def made() -> Connection:
+            return Connection(config, self.server_state, self._guard)
+
+        if config.ssl is not None and crowd is not None:
+            # Uvicorn does no more with it than to close it.
+            return cast("asyncio.Server", TlsServer(sock, config.ssl, made, crowd))
+        return await asyncio.get_running_loop().create_server(made, sock=sock, backlog=config.backlog)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What all listeners count, who is told of what a listener refuses by itself, and how many connections of one
+    source may keep each of them waiting."""
+
+    tally: Tally
+    note: Callable[[Caller, str, str], None]
+    per_source: int
+
 
 async def serve(
-    app: App, listeners: list[Listener], stop: asyncio.Event, before_stop: Callable[[], None], tally: Tally
+    app: App, listeners: list[Listener], stop: asyncio.Event, before_stop: Callable[[], None], watch: Watch
 ) -> None:
     """Answer on all listeners until `stop`, then let running requests end."""
-    servers = [_server(app, listener, tally) for listener in listeners]
+    servers = [_server(app, listener, watch) for listener in listeners]
     tasks = [
         asyncio.create_task(server.serve(sockets=[listener.sock]))
         for server, listener in zip(servers, listeners, strict=True)
@@ -158,11 +196,17 @@ async def serve(
     await asyncio.gather(*tasks)
 
 
-def _server(app: App, listener: Listener, tally: Tally) -> _Server:
+def _server(app: App, listener: Listener, watch: Watch) -> _Server:
     certificate, key = listener.tls or (None, None)
+
+    def on_cut(caller: Caller, code: str) -> None:
+        watch.note(caller, listener.name, code)
+
+    is_open = listener.sock.family != socket.AF_UNIX
+    crowd = Crowd(watch.per_source, _most_files() // 2) if is_open else None
     return _Server(
         uvicorn.Config(
-            listener.app or Edge(app, listener.visitors, local=listener.local, tally=tally),
+            listener.app or Edge(app, listener.visitors, local=listener.local, counting=Counting(watch.tally, on_cut)),
             loop="none",
             http="httptools",
             ws="websockets-sansio",
@@ -176,10 +220,15 @@ def _server(app: App, listener: Listener, tally: Tally) -> _Server:
             server_header=False,
             proxy_headers=False,
             backlog=BACKLOG,
-            h11_max_incomplete_event_size=16 * 1024,
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
             ssl_certfile=certificate,
             ssl_keyfile=key,
-        )
+        ),
+        Guard(on_cut, crowd),
     )
+
+
+def _most_files() -> int:
+    """How many this process may have open."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

@@ -23,14 +23,15 @@ class DenialService:
     async def record(self, caller: Caller, action: str, subject: str, code: str, left_out: int = 0) -> None:
         """One row for one denial. Strangers above the bound are counted and summed up in one row a minute.
 
-        A row with `left_out` stands for so many denials of one conversation that had no row of their own.
+        A row with `left_out` stands for so many denials that had no row of their own; who sums up writes few of them.
         """
         now = self._clock.now()
         self._tally.denied(caller.actor, code, left_out or 1)
         entries = self._summary(now)
-        if caller.actor == "anyone":
+        is_one_of_many = caller.actor == "anyone" and not left_out
+        if is_one_of_many:
             self._strangers += 1
-        if caller.actor != "anyone" or self._strangers <= STRANGERS_PER_WINDOW:
+        if not is_one_of_many or self._strangers <= STRANGERS_PER_WINDOW:
             facts: dict[str, Any] = {} if caller.source is None else {"source": caller.source}
             if left_out:
                 facts["left_out"] = left_out

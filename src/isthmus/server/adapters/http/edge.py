@@ -1,6 +1,7 @@
 """What happens to every request before a route sees it: an id, a bound on its size, and who is asking."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 from uuid import uuid4
@@ -50,15 +51,24 @@ class Visitors(Enum):
         return self is Visitors.ALL or path.startswith(AGENT_PATHS) == (self is Visitors.AGENTS)
 
 
+@dataclass(frozen=True, slots=True)
+class Counting:
+    """Who is told of each answer, and of what is refused before the application has seen it."""
+
+    tally: Tally
+    on_cut: Callable[[Caller, str], None]
+
+
 class Edge:
     """Wraps an application for one listener. `local` marks the server's own socket, where file permissions have
     already said who may connect."""
 
     def __init__(
-        self, app: App, visitors: Visitors = Visitors.ALL, *, local: bool = False, tally: Tally | None = None
+        self, app: App, visitors: Visitors = Visitors.ALL, *, local: bool = False, counting: Counting | None = None
     ) -> None:
         self._app = app
-        self._tally = tally or Tally()
+        counting = counting or Counting(Tally(), lambda caller, code: None)
+        self._tally, self._on_cut = counting.tally, counting.on_cut
         self._visitors = visitors
         self._local = local
 
@@ -101,6 +111,7 @@ class Edge:
         is_too_large = announced.isdigit() and int(announced[:12]) > most
         # An agent is told who it is first: its refusals are on record under its name.
         if is_too_large and not scope["path"].startswith(AGENT_PATHS):
+            self._on_cut(scope["state"]["caller"], "body_too_large")
             refuse = problem("body_too_large", BodyTooLarge(most).detail, request_id)
             await refuse(scope, receive, send)
             return

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from isthmus.domain import errors
@@ -47,13 +47,17 @@ STATUS: dict[str, int] = {
     "route_not_found": 404,
     "method_not_allowed": 405,
     "body_too_large": 413,
+    "headers_too_large": 431,
+    "connection_limit": 429,
     "unsupported_media_type": 415,
     "upstream_unavailable": 503,
     "overloaded": 503,
     "internal": 500,
 }
 OF_HTTP = {404: "route_not_found", 405: "method_not_allowed", 413: "body_too_large", 415: "unsupported_media_type"}
-RETRYABLE = frozenset({"rate_limited", "upstream_unavailable", "overloaded", "version_conflict", "replay_detected"})
+RETRYABLE = frozenset(
+    {"connection_limit", "rate_limited", "upstream_unavailable", "overloaded", "version_conflict", "replay_detected"}
+)
 MAX_ERRORS = 16
 MAX_TEXT = 300
 RETRY_SECONDS = 1
@@ -189,6 +193,11 @@ async def on_failure(request: Request, error: Exception) -> Response:
     return of_failure(error, request_id_of(request.scope))
 
 
+async def on_hang_up(request: Request, error: ClientDisconnect) -> Response:
+    """The body did not come whole, and nobody waits for an answer."""
+    return problem("malformed_request", "the body did not come whole", request_id_of(request.scope))
+
+
 async def deny(request: Request, code: str) -> None:
     """Put a refusal into the audit log, if it is one that an auditor asks for: not a mistyped read."""
     if request.method in {"GET", "HEAD"} and code in {"not_found", "validation_failed"}:
@@ -221,6 +230,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     Refusal: on_refusal,
     RequestValidationError: on_validation,
     HTTPException: on_http,
+    ClientDisconnect: on_hang_up,
     StoreUnavailable: on_failure,
     MaterialUnusable: on_failure,
     Conflict: on_failure,
