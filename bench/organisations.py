@@ -95,6 +95,8 @@ class Outsider:
         context.load_cert_chain(pair / "chain.pem", pair / "key.pem")
         self._site, self._other, self._context = site, other, context
         self._free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self.told_to_wait = 0
+        """Answers so far that are 429 `rate_limited` with a Retry-After."""
         lines = [
             "POST /federation/directory/get-user-by-handle HTTP/1.1",
             f"Host: {other.infra}",
@@ -119,7 +121,9 @@ class Outsider:
         head = await reader.readuntil(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
-        await reader.readexactly(int(headers.get("content-length", "0")))
+        body = await reader.readexactly(int(headers.get("content-length", "0")))
+        is_limited = int(status.split()[1]) == HTTPStatus.TOO_MANY_REQUESTS and b'"rate_limited"' in body
+        self.told_to_wait += is_limited and int(headers.get("retry-after", "0")) > 0
         if headers.get("connection") == "close":
             writer.close()
         else:

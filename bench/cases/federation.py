@@ -217,14 +217,18 @@ async def beside_a_loud_one(size: Size) -> AsyncIterator[Row]:
             both = await asyncio.gather(
                 at_rate(good, b.domain, QUOTA, seconds), at_rate(loud, b.domain, 10 * QUOTA, seconds)
             )
+            told_to_wait = loud.told_to_wait
     beside, noise = both
-    _no_others(beside)
     ratio = percentile(beside.times, 99) / percentile(alone.times, 99)
-    refused = sum(noise.others.values())
+    refused, of_good = sum(noise.others.values()), sum(beside.others.values())
     note = f"the loud one: {len(noise.times)} answered, {refused} refused {noise.others}"
     yield Row.of("federated call beside nobody", "ms", alone.times)
     yield Row.of("federated call beside a remote at ten times its quota", "ms", beside.times, note=note)
     yield Row("  p99 beside it ÷ p99 alone", "", ratio, goal=Goal(DISTURBED))
+    yield Row("  calls that it was refused beside it", "", float(of_good), goal=Goal(0.0), note=f"{beside.others}")
+    share = told_to_wait / max(refused, 1)
+    what = "  share of the loud one's refusals that are 429 `rate_limited` with Retry-After"
+    yield Row(what, "", share, goal=_at_least(1.0), note=f"{told_to_wait} of {refused}")
 
 
 def _no_others(load: Load) -> None:

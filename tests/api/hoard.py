@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections import Counter
 from dataclasses import dataclass
@@ -29,7 +30,14 @@ class Target:
         return "\r\n".join([f"POST {self.path} HTTP/1.1", "Host: 127.0.0.1", *lines, ""]).encode()
 
     async def connected(self, client: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.port, ssl=self.tls, local_addr=(address_of(client), 0))
+        sock = socket.socket()
+        # What is not taken stays with the sender, who can count it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, len(PIECE))
+        sock.setblocking(False)
+        sock.bind((address_of(client), 0))
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self.port))
+        name = None if self.tls is None else "127.0.0.1"
+        return await asyncio.open_connection(sock=sock, ssl=self.tls, server_hostname=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +93,7 @@ class Hoard:
     def __init__(self) -> None:
         self.ends: Counter[tuple[int, str]] = Counter()
         self._transports: list[asyncio.BaseTransport] = []
-        self._over = asyncio.Event()
+        self._changed = asyncio.Event()
 
     async def open(self, target: Target, client: int, count: int) -> None:
         loop = asyncio.get_running_loop()
@@ -97,12 +105,15 @@ class Hoard:
 
     def ended(self, answer: bytes) -> None:
         self.ends[told_in(answer)] += 1
-        if self.ends.total() == len(self._transports):
-            self._over.set()
+        self._changed.set()
 
-    async def all_ended(self) -> None:
+    async def have_ended(self, many: int) -> float:
+        """Wait until so many have; returns the moment."""
         async with asyncio.timeout(WITHIN):
-            await self._over.wait()
+            while self.ends.total() < many:
+                self._changed.clear()
+                await self._changed.wait()
+        return asyncio.get_running_loop().time()
 
     def close(self) -> None:
         for transport in self._transports:

@@ -11,13 +11,14 @@ import sqlite3
 import ssl
 import subprocess
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from bench.procfs import resident_bytes
 from isthmus.protocol import agent as wire
@@ -28,19 +29,22 @@ from tests.api.hoard import ENDLESS, PIECE, End, Hoard, Target, pour
 from tests.server import API, Server, free_port, running
 
 CLIENTS = 200
-HOARDERS, IDLE, KEPT = 4, 1_000, 256
+HOARDERS, IDLE, KEPT = 3, 1_000, 256
+FILES = 16_384
 MIB = 1024 * 1024
 HUGE = 100 * MIB
 # The kernel takes that much before it lets a sender wait: its buffers on both sides, and what had been read already.
-ON_THE_WAY = 24 * MIB
+ON_THE_WAY = 4 * MIB
 # Each may have one body of the bound under way, and what TLS has read of the next bytes.
 CEILING = CLIENTS * (MAX_BODY + 384 * 1024)
 IDLE_CEILING = 48 * MIB
-# After those who are too many have gone, and before those who may wait have waited for too long.
-BETWEEN_SECONDS = 8.0
-PROMPT_SECONDS = 5.0
+# After those who are too many have gone, those who may wait are cut for having waited for too long.
+LATER_SECONDS = 2.0
+PROMPT_SECONDS = 10.0
+CUT_SECONDS = 15.0
 BEAT_SECONDS = 0.1
-LOGS = tuple(f'INSERT INTO "{name}"' for name in ("audit_log", "audit_links", "backend"))
+# What is said of those who do as they should: when they were heard of last.
+LOGS = tuple(f'INSERT INTO "{name}"' for name in ("audit_log", "audit_links", "backend", "peer_statuses", "api_tokens"))
 
 
 @dataclass
@@ -65,9 +69,9 @@ class Place:
         return int(self.rows(0)[0]["number"])
 
     def state(self) -> list[str]:
-        """The whole database but its audit log and what agents report."""
+        """The whole database but its audit log and who was heard of."""
         with closing(sqlite3.connect(self.server.data / "isthmus.db")) as database:
-            return [line for line in database.iterdump() if not line.startswith(LOGS) and "peer_statuses" not in line]
+            return [line for line in database.iterdump() if not line.startswith(LOGS)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -75,8 +79,8 @@ def many_files() -> None:
     """As many as we may have: servers that are started here inherit it."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    if most < 2 * (HOARDERS * IDLE * 2):
-        pytest.fail(f"a process may open {most} files: ulimit -Hn {4 * HOARDERS * IDLE}")
+    if most < FILES:
+        pytest.fail(f"a process may open {most} files: ulimit -Hn {FILES}")
 
 
 @pytest.fixture(scope="module", params=["plain", "tls"])
@@ -158,9 +162,15 @@ GREED: dict[str, tuple[Callable[[Target], bytes], bytes, tuple[int, str]]] = {
 BODIES, HEADS = list(GREED)[:2], list(GREED)[2:]
 
 
-async def greed(target: Target, client: int, kind: str) -> End:
-    begun, piece, _ = GREED[kind]
-    return await pour(target, client, begun(target), piece, HUGE)
+async def greed_of_all(targets: Sequence[Target], kinds: Sequence[str]) -> list[tuple[str, End]]:
+    """Each client sends one of `kinds` to one of `targets`, all at once."""
+
+    async def greed(client: int) -> tuple[str, End]:
+        target, kind = targets[client % 2], kinds[client // 2 % len(kinds)]
+        begun, piece, _ = GREED[kind]
+        return kind, await pour(target, client, begun(target), piece, HUGE)
+
+    return await asyncio.gather(*(greed(client) for client in range(CLIENTS)))
 
 
 def counted(rows: list[Any]) -> Counter[str]:
@@ -181,8 +191,7 @@ async def test_nothing_is_buffered_of_strangers_who_send_without_end(place: Plac
     async with at_work(place, beats, memory):
         state = place.state()
         for kinds in (BODIES, HEADS):
-            sent = [(listeners[client % 2], client, kinds[client // 2 % len(kinds)]) for client in range(CLIENTS)]
-            for (_, _, kind), end in zip(sent, await asyncio.gather(*(greed(*each) for each in sent)), strict=True):
+            for kind, end in await asyncio.to_thread(uvloop.run, greed_of_all(listeners, kinds)):
                 assert end.told == GREED[kind][2], kind
                 assert end.taken < ON_THE_WAY, kind
                 refused[end.code] += 1
@@ -199,18 +208,27 @@ async def test_nothing_is_buffered_of_strangers_who_send_without_end(place: Plac
 async def test_idle_sockets_are_cut_the_oldest_first_and_others_are_served(place: Place) -> None:
     beats: list[float] = []
     memory: list[int] = []
+    token = place.server.token("read")
     before, hoard, listeners = place.last_row(), Hoard(), (place.people, place.agents)
     too_many = len(listeners) * HOARDERS * (IDLE - KEPT)
     async with at_work(place, beats, memory):
         state = place.state()
+        known = await Kept.at(place.people, 0)
+        assert await known.asked("/networks", token) == 200
+        idle = [await Kept.at(place.people, client) for client in (0, HOARDERS)]
         await asyncio.gather(*(hoard.open(each, client, IDLE) for each in listeners for client in range(HOARDERS)))
         assert hoard.ends.total() == 0
+        slow = asyncio.create_task(trickle(place.agents))
         # Others are served, be they at one of these addresses.
-        for client in (0, HOARDERS):
-            assert await asked(place.people, client) == 200
-        await asyncio.sleep(BETWEEN_SECONDS)
-        assert hoard.ends.total() == too_many
-        await hoard.all_ended()
+        for each in idle:
+            assert await each.asked("/health/live") == 200
+            each.writer.close()
+        gone = await hoard.have_ended(too_many)
+        assert await hoard.have_ended(2 * HOARDERS * IDLE) - gone > LATER_SECONDS
+        # Whoever has said who they are keeps their connection, in spite of all those at their address.
+        assert await known.asked("/networks", token) == 200
+        known.writer.close()
+        assert await slow < CUT_SECONDS
     if place.trusted is None:
         assert hoard.ends == {(429, "connection_limit"): too_many, (0, ""): 2 * HOARDERS * KEPT}
         wait_until(lambda: counted(place.rows(before))["connection_limit"] == too_many, within=10, what="rows")
@@ -224,11 +242,36 @@ async def test_idle_sockets_are_cut_the_oldest_first_and_others_are_served(place
     assert max(beats) < PROMPT_SECONDS
 
 
-async def asked(target: Target, client: int) -> int:
-    """The status that somebody at the address of `client` gets for a small request."""
-    async with asyncio.timeout(PROMPT_SECONDS):
-        reader, writer = await target.connected(client)
-        writer.write(f"GET {API}/health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
-        head = await reader.readuntil(b"\r\n\r\n")
-        writer.close()
+@dataclass
+class Kept:
+    """A connection of somebody who waits for each answer."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    @classmethod
+    async def at(cls, target: Target, client: int) -> "Kept":
+        return cls(*await target.connected(client))
+
+    async def asked(self, path: str, token: str | None = None) -> int:
+        """The status of one small request."""
+        lines = [f"GET {API}{path} HTTP/1.1", "Host: 127.0.0.1", *([f"Authorization: Bearer {token}"] if token else [])]
+        async with asyncio.timeout(PROMPT_SECONDS):
+            self.writer.write("\r\n".join([*lines, "", ""]).encode())
+            head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+            length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
+            await self.reader.readexactly(length)
         return int(head[9:12])
+
+
+async def trickle(target: Target) -> float:
+    """Send a head byte by byte; returns the seconds until somebody has had enough."""
+    reader, writer = await target.connected(CLIENTS)
+    writer.write(target.head())
+    begun = asyncio.get_running_loop().time()
+    end = asyncio.create_task(reader.read())
+    while not (await asyncio.wait([end], timeout=0.5))[0]:
+        writer.write(b"x")
+    end.exception()
+    writer.close()
+    return asyncio.get_running_loop().time() - begun

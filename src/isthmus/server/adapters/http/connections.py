@@ -145,10 +145,16 @@ class Connection(HttpToolsProtocol):
 
     def turn_away(self) -> None:
         """There are too many that keep us waiting."""
-        self._cut("connection_limit", retry_after=RETRY_SECONDS)
+        last = self._last
+        if last is not None and last.response_complete and not self._is_in_head and not self._is_in_body:
+            # Between two requests nothing is refused.
+            self._leave()
+            self.transport.close()
+        else:
+            self._cut("connection_limit", retry_after=RETRY_SECONDS)
 
     def _cut(self, code: str, **members: Any) -> None:
-        """Refuse what comes, unless an answer has begun or nothing is asked, and close."""
+        """Refuse what comes, unless an answer has begun, and close."""
         self._leave()
         if self._is_cut or self.transport.is_closing():
             return
