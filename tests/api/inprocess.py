@@ -59,7 +59,7 @@ async def inside(folder: Path, database_url: str | None = None, pages: Path = FO
     assert password is not None
     listener = Listener(bind_tcp(Endpoint.parse(settings.listen)), settings.listen)
     stop = asyncio.Event()
-    serving = asyncio.create_task(serve(WebUi(app, pages), [listener], stop, assembled.close_streams, assembled.tally))
+    serving = asyncio.create_task(serve(WebUi(app, pages), [listener], stop, assembled.close_streams, assembled.watch))
     try:
         async with repeating(Chore("looking", LOOK_SECONDS, assembled.streams.look)):
             yield Inside(settings.listen, services, assembled.events, password, assembled.close_streams)

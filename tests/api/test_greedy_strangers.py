@@ -33,8 +33,8 @@ HOARDERS, IDLE, KEPT = 3, 1_000, 256
 FILES = 16_384
 MIB = 1024 * 1024
 HUGE = 100 * MIB
-# The kernel takes that much before it lets a sender wait: its buffers on both sides, and what had been read already.
-ON_THE_WAY = 4 * MIB
+# So much is thrown away at most, and what the kernel has taken meanwhile.
+ON_THE_WAY = 10 * MIB
 # Each may have one body of the bound under way, and what TLS has read of the next bytes.
 CEILING = CLIENTS * (MAX_BODY + 384 * 1024)
 IDLE_CEILING = 48 * MIB

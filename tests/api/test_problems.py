@@ -11,6 +11,7 @@ import pytest
 
 from isthmus.domain import errors
 from isthmus.domain.errors import Refusal
+from isthmus.server.adapters.http.connections import MOST_HEAD
 from isthmus.server.adapters.http.edge import MAX_BODY
 from isthmus.server.adapters.http.errors import STATUS, of_refusal
 from isthmus.server.outward_ports import RemoteRefused
@@ -130,6 +131,7 @@ PROVOKED: dict[str, Callable[[httpx2.Client, Server], httpx2.Response]] = {
     "json_invalid": lambda admin, _: admin.post("/networks", content=b'{"name": ', headers=JSON),
     "route_not_found": lambda admin, _: admin.get("/nothing"),
     "method_not_allowed": lambda admin, _: admin.put("/networks"),
+    "headers_too_large": lambda admin, _: admin.get("/networks", headers={"X-Long": "x" * MOST_HEAD}),
     "body_too_large": lambda admin, _: admin.post("/networks", content=b"x" * (MAX_BODY + 1)),
 }
 

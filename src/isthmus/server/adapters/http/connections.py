@@ -20,7 +20,8 @@ HEAD_SECONDS = 10.0
 MESSAGE_SECONDS = 60.0
 RETRY_SECONDS = 2
 # What is still read of a request that has its answer: whoever sends and does not listen would else never see it.
-LEFT_SECONDS, MOST_LEFT = 2.0, 64 * 1024
+LEFT_SECONDS, MOST_LEFT = 2.0, 4 * 1024 * 1024
+READ_AHEAD = 64 * 1024
 DETAILS = {
     "headers_too_large": "the request line and the headers together may have 16 KiB",
     "connection_limit": "too many connections of this source wait without a request",
@@ -55,7 +56,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)  # type: ignore[arg-type]  # of a stream it is a Transport
         if hasattr(transport, "set_read_buffer_limits"):
             # TLS reads ahead by itself.
-            transport.set_read_buffer_limits(MOST_LEFT)
+            transport.set_read_buffer_limits(READ_AHEAD)
         self._hurry(HEAD_SECONDS)
         self._join()
 
@@ -65,12 +66,12 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_cut:
-            return
-        if self._is_answered_early:
+        if self._is_cut or self._is_answered_early:
             self._left -= len(data)
             if self._left < 0:
                 self.flow.pause_reading()
+            if self._is_cut:
+                return
         self._unused += len(data)
         super().data_received(data)
         if self._unused > MOST_HEAD and (self._is_in_head or self._is_in_body) and not self._is_cut:
@@ -173,7 +174,7 @@ class Connection(HttpToolsProtocol):
             return
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self.flow.pause_reading()
+        self._left = MOST_LEFT
         self._await_within(LEFT_SECONDS)
 
     def _hurry(self, seconds: float) -> None:
