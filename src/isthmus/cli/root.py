@@ -38,6 +38,7 @@ COMMANDS = {
     "token": ("tokens:app", "API tokens for scripts and other machines."),
     "events": ("events:app", "Events: what happens, as it happens."),
     "audit": ("audit:app", "Audit log: what was changed, when and by whom."),
+    "backup": ("backup:app", "Backups: one file with the whole backend."),
     "version": ("about:version_app", "Show the version of this command."),
     "completion": ("completion:app", "Print the completion script of a shell."),
 }

@@ -62,6 +62,11 @@ class Places:
         return self.federation / self._own("nginx")
 
     @property
+    def restoring(self) -> Path:
+        """A folder that is there while a backup is being restored here; until it is gone no server starts."""
+        return self.data / ".restoring"
+
+    @property
     def run(self) -> Path:
         return self.data / "run"
 

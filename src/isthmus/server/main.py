@@ -118,11 +118,16 @@ def run(config: Path | None = None, given: Mapping[str, Any] | None = None) -> i
 
 
 class FolderUnusable(Exception):
-    """The data folder cannot be made or written to."""
+    """The data folder cannot be made or written to, or holds half of a backend."""
 
 
 def prepare_folder(folder: Path) -> None:
     """Make the data folder for this user alone."""
+    if Places(folder).restoring.exists():
+        raise FolderUnusable(
+            f"a restore into {folder} is under way or was cut short: wait for it, or delete all that is in the folder "
+            "and restore again"
+        )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         probe = folder / ".writable"

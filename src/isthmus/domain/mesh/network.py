@@ -84,9 +84,9 @@ class Network:
             return self.agents <= DIRECT_UP_TO
         return self.direct_paths is DirectPaths.ON
 
-    def advanced(self, *, jumps: bool, shared: bool) -> Self:
+    def advanced(self, *, jumps: bool, shared: bool, by: int = 1) -> Self:
         """This network one revision later; `jumps` and `shared` say whom the change concerns."""
-        revision = self.revision + 1
+        revision = self.revision + by
         return replace(
             self,
             revision=revision,

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
 
-from sqlalchemy import make_url
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from isthmus.server.adapters.db.accounts import SqlAccounts
@@ -134,12 +134,18 @@ async def migrate(url: str) -> None:
 
 
 def database_at(url: str) -> Database:
+    place = place_of(url)
+    return Sqlite(place) if isinstance(place, Path) else Postgres(place)
+
+
+def place_of(url: str) -> Path | URL:
+    """The file of SQLite, or where PostgreSQL has the database. Raises `ValueError`."""
     try:
         parsed = make_url(url)
     except ArgumentError:
         raise ValueError(URL_HINT) from None
     if parsed.drivername == "sqlite" and parsed.database:
-        return Sqlite(Path(parsed.database))
+        return Path(parsed.database)
     if parsed.drivername in {"postgresql", "postgres"}:
-        return Postgres(parsed)
+        return parsed
     raise ValueError(URL_HINT)
