@@ -136,11 +136,16 @@ def under_load(server: Server, token: str) -> Iterator[Load]:
         caller.join(30)
 
 
+def where(server: Server) -> dict[str, str]:
+    """The settings that say where a backend is."""
+    return {name: value for name, value in server.settings.items() if name in {"data_dir", "database_url"}}
+
+
 def backup(verb: str, file: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """`isthmus backup VERB FILE` on the machine of a server with these settings; `passphrase` may be another."""
     secret = file.with_name("passphrase")
     secret.write_text(settings.pop("passphrase", PASSPHRASE) + "\n")
-    command = [COMMAND, "backup", verb, str(file), "--passphrase-file", str(secret), "--json"]
+    command = [str(COMMAND), "backup", verb, str(file), "--passphrase-file", str(secret), "--json"]
     environment = clean_environment(settings)
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 

@@ -21,6 +21,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
+    Table,
     Text,
     TypeDecorator,
     Uuid,
@@ -97,9 +98,11 @@ def kind_of(stored: TypeEngine[Any]) -> str:
 
 def all_tables() -> dict[str, Columns]:
     """Every table with its columns, those that others refer to first."""
-    return {
-        str(each.name): tuple((str(part.name), kind_of(part.type)) for part in each.columns) for each in metadata.sorted_tables
-    }
+    return {str(each.name): _columns(each) for each in metadata.sorted_tables}
+
+
+def _columns(stored: Table) -> Columns:
+    return tuple((str(each.name), kind_of(each.type)) for each in stored.columns)
 
 
 def plain(name: str, columns: Columns) -> Any:
