@@ -182,18 +182,18 @@ def test_records_that_do_not_add_up_are_found_before_anything_is_there(
 
 
 @pytest.mark.case("SEED-116")
-def test_a_row_of_the_audit_log_that_was_changed_is_named(made: Made, tmp_path: Path) -> None:
+@pytest.mark.parametrize("said", [("user:mallory", "audit.nothing"), (None, 7)], ids=["lies", "nonsense"])
+def test_a_row_of_the_audit_log_that_was_changed_is_named(made: Made, tmp_path: Path, said: tuple[Any, Any]) -> None:
     def changed(record: Record) -> list[Record]:
         if not isinstance(record, Rows) or record.table != "audit_log":
             return [record]
-        rows = [(*row[:2], "user:mallory", *row[3:]) if row[0] == 7 else row for row in record.rows]
-        return [Rows(record.table, rows)]
+        return [Rows(record.table, [(*row[:2], *said, *row[4:]) if row[0] == 7 else row for row in record.rows])]
 
     forged = rewritten(made.file, tmp_path / "forged.backup", changed)
     process = backup("verify", forged)
-    assert process.returncode == 1
+    assert process.returncode == 1, process.stderr
     answer = json.loads(process.stdout)
-    assert (answer["ok"], answer["audit"]["fault"]["row"]) == (False, 7)
+    assert (answer["ok"], answer["audit"]["fault"]["row"], answer["audit"]["fault"]["wrong"]) == (False, 7, "changed")
     assert made.summary["ok"] is True
 
 
@@ -255,7 +255,7 @@ def test_a_restore_that_fails_at_its_end_leaves_nothing(
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "goes_on", fails)
-        with pytest.raises(OSError, match="the disk is gone"):
+        with pytest.raises(BackupUnusable, match="the disk is gone"):
             place.restore(made.file)
     place.check_empty()
     place.restore(made.file)

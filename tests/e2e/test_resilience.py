@@ -3,6 +3,7 @@
 import pytest
 
 from lab import wait_until
+from lab.backend import DATA
 from tests.e2e.box import Box
 from tests.e2e.conftest import Office
 from tests.e2e.observing import Pinging, await_reach, network_state, reaches, sessions
@@ -110,3 +111,38 @@ def test_where_websockets_are_blocked_changes_come_by_https(office: Office) -> N
     assert guest.run(["ss", "-Htln"]).stdout == ""
 
     backend.delete("guest")
+
+
+@pytest.mark.case("SEED-116")
+def test_agents_go_on_with_a_backend_that_was_restored_on_an_empty_machine(office: Office) -> None:
+    backend, laptop, desk = office.backend, office.laptop, office.desk
+    await_reach(laptop.host, desk.ipv4)
+    backend.host.path("/etc/isthmus/passphrase").write_text("correct horse battery\n")
+    using = ("/etc/isthmus/office.backup", "--passphrase-file", "/etc/isthmus/passphrase")
+    with Pinging(laptop.host, desk.ipv4) as pinging:
+        backend.cli("backup", "create", *using)
+        backend.cli("backup", "verify", *using)
+        # The agents are told of more, which the backup does not know.
+        backend.create_peer("forgotten", "office", kind="static")
+        backend.settle()
+        revisions = {name: backend.peer(name)["status"]["applied_revision"] for name in backend.members}
+        backend.server.kill()
+        backend.host.run(["find", DATA, "-mindepth", "1", "-delete"])
+        backend.cli("backup", "restore", *using)
+        backend.server.restart()
+        backend.await_server()
+        await_connected(office)
+        backend.settle()
+    assert pinging.sent > 50
+    assert pinging.lost == 0
+    for member in backend.members.values():
+        assert "older than" not in member.agent.output
+        assert "enroll" not in member.agent.output
+        assert backend.peer(member.name)["status"]["applied_revision"] > revisions[member.name]
+    assert {each["name"] for each in backend.peers()} == backend.members.keys()
+    assert "enroll" not in backend.server.output
+
+    # Who goes on hears of what comes.
+    backend.create_peer("late", "office", kind="static")
+    backend.settle()
+    backend.delete("late")

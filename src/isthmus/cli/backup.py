@@ -48,9 +48,9 @@ def create(
 
 @command(app, "verify", "isthmus backup verify isthmus.backup --passphrase-file passphrase", options=SHARED)
 def verify(session: Session, file: File, passphrase_file: Passphrase = None) -> None:
-    """Read a whole backup: every byte, the number of rows, and the chain of the audit log.
+    """Read a whole backup, and tell what is wrong with it.
 
-    It needs neither a server nor a database. The exit code is 1 where anything is wrong.
+    Every byte counts, every row, and the chain of the audit log. It needs neither a server nor a database. The exit code is 1 where anything is wrong.
     """
     passphrase = secret("passphrase", passphrase_file, OPTION)
     with _work() as backup:
@@ -64,9 +64,9 @@ def verify(session: Session, file: File, passphrase_file: Passphrase = None) -> 
 def restore(
     session: Session, file: File, passphrase_file: Passphrase = None, config: Config = None, data_dir: DataDir = None
 ) -> None:
-    """Make the backend anew in an empty data folder and an empty database: all of it, or nothing.
+    """Make the backend anew out of a backup, all or nothing.
 
-    The server must not run yet. SQLite and PostgreSQL take each other's backups.
+    The data folder must be empty, and the database hold no backend. SQLite and PostgreSQL take each other's backups.
     """
     passphrase = secret("passphrase", passphrase_file, OPTION)
     with _work() as backup:

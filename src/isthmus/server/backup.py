@@ -20,10 +20,11 @@ from isthmus.server.adapters.backup.unusable import BackupUnusable, UnknownVersi
 from isthmus.server.adapters.clock import SystemClock
 from isthmus.server.adapters.db.copying import Source, all_tables, filling, reading, rows_of
 from isthmus.server.adapters.db.migrate import knows, newest_version
+from isthmus.server.adapters.db.store import place_of
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.restoring import goes_on
 from isthmus.server.ports import StoreUnavailable
-from isthmus.server.settings import Settings, SettingsRefused
+from isthmus.server.settings import Settings
 from isthmus.x509.pair_files import sync
 
 TRIES = 10
@@ -34,14 +35,14 @@ Files = list[File | Link]
 
 def create(settings: Settings, path: Path, passphrase: str) -> Summary:
     """Write a backup of the backend to a new file at `path`, and read it once. Raises `BackupUnusable`."""
-    with _told(), _new_file(path) as file:
-        asyncio.run(_create(settings, SealedWriter(file, passphrase)))
+    with _told("made"), _new_file(path) as file:
+        asyncio.run(_create(_checked(settings), SealedWriter(file, passphrase)))
     return verify(path, passphrase)
 
 
 def verify(path: Path, passphrase: str) -> Summary:
     """Read the whole backup at `path`. Raises `BackupUnusable`; a bad audit chain is told in the summary."""
-    with _opened(path) as file:
+    with _told("read"), _opened(path) as file:
         checked = Checked(SealedReader(file, passphrase))
         for _ in _begun(checked):
             pass
@@ -50,9 +51,9 @@ def verify(path: Path, passphrase: str) -> Summary:
 
 def restore(settings: Settings, path: Path, passphrase: str) -> Summary:
     """Make the backend anew out of the backup at `path`: all of it, or nothing. Raises `BackupUnusable`."""
-    with _told(), _opened(path) as file:
+    with _told("restored"), _opened(path) as file:
         checked = Checked(SealedReader(file, passphrase))
-        asyncio.run(_restore(settings, checked))
+        asyncio.run(_restore(_checked(settings), checked))
     return checked.summary()
 
 
@@ -129,15 +130,18 @@ def _new_file(path: Path) -> Iterator[BinaryIO]:
         raise BackupUnusable(f"{path} is there already", "name a file that is not, and delete old backups yourself")
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as file:
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise BackupUnusable(
+            f"{path} cannot be written: {error.strerror}", "name a file in a folder that you may write to"
+        ) from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         fresh.rename(path)
         sync(path.parent)
-    except OSError as error:
-        title = f"{path} cannot be written: {error.strerror}"
-        raise BackupUnusable(title, "name a file in a folder with enough room that you may write to") from None
     finally:
         fresh.unlink(missing_ok=True)
 
@@ -153,12 +157,21 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[None]:
+def _told(what: str) -> Iterator[None]:
     try:
         yield
     except StoreUnavailable as error:
         raise BackupUnusable(
             str(error), "see to the database, and that the settings are those of the server"
         ) from error
-    except (SettingsRefused, ValueError) as error:
+    except OSError as error:
+        hint = "see to the disk, and that you may read and write there what the server does"
+        raise BackupUnusable(f"the backup could not be {what}: {error}", hint) from error
+
+
+def _checked(settings: Settings) -> Settings:
+    try:
+        place_of(settings.database)
+    except ValueError as error:
         raise BackupUnusable(f"database_url: {error}", "mend the settings of the server") from None
+    return settings

@@ -123,19 +123,23 @@ class FolderUnusable(Exception):
 
 def prepare_folder(folder: Path) -> None:
     """Make the data folder for this user alone."""
-    if Places(folder).restoring.exists():
-        raise FolderUnusable(
-            f"a restore into {folder} is under way or was cut short: wait for it, or delete all that is in the folder "
-            "and restore again"
-        )
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_whole(folder)
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()
     except OSError as error:
         remedy = "choose another one with --data-dir or ISTHMUS_DATA_DIR"
         raise FolderUnusable(f"the data folder {folder} cannot be written to ({error.strerror}): {remedy}") from None
+
+
+def check_whole(folder: Path) -> None:
+    if Places(folder).restoring.exists():
+        raise FolderUnusable(
+            f"a restore into {folder} is under way or was cut short: wait for it, or delete all that is in the folder "
+            "and restore again"
+        )
 
 
 class Fanout:

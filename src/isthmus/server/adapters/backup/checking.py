@@ -23,7 +23,6 @@ from isthmus.server.adapters.backup.records import (
     records_of,
 )
 from isthmus.server.adapters.backup.unusable import damaged
-from isthmus.server.records import AuditEntry, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class _Chain:
             case "audit_log":
                 for row in rows:
                     number = row["number"]
-                    self._verifier.row(number, content(_entry(row)), self._links.pop(number, None))
+                    self._verifier.row(number, _said(row), self._links.pop(number, None))
                     self._seal(number)
                 # Those of rows that are gone.
                 self._links.clear()
@@ -140,6 +139,8 @@ class Checked:
                     raise damaged(f"it has rows of a table {table} that it does not describe")
                 self._counts[table] += len(rows)
                 names = [name for name, _ in self.columns[table]]
+                if any(len(row) != len(names) for row in rows):
+                    raise damaged(f"a row of {table} has more or less than its columns")
                 self._chain.look(table, [dict(zip(names, row, strict=True)) for row in rows])
             case End():
                 self._end = record
@@ -153,10 +154,27 @@ class Checked:
                 raise damaged(f"it has {self._counts[name]} of {name}, and {said.get(name, 0)} were written")
 
 
-def _entry(row: dict[str, Any]) -> AuditEntry:
-    fields = {name: value for name, value in row.items() if name != "number"}
-    fields |= {"at": _moment(row["at"]), "outcome": Outcome(row["outcome"]), "facts": json.loads(row["facts"])}
-    return AuditEntry(**fields)
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a row of the log says, whether it makes sense or not."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    outcome: str
+    request_id: str
+    reason: str | None
+    facts: dict[str, Any]
+
+
+def _said(row: dict[str, Any]) -> bytes:
+    """Nothing where the row was changed to something that no server writes."""
+    try:
+        texts = {name: row[name] for name in _Entry.__slots__}
+        return content(_Entry(**texts | {"at": _moment(row["at"]), "facts": json.loads(row["facts"])}))
+    except (ValueError, TypeError, AttributeError, OverflowError):
+        return b""
 
 
 def _moment(micros: int) -> datetime:

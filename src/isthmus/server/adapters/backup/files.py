@@ -92,8 +92,8 @@ class Staging:
 @contextmanager
 def staging(places: Places) -> Iterator[Staging]:
     """Whatever ends the block before its end leaves the folder as empty as it was. Raises `BackupUnusable`."""
-    check_empty(places)
     try:
+        check_empty(places)
         places.data.mkdir(mode=0o700, parents=True, exist_ok=True)
         places.restoring.mkdir(mode=0o700)
     except OSError as error:
