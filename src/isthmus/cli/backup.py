@@ -50,8 +50,8 @@ def create(
 def verify(session: Session, file: File, passphrase_file: Passphrase = None) -> None:
     """Read a whole backup, and tell what is wrong with it.
 
-    Every byte counts, every row, and the chain of the audit log. It needs neither a server nor a database. The exit code
-    is 1 where anything is wrong.
+    Every byte counts, every row, and the chain of the audit log. It needs neither a server nor a database. The exit
+    code is 1 where anything is wrong.
     """
     passphrase = secret("passphrase", passphrase_file, OPTION)
     with _work() as backup:
