@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import httpx2
+import pytest
 
 from isthmus.protocol import agent as wire
 from tests.api.agent import Agent, a_name, a_network, a_peer
@@ -87,6 +88,7 @@ async def test_who_is_blocked_or_not_there_yet_is_shown_and_has_no_tunnel(server
     assert found["edges"][0]["way"] == "direct"
 
 
+@pytest.mark.case("SEED-101")
 def test_between_agents_that_said_nothing_no_way_is_known(server: Server, admin: httpx2.Client) -> None:
     network = a_network(admin)
     one, other = [Agent.enrolled(server, a_peer(admin, network)) for _ in range(2)]

@@ -35,7 +35,7 @@ class Faltering:
         self.chance = 0.0
         self.failed = 0
         self.reading = store.reading
-        self.on_written = store.on_written
+        self.on_written, self.on_map_written = store.on_written, store.on_map_written
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

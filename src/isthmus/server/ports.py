@@ -347,10 +347,12 @@ class Transaction(Protocol):
 class Store(Protocol):
     """Raises `StoreUnavailable` where the database fails, and `Conflict` where a constraint does.
 
-    Who is in `on_written` hears after each commit which kinds of what belongs to no network it may have changed.
+    Who is in `on_written` hears after each commit which kinds of what belongs to no network it may have changed, and
+    who is in `on_map_written` of each that may have changed networks, their peers and tokens of these, or bridges.
     """
 
     on_written: list[Callable[[frozenset[str]], None]]
+    on_map_written: list[Callable[[], None]]
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """Commits when the block ends, rolls back when it raises. Durable once the block has ended."""

@@ -29,6 +29,13 @@ KINDS = {
     "api_tokens": "token",
 }
 
+# What the map of a network is made of; what moves on it by itself, such as statuses, is looked up for each answer.
+MAP = frozenset({"networks", "peers", "offers", "peer_groups", "blocked_peers", "enrollment_tokens", "bridges"})
+
+
+def is_of_map(tables: Iterable[str]) -> bool:
+    return not MAP.isdisjoint(tables)
+
 
 def kinds_of(tables: Iterable[str]) -> frozenset[str]:
     return frozenset(KINDS[table] for table in tables if table in KINDS)

@@ -22,7 +22,7 @@ from isthmus.server.adapters.db.holdings import SqlHoldings
 from isthmus.server.adapters.db.incidents import SqlIncidents
 from isthmus.server.adapters.db.instances import SqlInstances
 from isthmus.server.adapters.db.journal import SqlJournal
-from isthmus.server.adapters.db.kinds import kinds_of
+from isthmus.server.adapters.db.kinds import is_of_map, kinds_of
 from isthmus.server.adapters.db.networks import SqlNetworks
 from isthmus.server.adapters.db.outbox import SqlOutbox
 from isthmus.server.adapters.db.overlays import SqlOverlayIngresses
@@ -92,11 +92,15 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.on_written: list[Callable[[frozenset[str]], None]] = []
+        self.on_map_written: list[Callable[[], None]] = []
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[SqlTransaction]:
         async with self._database.writing() as statements:
             yield SqlTransaction(statements)
+        if is_of_map(statements.written):
+            for forget in self.on_map_written:
+                forget()
         if kinds := kinds_of(statements.written):
             for told in self.on_written:
                 told(kinds)
