@@ -145,7 +145,7 @@ def test_every_cell_of_the_table_is_as_it_says(
 
 @pytest.mark.case("SEED-093")
 def test_an_auditor_changes_nothing_but_the_own_sign_in() -> None:
-    own = {"/setup", "/auth/login", "/auth/session", *OF_NO_NETWORK}
+    own = {"/setup", "/auth/login", "/auth/session", "/session/oidc/start", "/session/oidc/finish", *OF_NO_NETWORK}
     reads = ("GET", "WS")
     for (method, path), need in ACCESS.items():
         if method in reads or need is Need.AGENT or path.removeprefix(API) in own or path.startswith(f"{API}/agent/"):

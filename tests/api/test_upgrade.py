@@ -18,7 +18,7 @@ from tests.server import Server, free_port, refused_start, running
 from tests.stores import POSTGRES, PostgresServer
 from tests.tables import contents, on_connection
 
-NEWEST = "0017"
+NEWEST = "0018"
 SERVERS = 3
 
 

@@ -33,6 +33,7 @@ from isthmus.server.adapters.http.edge import Visitors
 from isthmus.server.adapters.http.traced import Traced
 from isthmus.server.adapters.listeners import CannotListen, Listener, Watch, bind_tcp, bind_unix, check_tls, serve
 from isthmus.server.adapters.logs import configure_logs
+from isthmus.server.adapters.oidc.provider import OidcProvider
 from isthmus.server.adapters.outward import OutwardSocket
 from isthmus.server.adapters.passwords import Argon2Passwords
 from isthmus.server.adapters.ui import WebUi
@@ -54,6 +55,7 @@ from isthmus.server.application.endpoints import EndpointService
 from isthmus.server.application.enrollment import EnrollmentService
 from isthmus.server.application.figures import FigureService
 from isthmus.server.application.history import HistoryService
+from isthmus.server.application.identities import IdentityService, Way
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.jumps import JumpWatch
 from isthmus.server.application.keys import KeyService
@@ -210,6 +212,7 @@ async def serve_store(settings: Settings, store: Store, listeners: list[Listener
     listeners = [*listeners, *assembled.federation.serve_on(sockets)]
     async with (
         contextlib.aclosing(assembled.outward),
+        contextlib.aclosing(assembled.provider) if assembled.provider else contextlib.nullcontext(),
         flushing(services.agents),
         opening(services.incidents),
         repeating(*chores),
@@ -229,6 +232,7 @@ class Assembled:
     outward: OutwardSocket
     watch: Watch
     cuts: CutService
+    provider: OidcProvider | None
 
     def close_streams(self) -> None:
         self.streams.close_all()
@@ -263,7 +267,8 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     ground = Ground(store, clock, ids, vault, places, outward, crossings, machine, kinds, tally)
     federation = assemble_federation(ground, outward)
     fanout.members.append(federation.upkeep)
-    passwords = Argon2Passwords()
+    accounts = AccountService(store, clock, ids, passwords := Argon2Passwords())
+    provider = provider_of(settings, clock)
     found = Sources(agents, liveness, PathService(store, paths), BridgeStatusService(store, clock, agents, hub, spans))
     services = Services(
         store=store,
@@ -273,8 +278,9 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         templates=TemplateService(store, clock, ids),
         bulk=BulkService(store, clock, fanout, PeerSteps(ids, vault)),
         enrollment=EnrollmentService(store, clock, ids, fanout, incidents.report),
-        accounts=AccountService(store, clock, ids, passwords),
+        accounts=accounts,
         account_book=AccountBook(store, clock, ids, passwords),
+        identities=IdentityService(store, clock, ids, accounts, way_of(settings, provider)),
         agents=agents,
         incidents=incidents,
         keys=keys,
@@ -295,7 +301,17 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     )
     cuts = CutService(services.denials)
     watch = Watch(tally, cuts.note, settings.connections_per_source)
-    return Assembled(services, hub, events, federation, outward, watch, cuts)
+    return Assembled(services, hub, events, federation, outward, watch, cuts, provider)
+
+
+def provider_of(settings: Settings, clock: SystemClock) -> OidcProvider | None:
+    oidc = settings.oidc
+    return None if oidc is None else OidcProvider(oidc, oidc.secret(), clock)
+
+
+def way_of(settings: Settings, provider: OidcProvider | None) -> Way | None:
+    oidc = settings.oidc
+    return None if oidc is None or provider is None else Way(provider, oidc.name, oidc.role, oidc.roles)
 
 
 async def first_start(store: Store, services: Services) -> str | None:

@@ -198,6 +198,9 @@ class Statuses(Protocol):
 class Accounts(Protocol):
     async def user_named(self, name: str) -> User | None: ...
     async def user(self, user_id: UserId) -> User | None: ...
+    async def user_identified(self, issuer: str, subject: str) -> User | None:
+        """The account of who signs in with an identity provider."""
+
     async def users(self) -> list[User]: ...
     async def lock_users(self) -> list[User]:
         """The same, and nobody else changes one until this transaction ends."""

@@ -158,8 +158,9 @@ class AuditRow:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A local account. `password_hash` is an Argon2 encoded hash; `networks` are those of a role that is for some.
-    `awaits_setup`: it is the one of the first start, and nobody has made it their own yet."""
+    """An account. `password_hash` is an Argon2 encoded hash; `networks` are those of a role that is for some.
+    `awaits_setup`: it is the one of the first start, and nobody has made it their own yet. Who signs in with an
+    identity provider has no password, and is known by `issuer` and `subject`."""
 
     id: UserId
     name: str
@@ -170,6 +171,8 @@ class User:
     disabled_at: datetime | None = None
     awaits_setup: bool = False
     version: int = 1
+    issuer: str | None = None
+    subject: str | None = None
 
     @property
     def reach(self) -> frozenset[NetworkId] | None:

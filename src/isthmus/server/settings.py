@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from isthmus.domain.accounts import Role
 from isthmus.domain.addresses import MAX_PORT, Endpoint
 from isthmus.protocol.places import MOST_REPLICAS
 
@@ -23,6 +25,8 @@ FOREIGN = (
     "ISTHMUS_CONFORMANCE",
     "ISTHMUS_CONFIG",
 )
+OIDC = "oidc"
+LONGEST_SECRET = 4096
 ORIGIN = r"^https?://[a-z0-9.:\[\]-]{1,260}$"
 RETIRED: dict[str, str] = {"database_path": 'set database_url = "sqlite:///path" instead'}
 
@@ -33,6 +37,79 @@ Extension = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_.]{0,199}$")]
 
 class SettingsRefused(Exception):
     """A setting with a mistake; the text names the key, where it stands, and the remedy."""
+
+
+class OidcSettings(BaseModel):
+    """The identity provider that people may sign in with. `role` is what an account gets at its first sign-in, unless
+    `roles` has one for a value of the claim `role_claim`; the first that fits counts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    issuer: str = Field(max_length=500)
+    client_id: str = Field(min_length=1, max_length=255)
+    client_secret_file: Path | None = None
+    audience: str | None = Field(default=None, min_length=1, max_length=255)
+    scopes: tuple[str, ...] = ("openid", "profile", "email")
+    name: str = Field(default="single sign-on", min_length=1, max_length=63, pattern=r"^[^\x00-\x1f\x7f]+$")
+    role: Role = Role.USER
+    role_claim: str = Field(default="groups", min_length=1, max_length=255)
+    roles: dict[str, Role] = Field(default_factory=dict)
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_reached_by_tls(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.query or parts.fragment or not parts.hostname or not is_safe_url(value):
+            raise ValueError("is not an https:// address; only on this machine it may be http://")
+        return value
+
+    @field_validator("scopes", mode="before")
+    @classmethod
+    def _listed(cls, value: object) -> object:
+        """A variable holds them with commas between."""
+        return tuple(filter(None, value.split(","))) if isinstance(value, str) else value
+
+    @field_validator("scopes")
+    @classmethod
+    def _are_of_sign_in(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return value if "openid" in value else ("openid", *value)
+
+    @field_validator("roles", mode="before")
+    @classmethod
+    def _mapped(cls, value: object) -> object:
+        """A variable holds `value=role` with commas between."""
+        if not isinstance(value, str):
+            return value
+        return {name: role for name, _, role in (each.rpartition("=") for each in value.split(",") if each)}
+
+    def secret(self) -> str | None:
+        """What is in the file of the client's secret; None for a public client. Raises `SettingsRefused`."""
+        if self.client_secret_file is None:
+            return None
+        where = f"oidc.client_secret_file: {self.client_secret_file}"
+        try:
+            text = self.client_secret_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise SettingsRefused(f"{where} cannot be read: {why}; let the server's user read it") from None
+        if not 0 < len(text) <= LONGEST_SECRET:
+            raise SettingsRefused(f"{where} holds no secret: put it there")
+        return text
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether what is sent there cannot be read on the way: by TLS, or to this machine."""
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+    except ValueError:
+        return False
+    if parts.scheme == "https":
+        return bool(host)
+    try:
+        return parts.scheme == "http" and (host == "localhost" or ipaddress.ip_address(host).is_loopback)
+    except ValueError:
+        return False
 
 
 class Settings(BaseModel):
@@ -56,6 +133,7 @@ class Settings(BaseModel):
     replicas: int = Field(default=1, ge=1, le=MOST_REPLICAS)
     origins: tuple[Annotated[str, Field(pattern=ORIGIN)], ...] = ()
     connections_per_source: int = Field(default=256, ge=16, le=65_536)
+    oidc: OidcSettings | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @field_validator("origins", "extensions", mode="before")
@@ -103,13 +181,15 @@ def load(config: Path | None, given: Mapping[str, Any], environment: Mapping[str
                 known = ", ".join(sorted(Settings.model_fields))
                 written = source.spelled(key)
                 raise SettingsRefused(f"{source.name}: {written} is not a setting; remove it, or use one of: {known}")
-            merged[key], origin[key] = value, source.name
+            is_table = isinstance(value, dict) and isinstance(merged.get(key), dict)
+            merged[key], origin[key] = {**merged[key], **value} if is_table else value, source.name
     try:
         settings = Settings(**merged)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        place = origin.get(key, "the defaults")
+        # A mistyped key is told before that the right one is missing.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        key = ".".join(map(str, first["loc"][: 2 if first["loc"][0] == OIDC else 1]))
+        place = origin.get(str(first["loc"][0]), "the defaults")
         raise SettingsRefused(f"{place}: {key}: {first['msg']}; mend it or remove it") from None
     try:
         _check_pairs(settings)
@@ -131,11 +211,14 @@ def _file(config: Path | None) -> Source:
 
 
 def _environment(environment: Mapping[str, str]) -> Source:
-    own = {
+    own: dict[str, Any] = {
         name.removeprefix(PREFIX).lower(): value
         for name, value in environment.items()
         if name.startswith(PREFIX) and not _is_foreign(name)
     }
+    parts = {name: own.pop(name) for name in [*own] if name.startswith(f"{OIDC}_")}
+    if parts:
+        own[OIDC] = {name.removeprefix(f"{OIDC}_"): value for name, value in parts.items()}
     return Source("the environment", own, lambda key: PREFIX + key.upper())
 
 

@@ -20,7 +20,7 @@ class Argon2Passwords:
 
     async def verify(self, password: str, encoded: str | None) -> bool:
         known = await asyncio.get_running_loop().run_in_executor(self._pool, self._verify, password, encoded)
-        return known and encoded is not None
+        return known and bool(encoded)
 
     def _verify(self, password: str, encoded: str | None) -> bool:
         if self._nobody is None:

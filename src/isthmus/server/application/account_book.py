@@ -7,6 +7,7 @@ from isthmus.domain.accounts import Role, networks_of
 from isthmus.domain.errors import InvalidValue, NotFound, TransitionNotAllowed
 from isthmus.domain.ids import NetworkId, UserId
 from isthmus.server.application import secrets
+from isthmus.server.application.accounts import check_has_password
 from isthmus.server.application.caller import Caller
 from isthmus.server.application.networks import check_version, named_fields
 from isthmus.server.application.patch import UNSET, Maybe, Unset, chosen
@@ -98,6 +99,7 @@ class AccountBook:
         encoded = await self._passwords.hashed(password)
         async with self._store.transaction() as tx:
             before = _found(await tx.accounts.lock_users(), user_id)
+            check_has_password(before)
             after = replace(before, password_hash=encoded, awaits_setup=False, version=before.version + 1)
             await tx.accounts.save_user(after)
             await tx.accounts.delete_tokens_of(user_id)

@@ -1,11 +1,11 @@
-"""Local accounts and API tokens: who may sign in, and with what."""
+"""Accounts and API tokens: who may sign in, and with what."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from isthmus.domain.accounts import ACCOUNTS, ALL_SCOPES, TOKEN_SCOPES, Role
-from isthmus.domain.errors import Forbidden, InvalidValue, NotFound, Unauthenticated
+from isthmus.domain.errors import Forbidden, InvalidValue, NotFound, TransitionNotAllowed, Unauthenticated
 from isthmus.domain.ids import ApiTokenId, UserId
 from isthmus.domain.mesh.peer import parse_text
 from isthmus.server.application import secrets
@@ -78,8 +78,12 @@ class AccountService:
     async def login(self, caller: Caller, name: str, password: str) -> tuple[User, Issued]:
         """A token for 12 hours. Unknown names and wrong passwords get the same answer in the same time."""
         user = await self._prove(caller, name, password)
-        signed_in = replace(caller, actor=f"user:{name}")
-        return user, await self._issue(signed_in, user.id, "login", ALL_SCOPES, LOGIN_LIFETIME)
+        return user, await self.signed_in(caller, user)
+
+    async def signed_in(self, caller: Caller, user: User) -> Issued:
+        """A token for 12 hours, for somebody who has proven who they are."""
+        by = replace(caller, actor=f"user:{user.name}")
+        return await self._issue(by, user.id, "login", ALL_SCOPES, LOGIN_LIFETIME)
 
     async def _prove(self, caller: Caller, name: str, password: str) -> User:
         now = self._clock.now()
@@ -96,6 +100,7 @@ class AccountService:
         """A new password ends all tokens of the user, the caller's own included."""
         _check_password(new)
         user = await self._own_user(caller)
+        check_has_password(user)
         if not await self._passwords.verify(current, user.password_hash):
             raise InvalidValue("/current_password", "is wrong")
         encoded = await self._passwords.hashed(new)
@@ -112,6 +117,7 @@ class AccountService:
             user = await tx.accounts.user_named(name)
             if user is None:
                 raise InvalidValue("/username", f"there is no user {name!r}")
+            check_has_password(user)
             await tx.accounts.save_user(replace(user, password_hash=encoded, awaits_setup=False))
             await tx.accounts.delete_tokens_of(user.id)
             await tx.journal.audit([caller.did("account.password", user.id, self._clock.now())])
@@ -185,6 +191,16 @@ def _first(users: Iterable[User]) -> User:
         if user.awaits_setup:
             return user
     raise NotFound("setup", "to be done: this backend has its owner")
+
+
+def check_has_password(user: User) -> None:
+    """A password of our own would go around what the identity provider asks for. Raises `TransitionNotAllowed`."""
+    if user.issuer is not None:
+        raise TransitionNotAllowed(
+            user.name,
+            "signs in with the identity provider and has no password here",
+            "disable the account, or delete it",
+        )
 
 
 def _check_password(new: str) -> None:

@@ -29,9 +29,17 @@ class AccountPatch(Body):
     disabled: bool = False
 
 
+class IdentityView(View):
+    """Who it is by the word of an identity provider."""
+
+    issuer: str
+    subject: str
+
+
 class AccountView(View):
     id: UUID
     name: str
+    identity: IdentityView | None = Field(description="null for a local account, which has a password here")
     role: Role
     networks: list[UUID]
     disabled_at: datetime | None
@@ -72,6 +80,22 @@ class SignedInView(View):
 
     expires_at: datetime
     user: UserView
+
+
+class ProviderView(View):
+    name: str = Field(description="what people know it by", examples=["single sign-on"])
+
+
+class SignInAddressView(View):
+    address: str = Field(description="where the browser goes to sign in")
+
+
+class SignInAnswerBody(Body):
+    """What the identity provider has put into the address to which it sent the browser back."""
+
+    code: Annotated[str, Field(min_length=1, max_length=4096, examples=["SplxlOBeZQQYbYS6WxSbIA"])]
+    state: Annotated[str, Field(min_length=1, max_length=256, examples=["af0ifjsldkj"])]
+    iss: Annotated[str | None, Field(max_length=500)] = None
 
 
 class MeView(View):

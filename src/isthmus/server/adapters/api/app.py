@@ -23,6 +23,7 @@ from isthmus.server.adapters.api.routes import (
     federation,
     grants,
     history,
+    identity,
     incidents,
     instances,
     messages,
@@ -43,8 +44,13 @@ from isthmus.server.adapters.http.access import ACCESS, API, Need, check_complet
 from isthmus.server.adapters.http.deps import Services
 from isthmus.server.adapters.http.errors import HANDLERS
 
+BEARER = "an API token, what signing in gave, or a JWT of the identity provider"
 SCHEMES = {
-    "bearer": {"type": "http", "scheme": "bearer", "description": "an API token, or what signing in gave"},
+    "bearer": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": BEARER,
+    },
     "session": {"type": "http", "scheme": "bearer", "description": "what an agent got when it enrolled"},
 }
 TITLE = "Isthmus"
@@ -69,7 +75,7 @@ def build_app(services: Services, hub: StreamHub, events: EventHub, origins: Seq
     # One flat list, agents first: it is searched in order, and a router included as a whole is searched twice.
     app.router.routes.extend(AgentPlane(services, hub).routes())
     app.router.routes.extend(EventPlane(services, events).routes())
-    people = (accounts, account_book, audit, operations, metrics)
+    people = (accounts, account_book, identity, audit, operations, metrics)
     mesh = (networks, peers, bulk, incidents, paths, topology, history, templates)
     trust = (directory, federation, remotes, messages, certificates, instances, bridges, grants, catalogue)
     for module in (*people, *mesh, bridge_status, *trust):

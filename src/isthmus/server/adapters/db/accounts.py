@@ -18,6 +18,9 @@ USERS = select(users).order_by(users.c.id)
 USERS_LOCKED = USERS.with_for_update()
 USER = select(users).where(users.c.id == bindparam("user_id"))
 USER_NAMED = select(users).where(users.c.name == bindparam("named"))
+USER_IDENTIFIED = select(users).where(
+    users.c.issuer == bindparam("issued_by"), users.c.subject == bindparam("known_as")
+)
 ADD_USER = insert(users)
 SAVE_USER = update(users).where(users.c.id == bindparam("user_id"))
 DELETE_USER = delete(users).where(users.c.id == bindparam("user_id"))
@@ -49,6 +52,9 @@ class SqlAccounts:
 
     async def user(self, user_id: UserId) -> User | None:
         return _found(await self._statements.row(USER, {"user_id": user_id}))
+
+    async def user_identified(self, issuer: str, subject: str) -> User | None:
+        return _found(await self._statements.row(USER_IDENTIFIED, {"issued_by": issuer, "known_as": subject}))
 
     async def users(self) -> list[User]:
         return [user_of(dict(row._mapping)) for row in await self._statements.rows(USERS)]

@@ -280,7 +280,10 @@ users = Table(
     optional("disabled_at", Moment),
     required("awaits_setup", Boolean),
     required("version", BigInteger),
+    optional("issuer", Text),
+    optional("subject", Text),
     UniqueConstraint("name"),
+    Index("ix_users_identity", "issuer", "subject", unique=True),
 )
 
 api_tokens = Table(

@@ -15,6 +15,8 @@ from isthmus.domain.errors import CsrfFailed, OriginNotAllowed
 
 SESSION = "__Host-isthmus-session"
 CSRF = "__Host-isthmus-csrf"
+FLOW = "__Host-isthmus-sign-in"
+FLOW_SECONDS = 600
 CSRF_HEADER = "X-CSRF-Token"
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -76,6 +78,19 @@ def check_socket(connection: HTTPConnection, origins: Sequence[str]) -> None:
 def sign_in(response: Response, session: str, until: datetime) -> None:
     for name, value, is_hidden in ((SESSION, session, True), (CSRF, csrf_of(session), False)):
         response.set_cookie(name, value, expires=until, path="/", secure=True, httponly=is_hidden, samesite="strict")
+
+
+def keep_flow(response: Response, secret: str) -> None:
+    """What a sign-in with an identity provider is ended by, in the browser that has begun it."""
+    response.set_cookie(FLOW, secret, max_age=FLOW_SECONDS, path="/", secure=True, httponly=True, samesite="strict")
+
+
+def flow_of(connection: HTTPConnection) -> str | None:
+    return connection.cookies.get(FLOW) or None
+
+
+def forget_flow(response: Response) -> None:
+    response.delete_cookie(FLOW, path="/", secure=True, httponly=True, samesite="strict")
 
 
 def sign_out(response: Response) -> None:

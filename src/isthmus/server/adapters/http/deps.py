@@ -6,11 +6,13 @@ from uuid import UUID
 
 from fastapi import Depends, Header, Query, Request
 
+from isthmus.domain.accounts import Role
 from isthmus.domain.errors import Forbidden, InvalidValue, Unauthenticated
 from isthmus.server.adapters.exposition import Exposition
 from isthmus.server.adapters.http import browser
 from isthmus.server.adapters.http.access import ACCESS, Need
 from isthmus.server.adapters.http.extent import check_extent
+from isthmus.server.adapters.oidc.tokens import looks_like_one
 from isthmus.server.application import secrets
 from isthmus.server.application.account_book import AccountBook
 from isthmus.server.application.accounts import AccountService
@@ -31,6 +33,7 @@ from isthmus.server.application.federation_facts import FederationService
 from isthmus.server.application.findings import FindingService
 from isthmus.server.application.grants import GrantService
 from isthmus.server.application.history import HistoryService
+from isthmus.server.application.identities import IdentityService
 from isthmus.server.application.incidents import IncidentService
 from isthmus.server.application.instances import InstanceService
 from isthmus.server.application.invitations import InvitationService
@@ -85,6 +88,7 @@ class Services:
     enrollment: EnrollmentService
     accounts: AccountService
     account_book: AccountBook
+    identities: IdentityService
     agents: AgentService
     incidents: IncidentService
     keys: KeyService
@@ -139,22 +143,23 @@ async def admit(request: Request, need: Need, authorization: str | None) -> None
         peer_id = await services(request).agents.authenticate(token)
         request.state.caller = replace(caller, actor=f"agent:{peer_id}")
         raise Forbidden("an agent's session is for the calls under /api/v1/agent, and for its own peer only")
-    api_token, owner = await services(request).accounts.authenticate(token)
-    by = Caller(
-        f"user:{owner.name}",
-        caller.request_id,
-        caller.source,
-        # A role that was changed counts from the next call on.
-        api_token.scopes & owner.role.scopes,
-        owner.id,
-        api_token.id,
-        owner.reach,
-        api_token.expires_at,
-    )
+    by, role = await _person(services(request), caller, token, authorization is not None)
     request.state.caller = by
     if not need.is_met_by(by.scopes):
-        lacks = "token" if need.is_met_by(owner.role.scopes) else f"role {owner.role}"
+        lacks = "token" if need.is_met_by(role.scopes) else f"role {role}"
         raise Forbidden(f"the {lacks} lacks the scope {need.value}")
+
+
+async def _person(known: Services, caller: Caller, token: str, in_header: bool) -> tuple[Caller, Role]:
+    """Whose token it is, and the role of that account. A role that was changed counts from the next call on."""
+    if in_header and known.identities.is_there and looks_like_one(token):
+        user, identity = await known.identities.authenticate(caller, token)
+        by = replace(caller, scopes=user.role.scopes, until=identity.until)
+    else:
+        api_token, user = await known.accounts.authenticate(token)
+        scopes = api_token.scopes & user.role.scopes
+        by = replace(caller, scopes=scopes, token_id=api_token.id, until=api_token.expires_at)
+    return replace(by, actor=f"user:{user.name}", user_id=user.id, networks=user.reach), user.role
 
 
 def _of_browser(request: Request, authorization: str | None) -> str | None:

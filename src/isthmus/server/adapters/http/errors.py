@@ -18,6 +18,7 @@ from isthmus.domain.errors import InvalidValue, RateLimited, Refusal
 from isthmus.protocol.problem import MEDIA_TYPE, headers_of
 from isthmus.server.application.bulk import BulkRefused
 from isthmus.server.certificate_ports import MaterialUnusable, NoRoom
+from isthmus.server.identity_ports import ProviderUnavailable
 from isthmus.server.outward_ports import RemoteRefused
 from isthmus.server.ports import Conflict, StoreUnavailable
 
@@ -134,6 +135,9 @@ def of_failure(failure: Exception, request_id: str) -> Response:
         log.error("no room for certificates", request_id=request_id, problem=str(failure))
         hint = "free some of the volume that has the server's data folder"
         return problem("overloaded", str(failure), request_id, retry_after=RETRY_SECONDS, hint=hint)
+    if isinstance(failure, ProviderUnavailable):
+        log.error("the identity provider is of no use", request_id=request_id, reason=str(failure))
+        return problem("upstream_unavailable", "the identity provider does not answer as one does", request_id)
     if isinstance(failure, MaterialUnusable):
         log.error("certificates cannot be kept up", request_id=request_id, problem=str(failure))
         return problem("internal", str(failure), request_id, hint="mend the file on the server's machine")
@@ -188,7 +192,7 @@ async def on_http(request: Request, error: HTTPException) -> Response:
 
 
 async def on_failure(request: Request, error: Exception) -> Response:
-    if not isinstance(error, StoreUnavailable | Conflict):
+    if not isinstance(error, StoreUnavailable | ProviderUnavailable | Conflict):
         await deny(request, "internal")
     return of_failure(error, request_id_of(request.scope))
 
@@ -232,6 +236,7 @@ HANDLERS: dict[int | type[Exception], Any] = {
     HTTPException: on_http,
     ClientDisconnect: on_hang_up,
     StoreUnavailable: on_failure,
+    ProviderUnavailable: on_failure,
     MaterialUnusable: on_failure,
     Conflict: on_failure,
     Exception: on_failure,

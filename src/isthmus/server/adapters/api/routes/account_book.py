@@ -6,7 +6,13 @@ from uuid import UUID
 from fastapi import Response
 
 from isthmus.domain.ids import NetworkId, UserId
-from isthmus.server.adapters.api.account_views import AccountBody, AccountPatch, AccountView, WelcomeView
+from isthmus.server.adapters.api.account_views import (
+    AccountBody,
+    AccountPatch,
+    AccountView,
+    IdentityView,
+    WelcomeView,
+)
 from isthmus.server.adapters.api.routes.router import api_router
 from isthmus.server.adapters.api.views import Listing
 from isthmus.server.adapters.http.deps import By, Calls, Paging, Version, etag
@@ -74,10 +80,17 @@ def _shown(user: User, response: Response) -> AccountView:
     return _view(user)
 
 
+def _identity(user: User) -> IdentityView | None:
+    if user.issuer is None or user.subject is None:
+        return None
+    return IdentityView(issuer=user.issuer, subject=user.subject)
+
+
 def _view(user: User) -> AccountView:
     return AccountView(
         id=user.id,
         name=user.name,
+        identity=_identity(user),
         role=user.role,
         networks=sorted(user.networks),
         disabled_at=user.disabled_at,

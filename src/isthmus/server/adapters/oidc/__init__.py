@@ -1,0 +1,1 @@
+"""An OpenID Connect provider: its documents, its keys, and what it signs."""
