@@ -20,7 +20,7 @@ def sign_in(page: Page, password: str, name: str = "admin") -> None:
     page.goto("/")
     page.get_by_label("User name", exact=True).fill(name)
     page.get_by_label("Password", exact=True).fill(password)
-    page.get_by_role("button", name="Sign in").click()
+    page.get_by_role("button", name="Sign in", exact=True).click()
     expect(page.get_by_role("navigation")).to_be_visible()
 
 

@@ -2133,6 +2133,66 @@ export interface paths {
         patch: operations["updateService"];
         trace?: never;
     };
+    "/api/v1/session/oidc": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get Identity Provider
+         * @description The identity provider that people may sign in with; not found where all accounts are local ones.
+         */
+        get: operations["getIdentityProvider"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/finish": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Finish Sign In
+         * @description Sign a browser in that came back from the identity provider: the session is a cookie, as with a password.
+         */
+        post: operations["finishSignIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/oidc/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Start Sign In
+         * @description Begin to sign a browser in: where it goes, and a cookie without which nobody can end what is begun here.
+         */
+        post: operations["startSignIn"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/setup": {
         parameters: {
             query?: never;
@@ -2398,6 +2458,8 @@ export interface components {
              * Format: uuid
              */
             id: string;
+            /** @description null for a local account, which has a password here */
+            identity: components["schemas"]["IdentityView"] | null;
             /** Name */
             name: string;
             /** Networks */
@@ -4216,6 +4278,16 @@ export interface components {
             reason: string;
         };
         /**
+         * IdentityView
+         * @description Who it is by the word of an identity provider.
+         */
+        IdentityView: {
+            /** Issuer */
+            issuer: string;
+            /** Subject */
+            subject: string;
+        };
+        /**
          * ImportBody
          * @description Absolute paths on the server's machine: a private key does not travel.
          */
@@ -5545,6 +5617,15 @@ export interface components {
              */
             remote: string;
         };
+        /** ProviderView */
+        ProviderView: {
+            /**
+             * Name
+             * @description what people know it by
+             * @example single sign-on
+             */
+            name: string;
+        };
         /** ReadyView */
         ReadyView: {
             /** Parts */
@@ -6206,6 +6287,32 @@ export interface components {
              */
             place: string;
         };
+        /** SignInAddressView */
+        SignInAddressView: {
+            /**
+             * Address
+             * @description where the browser goes to sign in
+             */
+            address: string;
+        };
+        /**
+         * SignInAnswerBody
+         * @description What the identity provider has put into the address to which it sent the browser back.
+         */
+        SignInAnswerBody: {
+            /**
+             * Code
+             * @example SplxlOBeZQQYbYS6WxSbIA
+             */
+            code: string;
+            /** Iss */
+            iss?: string | null;
+            /**
+             * State
+             * @example af0ifjsldkj
+             */
+            state: string;
+        };
         /**
          * SignedInView
          * @description A browser's session, which itself is in a cookie.
@@ -6771,6 +6878,7 @@ export type HeadView = components['schemas']['HeadView'];
 export type HeldGrantView = components['schemas']['HeldGrantView'];
 export type Hold = components['schemas']['Hold'];
 export type HoldBody = components['schemas']['HoldBody'];
+export type IdentityView = components['schemas']['IdentityView'];
 export type ImportBody = components['schemas']['ImportBody'];
 export type IncidentState = components['schemas']['IncidentState'];
 export type IncidentView = components['schemas']['IncidentView'];
@@ -6850,6 +6958,7 @@ export type ProblemItem = components['schemas']['ProblemItem'];
 export type ProcessView = components['schemas']['ProcessView'];
 export type ProfileView = components['schemas']['ProfileView'];
 export type ProposalBody = components['schemas']['ProposalBody'];
+export type ProviderView = components['schemas']['ProviderView'];
 export type ReadyView = components['schemas']['ReadyView'];
 export type ReasonBody = components['schemas']['ReasonBody'];
 export type RemoteDetailsView = components['schemas']['RemoteDetailsView'];
@@ -6886,6 +6995,8 @@ export type SharedConfigView = components['schemas']['SharedConfigView'];
 export type SharedRemoteBody = components['schemas']['SharedRemoteBody'];
 export type Side = components['schemas']['Side'];
 export type SightingView = components['schemas']['SightingView'];
+export type SignInAddressView = components['schemas']['SignInAddressView'];
+export type SignInAnswerBody = components['schemas']['SignInAnswerBody'];
 export type SignedInView = components['schemas']['SignedInView'];
 export type StateInput = components['schemas']['State-Input'];
 export type StatusView = components['schemas']['StatusView'];
@@ -12398,6 +12509,124 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ServiceView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getIdentityProvider: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProviderView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    finishSignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInAnswerBody"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignedInView"];
+                };
+            };
+            /** @description Refused; `code` says by which rule. */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description Failed inside the server; `retryable` says whether to try again. */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    startSignIn: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInAddressView"];
                 };
             };
             /** @description Refused; `code` says by which rule. */

@@ -5,6 +5,7 @@ import { session } from '../api/session'
 import { filtersIn } from '../features/peers/filters'
 import { lookIn } from '../features/topology/look'
 import { Setup } from '../features/session/Setup'
+import { SignedIn } from '../features/session/SignedIn'
 import { SignIn } from '../features/session/SignIn'
 import { NotFound } from './NotFound'
 import { Shell } from './Shell'
@@ -17,6 +18,15 @@ const signIn = createRoute({
   component: function SignInPage() {
     const navigate = signIn.useNavigate()
     return <SignIn onDone={() => void navigate({ to: '/' })} />
+  },
+})
+
+const signedIn = createRoute({
+  getParentRoute: () => root,
+  path: '/signed-in',
+  component: function SignedInPage() {
+    const navigate = signedIn.useNavigate()
+    return <SignedIn onDone={() => void navigate({ to: '/', replace: true })} />
   },
 })
 
@@ -194,7 +204,7 @@ const TRUST = [federation, remotes, remote, bridges, bridge, services, grants, g
 const SYSTEM = [audit, people, accounts, tokens, settings] as const
 
 export const router = createRouter({
-  routeTree: root.addChildren([signIn, setup, inside.addChildren([...MESH, ...TRUST, ...SYSTEM])]),
+  routeTree: root.addChildren([signIn, signedIn, setup, inside.addChildren([...MESH, ...TRUST, ...SYSTEM])]),
   defaultPreload: 'intent',
   scrollRestoration: true,
 })

@@ -33,7 +33,13 @@ export const texts = {
     user: 'User name',
     password: 'Password',
     submit: 'Sign in',
+    with: (name: string) => `Sign in with ${name}`,
     lost: 'Lost the password? On the server’s machine: isthmus password reset',
+  },
+  signedIn: {
+    waits: 'Signing in',
+    refused: 'The identity provider has sent you back without signing you in.',
+    again: 'Back to the page that signs in',
   },
   setup: {
     title: 'Set up',

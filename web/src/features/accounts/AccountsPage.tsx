@@ -1,5 +1,5 @@
 // Who may sign in here, with which role, for which networks.
-import { Button, Group } from '@mantine/core'
+import { Button, Group, Text } from '@mantine/core'
 import { useDisclosure } from '@mantine/hooks'
 import { useInfiniteQuery, useQuery } from '@tanstack/react-query'
 import { useState } from 'react'
@@ -47,7 +47,7 @@ function AccountTable({ accounts: items, onMade }: TableProps) {
   const rows = items.map((each) => ({
     key: each.id,
     cells: [
-      <Foreign key="name">{each.name}</Foreign>,
+      <Who key="name" of={each} />,
       t.roles[each.role],
       isOfNetworks(each.role) ? each.networks.map(nameOf).join(', ') || t.noNetworks : t.everywhere,
       each.disabled_at === null ? t.active : t.disabled,
@@ -58,17 +58,34 @@ function AccountTable({ accounts: items, onMade }: TableProps) {
   return <Rows label={texts.pages.accounts} heads={HEADS} rows={rows} minWidth={980} />
 }
 
+/** The name, and who it is by the word of the identity provider. */
+function Who({ of: { name, identity } }: { of: AccountView }) {
+  return (
+    <>
+      <Foreign>{name}</Foreign>
+      {identity !== null && (
+        <Text size="xs" c="dimmed">
+          <Foreign>{`${identity.subject} (${identity.issuer})`}</Foreign>
+        </Text>
+      )}
+    </>
+  )
+}
+
 function Actions({ of: account, onMade }: { of: AccountView; onMade: (made: WelcomeView) => void }) {
   const [isOpen, form] = useDisclosure(false)
   const change = useChangeAccount(account)
+  const newPassword = useNewPassword(account.id)
   return (
     <Group gap="xs" wrap="nowrap">
       <Button variant="default" onClick={form.open}>
         {t.change}
       </Button>
-      <Ask label={t.newPassword} title={`${t.newPassword}: ${account.name}`} move={useNewPassword(account.id)} given={undefined} done={onMade}>
-        {t.newPasswordSays}
-      </Ask>
+      {account.identity === null && (
+        <Ask label={t.newPassword} title={`${t.newPassword}: ${account.name}`} move={newPassword} given={undefined} done={onMade}>
+          {t.newPasswordSays}
+        </Ask>
+      )}
       {account.disabled_at === null ? (
         <Ask label={t.disable} title={`${t.disable}: ${account.name}`} move={change} given={{ disabled: true }}>
           {t.disableSays}

@@ -3,7 +3,8 @@ import { Anchor, Button, PasswordInput, Stack, Text, TextInput, Title } from '@m
 import { useForm } from '@mantine/form'
 import { useQuery } from '@tanstack/react-query'
 import { Link } from '@tanstack/react-router'
-import { setup, useSignIn } from '../../api/session'
+import { provider, setup, useSignIn, useStartSignIn } from '../../api/session'
+import { Foreign } from '../../ui/Foreign'
 import { Failed } from '../../ui/states'
 import { texts } from '../../ui/texts'
 import { Door } from './Door'
@@ -27,6 +28,7 @@ export function SignIn({ onDone }: { onDone: () => void }) {
             <Button type="submit" loading={signIn.isPending}>
               {t.submit}
             </Button>
+            <Elsewhere />
             {isNew && (
               <Anchor component={Link} to="/setup" size="sm">
                 {texts.setup.first}
@@ -38,5 +40,20 @@ export function SignIn({ onDone }: { onDone: () => void }) {
           </Stack>
         </form>
     </Door>
+  )
+}
+
+/** The way over the identity provider, where this backend has one. */
+function Elsewhere() {
+  const { data } = useQuery(provider)
+  const start = useStartSignIn()
+  if (data === undefined) return null
+  return (
+    <>
+      {start.error && <Failed error={start.error} />}
+      <Button variant="default" loading={start.isPending} onClick={() => start.mutate()}>
+        <Foreign>{t.with(data.name)}</Foreign>
+      </Button>
+    </>
   )
 }
