@@ -259,16 +259,14 @@ def assemble(settings: Settings, store: Store) -> Assembled:
     agents.on_beat += [endpoints.take, paths.take, spans.take]
     crossings = CrossingWatch(store, clock, fanout)
     fanout.members = [mesh, incidents, agents, keys, liveness, paths, endpoints, spans, hub, events, crossings]
-    vault = FileVault(settings.data_dir / "vault.key")
-    places = Places(settings.data_dir)
+    vault, places = FileVault(settings.data_dir / "vault.key"), Places(settings.data_dir)
     outward = OutwardSocket(*(each.outward for each in places.of_replicas(settings.replicas)))
-    kinds = kinds_with(settings.extensions)
-    machine = Machine(hosts_of(settings.database), settings.replicas)
+    kinds, machine = kinds_with(settings.extensions), Machine(hosts_of(settings.database), settings.replicas)
     ground = Ground(store, clock, ids, vault, places, outward, crossings, machine, kinds, tally)
     federation = assemble_federation(ground, outward)
     fanout.members.append(federation.upkeep)
-    accounts = AccountService(store, clock, ids, passwords := Argon2Passwords())
-    provider = provider_of(settings, clock)
+    passwords = Argon2Passwords()
+    accounts, provider = AccountService(store, clock, ids, passwords), provider_of(settings, clock)
     found = Sources(agents, liveness, PathService(store, paths), BridgeStatusService(store, clock, agents, hub, spans))
     services = Services(
         store=store,
@@ -300,8 +298,11 @@ def assemble(settings: Settings, store: Store) -> Assembled:
         exposition=Exposition(FigureService(store, clock, liveness, federation.services.certificates), tally),
     )
     cuts = CutService(services.denials)
-    watch = Watch(tally, cuts.note, settings.connections_per_source)
-    return Assembled(services, hub, events, federation, outward, watch, cuts, provider)
+    return Assembled(services, hub, events, federation, outward, watch_of(settings, tally, cuts), cuts, provider)
+
+
+def watch_of(settings: Settings, tally: Tally, cuts: CutService) -> Watch:
+    return Watch(tally, cuts.note, settings.connections_per_source)
 
 
 def provider_of(settings: Settings, clock: SystemClock) -> OidcProvider | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from isthmus.protocol.places import Places
+from isthmus.protocol.places import MOST_REPLICAS, Places
 from isthmus.server.adapters.backup.records import File, Link
 from isthmus.server.adapters.backup.unusable import BackupUnusable, NotEmpty, damaged
 from isthmus.x509.pair_files import sync, write_new
@@ -36,7 +36,8 @@ def collected(places: Places) -> list[File | Link]:
 
 
 def _below(path: Path, places: Places) -> Iterator[File | Link]:
-    if path == places.ingress_config or path.name.startswith(HALF_MADE):
+    rendered = {each.ingress_config for each in places.of_replicas(MOST_REPLICAS)}
+    if path in rendered or path.name.startswith(HALF_MADE):
         return
     name = path.relative_to(places.data).as_posix()
     if path.is_symlink():
