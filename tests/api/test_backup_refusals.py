@@ -18,7 +18,7 @@ from sqlalchemy import Connection, inspect, text
 
 from isthmus.server import backup as module
 from isthmus.server.adapters.backup.container import HEADER_BYTES, Cost, SealedReader, SealedWriter
-from isthmus.server.adapters.backup.records import End, Opening, Record, Rows, encoded, records_of
+from isthmus.server.adapters.backup.records import End, Opening, Record, Rows, Table, encoded, records_of
 from isthmus.server.adapters.backup.unusable import BackupUnusable, Damaged, UnknownVersion
 from isthmus.server.settings import Settings
 from lab.waiting import wait_until
@@ -346,12 +346,21 @@ def test_a_key_that_the_operator_keeps_elsewhere_is_named_and_stays_there(made: 
 
 
 def test_a_backup_of_an_older_schema_is_brought_to_the_newest(made: Made, place: Place) -> None:
-    """Of an isthmus whose audit rows had no index yet, which is all that its last step has made."""
-    older = rewritten(
-        made.file,
-        place.data.with_name("older.backup"),
-        lambda each: [Opening(each.made_at, "0.0.9", "0016", "sqlite")] if isinstance(each, Opening) else [each],
-    )
+    """Of an isthmus whose audit rows had no index yet, and whose accounts no identity elsewhere."""
+    kept: list[int] = []
+
+    def as_it_was(each: Record) -> list[Record]:
+        match each:
+            case Opening():
+                return [Opening(each.made_at, "0.0.9", "0016", "sqlite")]
+            case Table("users", columns):
+                kept[:] = [place for place, (name, _) in enumerate(columns) if name not in {"issuer", "subject"}]
+                return [Table("users", tuple(columns[place] for place in kept))]
+            case Rows("users", rows):
+                return [Rows("users", [tuple(row[place] for place in kept) for row in rows])]
+        return [each]
+
+    older = rewritten(made.file, place.data.with_name("older.backup"), as_it_was)
     place.restore(older)
     place.check_full(made)
 
