@@ -12,8 +12,8 @@ from tools import conformance
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHES = ROOT / ".build" / "pytest"
-# Only these folders hold tests that are timed: to collect all others a second time takes half a minute.
-TIMED = ("agent", "api/test_crowd.py", "bench", "bridging", "e2e", "faults", "web")
+# Only here are tests that are timed: to collect all others a second time takes half a minute.
+TIMED = ("agent", "api/test_crowd.py", "bench", "bridging", "e2e", "faults", "federation/test_two_of_each.py", "web")
 # A machine that hiccups spoils one test or two, and with a lab those that share it. More is a fault, and to repeat it
 # would only take time.
 SECOND_LOOKS = 10

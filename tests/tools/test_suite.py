@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import TIMED
 from tools import conformance, suite
 
 INTERRUPTED = int(pytest.ExitCode.INTERRUPTED)
@@ -94,3 +95,13 @@ def test_what_a_test_does_alone_replaces_what_it_did_beside_others(tmp_path: Pat
     assert claims.failed.keys() == {"MESH-002"}
     conformance.forget(tmp_path)
     assert conformance.recorded_results(tmp_path) == []
+
+
+def test_whatever_is_timed_lies_where_the_timed_part_looks() -> None:
+    """What is left out of both parts would be run by none."""
+    unseen = [
+        place
+        for place in TIMED
+        if not any(place.startswith(f"{each}/") or f"{place}.py" == each for each in suite.TIMED)
+    ]
+    assert unseen == []
