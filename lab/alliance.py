@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.lab import Lab
-from lab.meeting import acquaint, at_once, initialise
+from lab.meeting import acquaint, at_once, make_ready
 from lab.mesh import Member
 from lab.organisation import Organisation
 from lab.scripted_names import ScriptedNames
@@ -146,11 +146,7 @@ def assemble(lab: Lab, *extensions: str) -> Alliance:
     env = {"PYTHONPATH": str(CHECKOUT)}
     given: Mapping[str, Json] = {"a": {"extensions": list(extensions)} if extensions else {}, "b": {}}
     sites = [Organisation(names, name, settings=settings, env=env) for name, settings in given.items()]
-    at_once([site.await_server for site in sites])
-    at_once([partial(initialise, site, second_infra(site)) for site in sites])
-    for site in sites:
-        site.publish()
-    at_once([site.await_ingress for site in sites])
+    make_ready(sites)
     a, b = sites
     found = at_once(
         [
@@ -162,11 +158,6 @@ def assemble(lab: Lab, *extensions: str) -> Alliance:
     alliance = Alliance(lab, names, found[0], found[1])
     furnish(alliance)
     return alliance
-
-
-def second_infra(site: Organisation) -> str:
-    """Another name that its certificates carry and that the other side has pinned; DNS says nothing of it."""
-    return f"infra2.{site.domain}"
 
 
 def furnish(alliance: Alliance) -> None:

@@ -1,6 +1,6 @@
 """Organisations that get to know each other by their APIs, without the time that commands take to start."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -19,6 +19,20 @@ def initialise(site: Organisation, *more: str) -> None:
     """`isthmus federation init`, with `more` infra domains."""
     body = {"domain": site.domain, "infra_domains": [site.infra, *more], "listen": f"{site.host.ipv4}:{PORT}"}
     site.api.post("/federation/init", json=body).raise_for_status()
+
+
+def second_infra(site: Organisation) -> str:
+    """Another name that its certificates carry and that the other side has pinned; DNS says nothing of it."""
+    return f"infra2.{site.domain}"
+
+
+def make_ready(sites: Sequence[Organisation]) -> None:
+    """Have each of them ready to federate, with two infra domains, and found by DNS."""
+    at_once(site.await_server for site in sites)
+    at_once(partial(initialise, site, second_infra(site)) for site in sites)
+    for site in sites:
+        site.publish()
+    at_once(site.await_ingress for site in sites)
 
 
 def acquaint(inviting: Organisation, accepting: Organisation) -> None:

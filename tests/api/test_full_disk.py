@@ -1,7 +1,6 @@
 """Small volumes for database, log and certificates, in a namespace of the server's own, that fill up and are freed."""
 
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from lab.waiting import wait_until
+from lab.waiting import listens, wait_until
 from tests.server import API, COMMAND, clean_environment, free_port
 
 WITHIN = 30.0
@@ -75,8 +74,8 @@ def cramped(tmp_path: Path) -> Iterator[Cramped]:
         env=clean_environment(settings) | {"VOLUMES": volumes},
         stdin=subprocess.DEVNULL,
     )
-    path = f"/proc/{process.pid}/root{tmp_path}/data/server.sock"
-    api = httpx2.Client(base_url=f"http://local{API}", transport=httpx2.HTTPTransport(uds=path), timeout=WITHIN)
+    path = Path(f"/proc/{process.pid}/root{tmp_path}/data/server.sock")
+    api = httpx2.Client(base_url=f"http://local{API}", transport=httpx2.HTTPTransport(uds=str(path)), timeout=WITHIN)
     try:
         wait_until(lambda: listens(path), within=WITHIN, what="the server")
         # It listens before it has begun.
@@ -89,13 +88,6 @@ def cramped(tmp_path: Path) -> Iterator[Cramped]:
             process.wait(WITHIN)
         finally:
             process.kill()
-
-
-def listens(path: str) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
-        probe.connect(path)
-        return True
-    return False
 
 
 def is_put_off(answer: httpx2.Response) -> bool:

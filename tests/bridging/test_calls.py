@@ -8,7 +8,8 @@ import pytest
 from cryptography import x509
 
 from isthmus.server.application import kinds
-from lab.alliance import WITHIN, Alliance, second_infra
+from lab.alliance import WITHIN, Alliance
+from lab.meeting import second_infra
 from lab.organisation import PORT as INGRESS_PORT
 from lab.waiting import wait_until
 from tests.bridging.calls import asks, connect, line_of, through_the_federator, wanted

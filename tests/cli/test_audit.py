@@ -9,10 +9,9 @@ from urllib.parse import urlencode
 
 import pytest
 
-from isthmus.cli.audit_records import Row
 from isthmus.domain.audit import GENESIS, Seal, linked
 from isthmus.protocol.audit import signed
-from isthmus.protocol.audit_row import content
+from isthmus.protocol.audit_row import Said, content
 from isthmus.protocol.message_key import MessageKey, encoded
 from tests.builders import NOON
 from tests.cli.conftest import Run, Script
@@ -33,7 +32,7 @@ def a_log(length: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     rows, seals, head, before = [], [], GENESIS, Seal(0, GENESIS, NOON, "")
     for number in range(1, length + 1):
         at = NOON + timedelta(seconds=number, microseconds=number)
-        row = Row(at, "user:ada", "network.create", str(number), "done", "r", None, {"n": number, "x": 0.1})
+        row = Said(at, "user:ada", "network.create", str(number), "done", "r", None, {"n": number, "x": 0.1})
         head = linked(head, number, content(row))
         rows.append({"number": number, **asdict(row), "at": at.isoformat(), "hash": head.hex()})
         if number % 10 == 0:

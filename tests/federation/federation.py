@@ -2,13 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from typing import Any
 
 from lab import Lab
-from lab.alliance import second_infra
-from lab.meeting import acquaint, at_once, initialise
+from lab.meeting import acquaint, at_once, make_ready
 from lab.organisation import Organisation
 from lab.scripted_names import ScriptedNames
 from tests.federation.party import Party
@@ -48,11 +46,7 @@ def build(lab: Lab, *, settings: Mapping[str, Any] | None = None) -> Federation:
     names = ScriptedNames(lab)
     given = {"agent_listen": f"127.0.0.1:{AGENT_PORT}"} | dict(settings or {})
     sites = [Organisation(names, name, settings=given, env=ENVIRONMENT) for name in ("a", "b", "c")]
-    at_once(site.await_server for site in sites)
-    at_once(partial(initialise, site, second_infra(site)) for site in sites)
-    for site in sites:
-        site.publish()
-    at_once(site.await_ingress for site in sites)
+    make_ready(sites)
     built = Federation(lab, names, *(Party(site) for site in sites))
     for party in built.parties:
         party.record()

@@ -12,10 +12,9 @@ from typing import Any
 from uuid import uuid4
 
 from isthmus.protocol.federation import ORIGIN
-from lab.alliance import second_infra
 from lab.host import Host
 from lab.lab import Lab
-from lab.meeting import initialise
+from lab.meeting import initialise, second_infra
 from lab.names_server import Reply
 from lab.organisation import PORT, Organisation
 from lab.scripted_names import ScriptedNames

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from isthmus.protocol.message_key import MessageKey
 from isthmus.protocol.signatures import Message, sign
 from lab.organisation import DATA
 from lab.recording import Recorder
-from lab.waiting import wait_until
+from lab.waiting import listens, wait_until
 from tests.federation.checks import clean_request, no_state_change, one_audit_row, refused
 from tests.federation.federation import Federation
 from tests.federation.party import Party
@@ -54,20 +53,11 @@ def kill_server(party: Party) -> None:
     before = party.site.pid("server")
     party.site.kill("server", signal.SIGKILL)
     wait_until(lambda: party.site.pid("server") not in (None, before), within=WITHIN, what="another server")
-    wait_until(lambda: listens(party), within=WITHIN, what="the socket of the other server")
+    own = party.site.host.path(f"{DATA}/server.sock")
+    wait_until(lambda: listens(own), within=WITHIN, what="the socket of the other server")
     party.site.await_server()
     for box in boxes:
         box.place()
-
-
-def listens(party: Party) -> bool:
-    # Asked for too early, the HTTP library leaves a socket open.
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(str(party.site.host.path(f"{DATA}/server.sock")))
-        except OSError:
-            return False
-    return True
 
 
 def told(party: Party, number: int) -> tuple[bytes, dict[str, str | None]]:

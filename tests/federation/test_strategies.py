@@ -9,8 +9,7 @@ from uuid import uuid4
 import pytest
 
 from isthmus.protocol.federation import ORIGIN
-from lab.alliance import second_infra
-from lab.meeting import initialise
+from lab.meeting import initialise, second_infra
 from lab.organisation import PORT, Organisation
 from lab.waiting import wait_until
 from tests.federation.checks import clean_request, refused, refusing

@@ -5,15 +5,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from uuid import UUID
 
 import pytest
 
 from isthmus import tracing
 from lab import Lab
-from lab.alliance import second_infra
-from lab.meeting import acquaint, at_once, initialise
+from lab.meeting import acquaint, make_ready
 from lab.organisation import Organisation
 from lab.scripted_names import ScriptedNames
 from lab.waiting import wait_until
@@ -51,11 +49,7 @@ def traced() -> Iterator[Traced]:
         for site in sites:
             stack.callback(site.stop)
             stack.callback(site.api.close)
-        at_once(site.await_server for site in sites)
-        at_once(partial(initialise, site, second_infra(site)) for site in sites)
-        for site in sites:
-            site.publish()
-        at_once(site.await_ingress for site in sites)
+        make_ready(sites)
         acquaint(*sites)
         a, b = (Party(site) for site in sites)
         b.add_user(SECRET)

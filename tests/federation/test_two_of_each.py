@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -19,12 +17,11 @@ import pytest
 from isthmus.protocol.context import HEADER
 from isthmus.protocol.places import Places
 from lab import Lab
-from lab.alliance import second_infra
-from lab.meeting import acquaint, at_once, initialise
+from lab.meeting import acquaint, at_once, make_ready
 from lab.organisation import DATA, Organisation
 from lab.recording import Recorder
 from lab.scripted_names import ScriptedNames
-from lab.waiting import wait_until
+from lab.waiting import listens, wait_until
 from tests.federation.checks import clean_request, refused
 from tests.federation.party import CALL, Party, over_socket
 from tests.federation.test_faults import CONFIRM, of, signed
@@ -68,11 +65,7 @@ def pair(postgres: PostgresServer) -> Iterator[Pair]:
         for site in sites:
             stack.callback(site.stop)
             stack.callback(site.api.close)
-        at_once(site.await_server for site in sites)
-        at_once(partial(initialise, site, second_infra(site)) for site in sites)
-        for site in sites:
-            site.publish()
-        at_once(site.await_ingress for site in sites)
+        make_ready(sites)
         a, b = (Party(site) for site in sites)
         wait_until(partial(all_run, b), within=WITHIN, what="two of each")
         acquaint(*sites)
@@ -83,27 +76,10 @@ def pair(postgres: PostgresServer) -> Iterator[Pair]:
         yield Pair(a, b, postgres)
 
 
-@pytest.fixture
-def a(pair: Pair) -> Party:
-    return pair.a
-
-
-@pytest.fixture
-def b(pair: Pair) -> Party:
-    return pair.b
-
-
 def all_run(party: Party) -> bool:
     """Whether both Federators listen, and nginx of both ingresses."""
     places = Places(party.site.host.path(DATA)).of_replicas(2)
     return all(listens(path) for each in places for path in (each.inward, each.outward, each.ingress_status))
-
-
-def listens(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
-        probe.connect(str(path))
-        return True
-    return False
 
 
 def handled_by(party: Party, answer: Answer) -> str:

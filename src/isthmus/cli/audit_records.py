@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from isthmus.cli.errors import Failure
 from isthmus.domain.audit import Found, Seal, Verifier
-from isthmus.protocol.audit_row import content
+from isthmus.protocol.audit_row import Said, content
 
 if TYPE_CHECKING:
     from isthmus.cli.client import Client
@@ -55,20 +55,6 @@ def read(lines: Iterable[str]) -> Iterator[Record]:
         yield record
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What a row says, as the chain reads it."""
-
-    at: datetime
-    actor: str
-    action: str
-    subject: str
-    outcome: str
-    request_id: str
-    reason: str | None
-    facts: dict[str, Any]
-
-
 @dataclass(slots=True)
 class Keys:
     """The keys by which seals were made, as the seals name them."""
@@ -94,7 +80,7 @@ def verified(records: Iterable[Record]) -> tuple[Found, list[str]]:
             elif "seal" in record:
                 verifier.seal(_seal(record["seal"], keys))
             else:
-                row = Row(**{name: record[name] for name in Row.__slots__ if name != "at"}, at=_moment(record["at"]))
+                row = Said(**{name: record[name] for name in Said.__slots__ if name != "at"}, at=_moment(record["at"]))
                 stored = record["hash"]
                 verifier.row(record["number"], content(row), None if stored is None else bytes.fromhex(stored))
     except (KeyError, TypeError, ValueError, AttributeError) as error:

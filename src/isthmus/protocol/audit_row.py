@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -27,6 +28,20 @@ class Entry(Protocol):
     def reason(self) -> str | None: ...
     @property
     def facts(self) -> Mapping[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """An `Entry` that was read, from an export or a backup."""
+
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    outcome: str
+    request_id: str
+    reason: str | None
+    facts: dict[str, Any]
 
 
 def content(entry: Entry) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from isthmus.domain.audit import EPOCH, MICROSECOND, Found, Seal, Verifier
 from isthmus.protocol.audit import is_sealed
-from isthmus.protocol.audit_row import content
+from isthmus.protocol.audit_row import Said, content
 from isthmus.server.adapters.backup.records import (
     Columns,
     End,
@@ -154,25 +154,11 @@ class Checked:
                 raise damaged(f"it has {self._counts[name]} of {name}, and {said.get(name, 0)} were written")
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """What a row of the log says, whether it makes sense or not."""
-
-    at: datetime
-    actor: str
-    action: str
-    subject: str
-    outcome: str
-    request_id: str
-    reason: str | None
-    facts: dict[str, Any]
-
-
 def _said(row: dict[str, Any]) -> bytes:
     """Nothing where the row was changed to something that no server writes."""
     try:
-        texts = {name: row[name] for name in _Entry.__slots__}
-        return content(_Entry(**texts | {"at": _moment(row["at"]), "facts": json.loads(row["facts"])}))
+        texts = {name: row[name] for name in Said.__slots__}
+        return content(Said(**texts | {"at": _moment(row["at"]), "facts": json.loads(row["facts"])}))
     except (ValueError, TypeError, AttributeError, OverflowError):
         return b""
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     JSON,
@@ -109,24 +109,13 @@ def plain(name: str, columns: Columns) -> Any:
     return table(name, *(column(each, KINDS[kind]) for each, kind in columns))
 
 
-class Source(Protocol):
-    """One state of a database."""
-
-    @property
-    def schema(self) -> str: ...
-    @property
-    def database(self) -> str: ...
-    def batches(self, query: Select[Any]) -> AsyncIterator[Batch]: ...
-
-
 @dataclass(frozen=True)
-class _Source:
+class Source:
+    """One state of a database: its version, its kind, and what answers queries, part by part."""
+
     schema: str
     database: str
-    ask: Callable[[Select[Any]], AsyncIterator[Batch]]
-
-    def batches(self, query: Select[Any]) -> AsyncIterator[Batch]:
-        return self.ask(query)
+    batches: Callable[[Select[Any]], AsyncIterator[Batch]]
 
 
 async def rows_of(source: Source) -> AsyncIterator[tuple[str, Batch]]:
@@ -175,7 +164,7 @@ async def _reading_sqlite(path: Path) -> AsyncIterator[Source]:
             driver.execute("PRAGMA query_only = ON")
             sqlite.begin(driver, "BEGIN")
             try:
-                yield _Source(_checked(present_version(connection)), "sqlite", _asking_sqlite(connection))
+                yield Source(_checked(present_version(connection)), "sqlite", _asking_sqlite(connection))
             finally:
                 driver.rollback()
     finally:
@@ -207,7 +196,7 @@ async def _reading_postgres(url: URL) -> AsyncIterator[Source]:
                     async for part in result.partitions():
                         yield [tuple(row) for row in part]
 
-            yield _Source(_checked(await connection.run_sync(present_version)), "postgresql", ask)
+            yield Source(_checked(await connection.run_sync(present_version)), "postgresql", ask)
     finally:
         await engine.dispose()
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import uuid4
 
 import uvicorn
@@ -53,7 +53,8 @@ class Connection(HttpToolsProtocol):
         self._left = MOST_LEFT
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)  # type: ignore[arg-type]  # of a stream it is a Transport
+        # That of a stream is one.
+        super().connection_made(cast("asyncio.Transport", transport))
         if hasattr(transport, "set_read_buffer_limits"):
             # TLS reads ahead by itself.
             transport.set_read_buffer_limits(READ_AHEAD)
